@@ -1,0 +1,4 @@
+//! CloudEvents.
+/// An event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event;
