@@ -1,1 +1,42 @@
-//! Under construction in this commit.
+//! The machine without sockets: topics, producers and consumer groups on the embedded log.
+//!
+//! [`Broker`] is what doors talk to. The Kafka door uses it as it is, with record batches;
+//! everything else uses it as an [`EventLog`](factum_event::EventLog).
+//!
+//! What exists (topics, producer ids, committed offsets) is a fold over two of its own topics,
+//! [`CONTROL_TOPIC`] and [`OFFSETS_TOPIC`]; what producers wrote is a fold over batch headers.
+//! It has no runtime: its futures run anywhere, and deadlines have a thread of their own.
+
+mod admin;
+mod broker;
+mod commits;
+mod control;
+mod errors;
+mod event_log;
+mod fold;
+mod group_info;
+pub mod groups;
+mod locate;
+mod member;
+mod offsets;
+mod produce;
+mod producer_ids;
+mod producer_state;
+mod settings;
+mod ticker;
+mod topic;
+pub mod topic_config;
+
+pub use admin::AdminError;
+pub use broker::{Broker, BrokerOpenError};
+pub use commits::{Commit, CommitError};
+pub use control::{CONTROL_TOPIC, CONTROL_TOPIC_ID, UnknownChange};
+pub use fold::FoldError;
+pub use locate::{LocateError, UNPACKED_LIMIT};
+pub use offsets::{
+    CommitKey, Committed, MAX_METADATA_BYTES, OFFSETS_TOPIC, OFFSETS_TOPIC_ID, UnknownCommit,
+};
+pub use produce::{Pending, ProduceError, Produced};
+pub use producer_state::SequenceError;
+pub use settings::BrokerSettings;
+pub use topic::Topic;

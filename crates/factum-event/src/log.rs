@@ -64,7 +64,8 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Appends records, and answers once they are durable, with their positions in their order.
     ///
-    /// Records of one partition are appended together, all or none.
+    /// What is refused (an unknown partition, a record that is too large) is refused before
+    /// anything is appended. Records of one partition keep their order.
     ///
     /// # Errors
     /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`], [`LogError::RecordTooLarge`],
@@ -80,7 +81,7 @@ pub trait EventLog: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`], [`LogError::OffsetOutOfRange`],
-    /// [`LogError::Storage`].
+    /// [`LogError::Undecodable`], [`LogError::Storage`].
     fn read<'a>(
         &'a self,
         topic: &'a TopicName,
@@ -187,7 +188,11 @@ impl NewTopic {
     /// A topic with one partition and the log's defaults.
     #[must_use]
     pub fn named(name: TopicName) -> Self {
-        Self { name, partitions: Some(1), configs: BTreeMap::new() }
+        Self {
+            name,
+            partitions: Some(1),
+            configs: BTreeMap::new(),
+        }
     }
 }
 
@@ -229,7 +234,10 @@ pub struct ReadLimit {
 impl Default for ReadLimit {
     /// 1 MiB, 10,000 records.
     fn default() -> Self {
-        Self { bytes: 1 << 20, records: 10_000 }
+        Self {
+            bytes: 1 << 20,
+            records: 10_000,
+        }
     }
 }
 
@@ -370,6 +378,23 @@ pub enum LogError {
         bytes: usize,
         /// What is allowed.
         limit: usize,
+    },
+    /// A batch that is as its producer sent it, but cannot be decoded.
+    #[error(
+        "the batch at {topic}/{partition}@{offset} cannot be decoded ({reason}); \
+         its producer sent it so; read on from {next}"
+    )]
+    Undecodable {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: Partition,
+        /// Where the batch begins.
+        offset: Offset,
+        /// Where the next one begins.
+        next: Offset,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A request that contradicts itself or the log.
     #[error("{0}")]

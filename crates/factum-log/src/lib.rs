@@ -1,1 +1,47 @@
-//! Under construction in this commit.
+//! Bytes on disk: the log of one data directory, with threads of its own and no runtime.
+//!
+//! [`Log`] appends record batches and reads them back, for any number of partitions. It keeps
+//! three promises:
+//!
+//! * what [`Appending`] has answered is durable: one flush makes everything durable that waits;
+//! * what can be read is durable: no crash un-happens what somebody has seen;
+//! * offsets of a partition grow by one and are never used twice.
+//!
+//! It knows partitions by their topic's identity and no names; who may do what, sequences of
+//! producers and what a topic is are the broker's. `docs/formats/journal.md` has every byte on
+//! the disk; [`disk`] is the only way to it.
+//!
+//! # The life of a batch
+//!
+//! [`Log::reserve`] waits for room, [`Log::append`] gives the offset and queues the batch. The
+//! writer thread takes all that waits, writes it as one group to the journal, flushes once, and
+//! then shows it: ends move, waiters wake, futures complete. Readers get recent batches from
+//! memory and others from the disk on reader threads, checked. A housekeeper thread gives sealed
+//! journals their indexes, and removes journals of which nothing is left.
+
+pub mod disk;
+mod entry;
+mod error;
+mod housekeeper;
+mod journal;
+mod log;
+mod metrics;
+mod partitions;
+mod queue;
+mod reader;
+mod recovery;
+mod scan;
+mod settings;
+mod shared;
+mod waiter;
+mod writer;
+
+pub use disk::{Disk, DiskFile, OsDisk};
+pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
+pub use error::{AppendError, OpenError, ReadError};
+pub use log::Log;
+pub use metrics::{FLUSH_BOUNDS_MICROS, FlushTimes, LogMetrics};
+pub use queue::{Appended, Appending, Reservation};
+pub use recovery::{Recovery, Truncated};
+pub use settings::LogSettings;
+pub use waiter::Waiter;

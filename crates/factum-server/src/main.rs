@@ -1,1 +1,20 @@
-fn main() {}
+//! The `factum` binary: command line, configuration and the doors of the server.
+//!
+//! `cli` reads what a person typed and prints what they get; `config` says what the server runs
+//! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
+//! that speaks the Kafka protocol.
+
+use std::process::ExitCode;
+
+mod bench;
+mod byte_size;
+mod cli;
+mod config;
+mod http;
+mod kafka;
+mod metrics;
+mod server;
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os())
+}

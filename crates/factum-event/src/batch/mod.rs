@@ -13,9 +13,20 @@
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
-use thiserror::Error;
 
 use crate::{Offset, Timestamp};
+
+mod builder;
+mod compression;
+mod error;
+mod records;
+#[cfg(test)]
+mod tests;
+
+pub use builder::{BatchBuilder, ProducerState, record_bytes};
+pub use compression::{Codec, UnknownCodec};
+pub use error::BatchError;
+pub use records::{BatchRecord, RecordFault, Records};
 
 /// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;
@@ -106,7 +117,9 @@ impl Batch {
     pub fn parse(bytes: Bytes) -> Result<Self, BatchError> {
         let batch = Self::parse_first(&bytes)?;
         if batch.bytes.len() < bytes.len() {
-            return Err(BatchError::Trailing { bytes: bytes.len() - batch.bytes.len() });
+            return Err(BatchError::Trailing {
+                bytes: bytes.len() - batch.bytes.len(),
+            });
         }
         Ok(batch)
     }
@@ -116,7 +129,9 @@ impl Batch {
     /// # Errors
     /// As [`parse`](Self::parse), but bytes may follow.
     pub fn parse_first(bytes: &Bytes) -> Result<Self, BatchError> {
-        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| too_short(bytes))?;
+        let header = bytes
+            .first_chunk::<HEADER_BYTES>()
+            .ok_or_else(|| too_short(bytes))?;
         let magic = i8::from_be_bytes(at(header, 16));
         if magic != 2 {
             return Err(BatchError::Magic { came: magic });
@@ -128,7 +143,10 @@ impl Batch {
             return Err(BatchError::Length { came: stated });
         }
         if total > bytes.len() {
-            return Err(BatchError::Truncated { expected: total, came: bytes.len() });
+            return Err(BatchError::Truncated {
+                expected: total,
+                came: bytes.len(),
+            });
         }
         let bytes = bytes.slice(..total);
         let stated = u32::from_be_bytes(at(header, 17));
@@ -144,6 +162,35 @@ impl Batch {
             });
         }
         Ok(Self { bytes, header })
+    }
+
+    /// Whether a producer may append it, as far as its header tells: its records are not decoded.
+    ///
+    /// Whether transactions are taken is for the broker to say.
+    ///
+    /// # Errors
+    /// [`BatchError`] for a control batch, an unknown codec, no record, offsets with gaps, or a
+    /// producer id without epoch and sequence.
+    pub fn check_producible(&self) -> Result<(), BatchError> {
+        let header = &self.header;
+        if header.attributes.is_control() {
+            return Err(BatchError::Control);
+        }
+        self.codec()?;
+        if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
+            return Err(BatchError::Counts {
+                records: header.record_count,
+                last_offset_delta: header.last_offset_delta,
+            });
+        }
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return Err(BatchError::Producer {
+                id: header.producer_id,
+                epoch: header.producer_epoch,
+                base_sequence: header.base_sequence,
+            });
+        }
+        Ok(())
     }
 
     /// The numbers at its front.
@@ -187,57 +234,15 @@ impl Batch {
         let mut bytes = BytesMut::with_capacity(self.bytes.len());
         bytes.put_slice(&self.prefix_at(base_offset));
         bytes.put_slice(&self.bytes[PREFIX_BYTES..]);
-        let header = BatchHeader { base_offset: base_offset.get(), ..self.header };
-        Self { bytes: bytes.freeze(), header }
+        let header = BatchHeader {
+            base_offset: base_offset.get(),
+            ..self.header
+        };
+        Self {
+            bytes: bytes.freeze(),
+            header,
+        }
     }
-}
-
-/// Why bytes are not a record batch.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum BatchError {
-    /// A format older or newer than v2.
-    #[error("record batch has magic {came}; only format 2 is accepted (any client since 2017)")]
-    Magic {
-        /// What came.
-        came: i8,
-    },
-    /// A length that no batch can have.
-    #[error("record batch states a length of {came}; a header alone is 49")]
-    Length {
-        /// What came.
-        came: i32,
-    },
-    /// Fewer bytes than stated.
-    #[error("record batch is cut off: {expected} bytes were expected, {came} came")]
-    Truncated {
-        /// What was stated.
-        expected: usize,
-        /// What came.
-        came: usize,
-    },
-    /// Bytes after the batch.
-    #[error("{bytes} bytes follow the record batch; exactly one batch is expected")]
-    Trailing {
-        /// How many.
-        bytes: usize,
-    },
-    /// The bytes are not those that the producer wrote.
-    #[error("record batch has CRC {computed:08x}, but states {stated:08x}: it was damaged")]
-    Crc {
-        /// What the batch states.
-        stated: u32,
-        /// What its bytes have.
-        computed: u32,
-    },
-    /// Counts that contradict each other.
-    #[error("record batch states {records} records and a last offset delta of {last_offset_delta}")]
-    Counts {
-        /// The stated number of records.
-        records: i32,
-        /// The stated last offset delta.
-        last_offset_delta: i32,
-    },
 }
 
 /// CRC-32C (Castagnoli), as record batches and the journal use it.
@@ -250,8 +255,13 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 fn too_short(bytes: &Bytes) -> BatchError {
     // Magic stands at 16 in every format: an old batch is told so, however short.
     match bytes.get(16) {
-        Some(&magic) if magic != 2 => BatchError::Magic { came: magic.cast_signed() },
-        _ => BatchError::Truncated { expected: HEADER_BYTES, came: bytes.len() },
+        Some(&magic) if magic != 2 => BatchError::Magic {
+            came: magic.cast_signed(),
+        },
+        _ => BatchError::Truncated {
+            expected: HEADER_BYTES,
+            came: bytes.len(),
+        },
     }
 }
 

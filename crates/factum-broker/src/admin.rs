@@ -1,0 +1,232 @@
+//! Changes of what exists: each is a control event, applied once it is durable.
+
+use std::sync::Arc;
+
+use factum_event::batch::BatchError;
+use factum_event::event::EventError;
+use factum_event::log::NewTopic;
+use factum_event::{Partition, Record, Timestamp, TopicId, TopicName};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::Broker;
+use crate::control::{self, CONTROL_TOPIC_ID, Change, TopicCreated};
+use crate::fold::FoldError;
+use crate::produce::{ProduceError, batches};
+use crate::topic::Topic;
+use crate::topic_config::{self, InvalidConfig};
+
+/// Why something was not created, changed or deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No such topic.
+    #[error("there is no topic {0}; create it first, or check the name")]
+    UnknownTopic(TopicName),
+    /// A topic of this name is there already.
+    #[error("topic {0} exists already; choose another name, or delete it first")]
+    TopicExists(TopicName),
+    /// Only Factum changes its own topics.
+    #[error("{0} is one of Factum's own topics, whose names begin with __factum")]
+    Internal(TopicName),
+    /// A number of partitions that cannot be.
+    #[error("{came} partitions: expected {expected}")]
+    Partitions {
+        /// What came.
+        came: u32,
+        /// What is possible.
+        expected: String,
+    },
+    /// A setting that the topic cannot have.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The change could not be stated as an event.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The log takes nothing.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    /// The change is durable, but could not be applied; a restart applies it.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+}
+
+impl From<BatchError> for AdminError {
+    fn from(error: BatchError) -> Self {
+        Self::Produce(error.into())
+    }
+}
+
+impl Broker {
+    /// Creates a topic for `principal`; with `dry_run` only says what would come of it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn create_topic(
+        &self,
+        principal: &str,
+        new: NewTopic,
+        dry_run: bool,
+    ) -> Result<Arc<Topic>, AdminError> {
+        let _one_at_a_time = self.changes().lock().await;
+        if self.topic(new.name.as_str()).is_some() {
+            return Err(AdminError::TopicExists(new.name));
+        }
+        if new.name.is_internal() {
+            return Err(AdminError::Internal(new.name));
+        }
+        topic_config::check(&new.configs)?;
+        let partitions = new.partitions.unwrap_or(self.settings().default_partitions);
+        self.check_partitions(partitions, 0)?;
+        let now = self.clock().now();
+        let id = TopicId(Uuid::new_v7(uuid_time(now)));
+        let NewTopic { name: topic, configs, .. } = new;
+        if dry_run {
+            return Ok(Arc::new(Topic::new(topic, id, now, partitions, configs)));
+        }
+        let name = topic.clone();
+        let created = TopicCreated { topic, id, partitions, configs };
+        self.change(principal, &Change::TopicCreated(created)).await?;
+        self.topic_by_id(id).ok_or(AdminError::UnknownTopic(name))
+    }
+
+    /// Raises the number of partitions of a topic to `total`.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn grow_topic(
+        &self,
+        principal: &str,
+        name: &TopicName,
+        total: u32,
+        dry_run: bool,
+    ) -> Result<Arc<Topic>, AdminError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let topic = self.changeable(name)?;
+        let now = topic.partition_count();
+        if total <= now {
+            let expected = format!("more than the {now} that {name} has");
+            return Err(AdminError::Partitions { came: total, expected });
+        }
+        self.check_partitions(total, now)?;
+        if dry_run {
+            return Ok(Arc::new(topic.grown(total)));
+        }
+        let change = Change::TopicGrown { topic: name.clone(), id: topic.id, partitions: total };
+        self.change(principal, &change).await?;
+        self.topic_by_id(topic.id).ok_or_else(|| AdminError::UnknownTopic(name.clone()))
+    }
+
+    /// Deletes a topic with its records and the offsets that groups committed in it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn delete_topic(&self, principal: &str, name: &TopicName) -> Result<(), AdminError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let topic = self.changeable(name)?;
+        let change = Change::TopicDeleted { topic: name.clone(), id: topic.id };
+        self.change(principal, &change).await
+    }
+
+    /// A producer id that was never given before.
+    ///
+    /// # Errors
+    /// [`AdminError`] where the log takes nothing.
+    pub async fn new_producer_id(&self) -> Result<i64, AdminError> {
+        loop {
+            if let Some(id) = self.producer_ids().take() {
+                return Ok(id);
+            }
+            let _one_at_a_time = self.changes().lock().await;
+            if let Some(id) = self.producer_ids().take() {
+                return Ok(id);
+            }
+            let change = Change::ProducerIdsReserved { next: self.producer_ids().next_block() };
+            self.change("factum", &change).await?;
+        }
+    }
+
+    /// Gives a new log its name, once and for all.
+    pub(crate) async fn create_cluster(&self) -> Result<(), AdminError> {
+        let id = Uuid::new_v7(uuid_time(self.clock().now())).simple().to_string();
+        self.change("factum", &Change::ClusterCreated { id }).await
+    }
+
+    fn changeable(&self, name: &TopicName) -> Result<Arc<Topic>, AdminError> {
+        if name.is_internal() {
+            return Err(AdminError::Internal(name.clone()));
+        }
+        self.topic(name.as_str()).ok_or_else(|| AdminError::UnknownTopic(name.clone()))
+    }
+
+    /// Whether a topic that has `now` partitions may have `total`.
+    fn check_partitions(&self, total: u32, now: u32) -> Result<(), AdminError> {
+        let most = self.settings().max_partitions_per_topic;
+        let left = self.settings().max_partitions.saturating_sub(self.topics().partition_count());
+        let most = most.min(u32::try_from(left).unwrap_or(u32::MAX).saturating_add(now));
+        if total == 0 || total > most {
+            let expected = format!("1 to {most}");
+            return Err(AdminError::Partitions { came: total, expected });
+        }
+        Ok(())
+    }
+
+    /// Appends a change, waits until it is durable, and applies it.
+    async fn change(&self, principal: &str, change: &Change) -> Result<(), AdminError> {
+        let now = self.clock().now();
+        let record = control::encode(change, principal, self.event_ids(), now)?;
+        self.append_own(CONTROL_TOPIC_ID, &[record]).await?;
+        self.apply_changes().await?;
+        tracing::info!(principal, ?change, "changed");
+        Ok(())
+    }
+
+    /// Appends records to one of Factum's own topics, and waits until they are durable.
+    pub(crate) async fn append_own(
+        &self,
+        topic: TopicId,
+        records: &[Record],
+    ) -> Result<(), ProduceError> {
+        let topic = self.topic_by_id(topic).expect("Factum's own topics are never deleted");
+        let mut last = None;
+        for batch in batches(records, topic.max_message_bytes)? {
+            last = Some(self.enqueue_checked(&topic, Partition::ZERO, batch).await?);
+        }
+        // Batches of one partition become durable in their order.
+        match last {
+            Some(pending) => pending.durable().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Applies a change that is durable.
+    pub(crate) fn apply_change(&self, change: Change, at: Timestamp) {
+        match change {
+            Change::TopicCreated(TopicCreated { topic, id, partitions, configs }) => {
+                self.topics().put(Topic::new(topic, id, at, partitions, configs));
+            }
+            Change::TopicGrown { id, partitions, .. } => {
+                if let Some(topic) = self.topic_by_id(id) {
+                    self.topics().put(topic.grown(partitions));
+                }
+            }
+            Change::TopicDeleted { id, .. } => {
+                if let Some(topic) = self.topics().remove(id) {
+                    topic.close();
+                    self.log().remove_topic(id);
+                    self.offsets().retain_topics(|of| of != id);
+                }
+            }
+            Change::ClusterCreated { id } => self.name_cluster(id),
+            Change::ProducerIdsReserved { next } => self.producer_ids().reserved(next),
+        }
+        self.topics_changed();
+    }
+}
+
+/// The time of a UUIDv7.
+fn uuid_time(now: Timestamp) -> uuid::Timestamp {
+    let millis = now.as_millis().max(0).unsigned_abs();
+    let nanos = u32::try_from(millis % 1_000).expect("less than a thousand") * 1_000_000;
+    uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)
+}

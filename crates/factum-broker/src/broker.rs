@@ -1,0 +1,266 @@
+//! The broker: opening it, and what its parts share.
+
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use factum_event::event::EventIds;
+use factum_event::{Clock, Offset, Partition, Timestamp, TopicId, TopicName};
+use factum_log::disk::Disk;
+use factum_log::{Log, OpenError, PartitionId, ReadError, Recovery};
+use thiserror::Error;
+use tokio::sync::{Mutex, watch};
+
+use crate::admin::AdminError;
+use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
+use crate::fold::{Fold, FoldError};
+use crate::groups::Groups;
+use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
+use crate::producer_ids::ProducerIds;
+use crate::settings::BrokerSettings;
+use crate::ticker::Ticker;
+use crate::topic::{Topic, Topics};
+
+/// The machine without sockets: topics, producers and groups on the embedded log.
+///
+/// Cheap to clone; all clones are the same broker. It is closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("cluster_id", &self.cluster_id()).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    // The ticker stops before what it works on goes.
+    _ticker: Ticker,
+    log: Log,
+    clock: Arc<dyn Clock>,
+    settings: BrokerSettings,
+    topics: Topics,
+    /// Held while a change is decided, appended and applied: changes come one after another.
+    changes: Mutex<()>,
+    control: Fold,
+    offsets: CommittedOffsets,
+    offsets_fold: Fold,
+    producer_ids: ProducerIds,
+    event_ids: EventIds,
+    cluster_id: OnceLock<String>,
+    groups: Arc<Groups>,
+    /// Counts changes of topics, for whoever assigns their partitions.
+    topic_changes: watch::Sender<u64>,
+    /// The turn among partitions of what has no key.
+    turn: AtomicU32,
+}
+
+/// Why a broker does not open.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BrokerOpenError {
+    /// The log does not open.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// Factum's own topics cannot be read.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A new log could not be given its name.
+    #[error(transparent)]
+    Create(#[from] Box<AdminError>),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Broker {
+    /// Opens the broker whose log is on `disk`, or makes a new one there; blocks while it
+    /// recovers. Says what recovery found.
+    ///
+    /// # Errors
+    /// [`BrokerOpenError`]; nothing was changed then, except that a torn tail may have been cut.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+    ) -> Result<(Self, Recovery), BrokerOpenError> {
+        let (log, recovery) = Log::open(disk, Arc::clone(&clock), settings.log.clone())?;
+        let groups = Arc::new(Groups::new(settings.groups.clone()));
+        let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
+            .map_err(BrokerOpenError::Thread)?;
+        let inner = Inner {
+            _ticker: ticker,
+            log,
+            clock,
+            settings,
+            topics: Topics::default(),
+            changes: Mutex::new(()),
+            control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
+            offsets: CommittedOffsets::default(),
+            offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
+            producer_ids: ProducerIds::default(),
+            event_ids: EventIds::new(),
+            cluster_id: OnceLock::new(),
+            groups,
+            topic_changes: watch::Sender::new(0),
+            turn: AtomicU32::new(0),
+        };
+        let broker = Self { inner: Arc::new(inner) };
+        broker.recover()?;
+        Ok((broker, recovery))
+    }
+
+    fn recover(&self) -> Result<(), BrokerOpenError> {
+        for (name, id) in [(CONTROL_TOPIC, CONTROL_TOPIC_ID), (OFFSETS_TOPIC, OFFSETS_TOPIC_ID)] {
+            let name = TopicName::new(name).expect("a constant that is a topic name");
+            let created_at = Timestamp::from_millis(0);
+            self.topics().put(Topic::new(name, id, created_at, 1, [].into()));
+        }
+        pollster::block_on(self.apply_changes())?;
+        if self.inner.cluster_id.get().is_none() {
+            pollster::block_on(self.create_cluster()).map_err(Box::new)?;
+        }
+        self.producer_ids().after_restart();
+        self.recover_partitions()?;
+        pollster::block_on(self.apply_commits())?;
+        self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
+        Ok(())
+    }
+
+    /// Computes the producers' state, and removes what the log still has of deleted topics.
+    fn recover_partitions(&self) -> Result<(), BrokerOpenError> {
+        let mut gone = std::collections::HashSet::new();
+        self.log().scan(&mut |at, entry| {
+            let topic = self.topics().by_id(at.topic);
+            match topic.as_ref().and_then(|topic| topic.partition(at.partition)) {
+                Some(partition) => partition.gate.lock().producers.replay(entry),
+                None => drop(gone.insert(at.topic)),
+            }
+        })?;
+        for topic in gone {
+            self.log().remove_topic(topic);
+        }
+        Ok(())
+    }
+
+    /// Applies the control events that were appended since the last time.
+    pub(crate) async fn apply_changes(&self) -> Result<(), FoldError> {
+        let apply = |offset: Offset, record: &_| {
+            self.apply_change(control::decode(offset, record)?, record.timestamp);
+            Ok(())
+        };
+        self.inner.control.catch_up(self.log(), apply).await
+    }
+
+    /// Applies the commits that were appended since the last time.
+    pub(crate) async fn apply_commits(&self) -> Result<(), FoldError> {
+        let apply = |offset: Offset, record: &_| {
+            self.offsets().apply(offsets::decode(offset, record)?);
+            Ok(())
+        };
+        self.inner.offsets_fold.catch_up(self.log(), apply).await
+    }
+
+    /// A topic by its name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics().by_name(name)
+    }
+
+    /// A topic by its identity.
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.topics().by_id(id)
+    }
+
+    /// All topics, by name.
+    #[must_use]
+    pub fn all_topics(&self) -> Vec<Arc<Topic>> {
+        self.topics().all()
+    }
+
+    /// Flushes what is queued and closes the log; further appends and reads are refused.
+    pub fn close(&self) {
+        self.log().close();
+    }
+
+    /// The name of this log as a cluster, the same for as long as its data lives.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        self.inner.cluster_id.get().map_or("", String::as_str)
+    }
+
+    pub(crate) fn name_cluster(&self, id: String) {
+        // Named once; a second name would be a second log's.
+        let _ = self.inner.cluster_id.set(id);
+    }
+
+    /// The log below.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.inner.log
+    }
+
+    /// The clock that the broker was given.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The settings that the broker was given.
+    #[must_use]
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.inner.settings
+    }
+
+    /// Memberships of consumer groups.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.inner.groups
+    }
+
+    /// Changes whenever a topic is created, grown or deleted.
+    pub(crate) fn topic_changes(&self) -> watch::Receiver<u64> {
+        self.inner.topic_changes.subscribe()
+    }
+
+    pub(crate) fn topics_changed(&self) {
+        self.inner.topic_changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The partition for records without a key: another one at each call.
+    pub(crate) fn next_partition(&self, topic: &Topic) -> Partition {
+        let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed);
+        let partition = turn.checked_rem(topic.partition_count()).unwrap_or(0);
+        i32::try_from(partition).ok().and_then(Partition::new).unwrap_or(Partition::ZERO)
+    }
+
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.inner.topics
+    }
+
+    pub(crate) fn changes(&self) -> &Mutex<()> {
+        &self.inner.changes
+    }
+
+    pub(crate) fn offsets(&self) -> &CommittedOffsets {
+        &self.inner.offsets
+    }
+
+    pub(crate) fn event_ids(&self) -> &EventIds {
+        &self.inner.event_ids
+    }
+
+    pub(crate) fn producer_ids(&self) -> &ProducerIds {
+        &self.inner.producer_ids
+    }
+}
+
+/// The only partition of one of Factum's own topics.
+pub(crate) const fn first_partition(topic: TopicId) -> PartitionId {
+    PartitionId { topic, partition: Partition::ZERO }
+}

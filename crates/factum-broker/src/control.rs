@@ -1,0 +1,151 @@
+//! Control events: what was created, grown and deleted, with when and by whom.
+//!
+//! They are CloudEvents in the topic [`CONTROL_TOPIC`], which anyone may read: auditing is a
+//! read. What exists now is a fold over them.
+
+use std::collections::BTreeMap;
+
+use factum_event::event::{EventError, EventIds, kafka};
+use factum_event::{Event, Offset, Record, Timestamp, TopicId, TopicName};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The name of the topic that holds control events.
+pub const CONTROL_TOPIC: &str = "__factum_control";
+
+/// The identity of [`CONTROL_TOPIC`]: it must be known before anything is read.
+pub const CONTROL_TOPIC_ID: TopicId =
+    TopicId(Uuid::from_u128(0x6661_6374_756d_8000_8000_0000_0000_0001));
+
+/// A change of what exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub(crate) enum Change {
+    #[serde(rename = "io.factum.cluster.created")]
+    ClusterCreated { id: String },
+    #[serde(rename = "io.factum.topic.created")]
+    TopicCreated(TopicCreated),
+    #[serde(rename = "io.factum.topic.grown")]
+    TopicGrown { topic: TopicName, id: TopicId, partitions: u32 },
+    #[serde(rename = "io.factum.topic.deleted")]
+    TopicDeleted { topic: TopicName, id: TopicId },
+    #[serde(rename = "io.factum.producerids.reserved")]
+    ProducerIdsReserved { next: i64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicCreated {
+    pub(crate) topic: TopicName,
+    pub(crate) id: TopicId,
+    pub(crate) partitions: u32,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// What a [`Change`] is as JSON: its event's type and data.
+#[derive(Serialize, Deserialize)]
+struct TypeAndData {
+    #[serde(rename = "type")]
+    event_type: String,
+    data: serde_json::Value,
+}
+
+/// Where control events come from.
+const SOURCE: &str = "/factum/broker";
+
+/// The extension attribute that says who asked for the change.
+const PRINCIPAL: &str = "principal";
+
+/// The record of a change that `principal` asked for.
+pub(crate) fn encode(
+    change: &Change,
+    principal: &str,
+    ids: &EventIds,
+    now: Timestamp,
+) -> Result<Record, EventError> {
+    let json = serde_json::to_value(change).expect("names and numbers are JSON");
+    let parts: TypeAndData = serde_json::from_value(json).expect("a change has a type and data");
+    let event = Event::builder(SOURCE, parts.event_type)
+        .subject(change.subject())
+        .extension(PRINCIPAL, principal)
+        .json(&parts.data)
+        .stamp(ids, now)
+        .build()?;
+    Ok(kafka::encode(&event, kafka::Mode::Binary, now))
+}
+
+/// The change that a record states.
+pub(crate) fn decode(offset: Offset, record: &Record) -> Result<Change, UnknownChange> {
+    let unknown = |reason: String| UnknownChange { offset, reason };
+    let event = kafka::decode(record).map_err(|error| unknown(error.to_string()))?;
+    let data = event.data().as_json().ok_or_else(|| unknown("it has no JSON data".to_owned()))?;
+    let data = data.decode().map_err(|error| unknown(error.to_string()))?;
+    let parts = TypeAndData { event_type: event.event_type().to_owned(), data };
+    let json = serde_json::to_value(parts).map_err(|error| unknown(error.to_string()))?;
+    serde_json::from_value(json).map_err(|error| unknown(error.to_string()))
+}
+
+impl Change {
+    /// What the change is about.
+    fn subject(&self) -> &str {
+        match self {
+            Self::TopicCreated(TopicCreated { topic, .. })
+            | Self::TopicGrown { topic, .. }
+            | Self::TopicDeleted { topic, .. } => topic.as_str(),
+            Self::ClusterCreated { .. } => "cluster",
+            Self::ProducerIdsReserved { .. } => "producer-ids",
+        }
+    }
+}
+
+/// A control event that this version does not understand.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "control event at {CONTROL_TOPIC}@{offset} is not understood ({reason}); \
+     a newer version may have written it"
+)]
+pub struct UnknownChange {
+    /// Where it stands.
+    pub offset: Offset,
+    /// Why.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_survives_its_event() {
+        let topic = TopicName::new("orders").unwrap();
+        let id = TopicId(Uuid::from_u128(7));
+        let configs = BTreeMap::from([("max.message.bytes".to_owned(), "10".to_owned())]);
+        let changes = [
+            Change::ClusterCreated { id: "9-LZ".to_owned() },
+            Change::TopicCreated(TopicCreated { topic: topic.clone(), id, partitions: 3, configs }),
+            Change::TopicGrown { topic: topic.clone(), id, partitions: 4 },
+            Change::TopicDeleted { topic, id },
+            Change::ProducerIdsReserved { next: 1000 },
+        ];
+        for change in changes {
+            let now = Timestamp::from_millis(1_700_000_000_000);
+            let record = encode(&change, "tester", &EventIds::new(), now).unwrap();
+            assert_eq!(decode(Offset::ZERO, &record).unwrap(), change);
+            let event = kafka::decode(&record).unwrap();
+            assert_eq!(event.attribute("principal").as_deref(), Some("tester"));
+            assert_eq!(event.subject(), Some(change.subject()));
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_type_is_refused_with_its_place() {
+        let event = Event::builder("/factum/broker", "io.factum.unheard.of")
+            .id("1")
+            .json(&serde_json::json!({}))
+            .build()
+            .unwrap();
+        let record = kafka::encode(&event, kafka::Mode::Binary, Timestamp::from_millis(0));
+        let error = decode(Offset::ZERO, &record).unwrap_err().to_string();
+        assert!(error.contains("__factum_control@0") && error.contains("unheard"), "{error}");
+    }
+}

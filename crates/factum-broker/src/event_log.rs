@@ -1,0 +1,322 @@
+//! [`EventLog`] on the embedded log: records instead of batches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use factum_event::batch::{HEADER_BYTES, record_bytes};
+use factum_event::log::{
+    Chunk, GroupInfo, GroupMember, Located, NewTopic, PartitionInfo, ReadLimit, Result, Start,
+    TopicInfo, TopicPartition,
+};
+use factum_event::partitioner::partition_of;
+use factum_event::record::Outgoing;
+use factum_event::{
+    BoxFuture, EventLog, GroupName, LogError, Offset, Partition, Place, Position, Record,
+    StoredRecord, TopicName,
+};
+use factum_log::{PartitionId, StoredBatch};
+
+use crate::errors::read_error;
+use crate::locate::UNPACKED_LIMIT;
+use crate::member::Member;
+use crate::produce::batches;
+use crate::topic::Topic;
+use crate::{Broker, Commit, group_info};
+
+/// Who asks for a change through this interface.
+const PRINCIPAL: &str = "event-log";
+
+impl EventLog for Broker {
+    fn create_topic(&self, topic: NewTopic) -> BoxFuture<'_, Result<TopicInfo>> {
+        Box::pin(async move {
+            let topic = Broker::create_topic(self, PRINCIPAL, topic, false).await?;
+            Ok(self.topic_info(&topic))
+        })
+    }
+
+    fn grow_topic<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        total: u32,
+    ) -> BoxFuture<'a, Result<TopicInfo>> {
+        Box::pin(async move {
+            let topic = Broker::grow_topic(self, PRINCIPAL, topic, total, false).await?;
+            Ok(self.topic_info(&topic))
+        })
+    }
+
+    fn delete_topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { Ok(Broker::delete_topic(self, PRINCIPAL, topic).await?) })
+    }
+
+    fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>> {
+        Box::pin(async move {
+            Ok(self.all_topics().iter().map(|topic| self.topic_info(topic)).collect())
+        })
+    }
+
+    fn topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<TopicInfo>> {
+        Box::pin(async move { Ok(self.topic_info(&*self.known_topic(topic)?)) })
+    }
+
+    fn append<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        records: Vec<Outgoing>,
+    ) -> BoxFuture<'a, Result<Vec<Position>>> {
+        Box::pin(self.append_records(topic, records))
+    }
+
+    fn read<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> BoxFuture<'a, Result<Chunk>> {
+        Box::pin(self.read_records(topic, partition, from, limit))
+    }
+
+    fn arrival<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+        from: Offset,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let id = self.known_partition(topic, partition)?;
+            let mut waiter = self.log().waiter(&[id]);
+            while self.log().extent(id).end <= from {
+                waiter.changed().await;
+                self.known_partition(topic, partition)?;
+                if self.log().is_closed() {
+                    return Err(LogError::Closed);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+        place: Place,
+    ) -> BoxFuture<'a, Result<Located>> {
+        Box::pin(async move {
+            let id = self.known_partition(topic, partition)?;
+            Ok(Broker::locate(self, id, place).await?)
+        })
+    }
+
+    fn join<'a>(
+        &'a self,
+        group: &'a GroupName,
+        topics: Vec<TopicName>,
+        start: Start,
+    ) -> BoxFuture<'a, Result<Box<dyn GroupMember>>> {
+        Box::pin(async move {
+            let member = Member::join(self.clone(), group.clone(), topics, start).await?;
+            Ok(Box::new(member) as Box<dyn GroupMember>)
+        })
+    }
+
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<GroupInfo>>> {
+        Box::pin(async move { Ok(group_info::all(self)) })
+    }
+
+    fn group<'a>(&'a self, group: &'a GroupName) -> BoxFuture<'a, Result<GroupInfo>> {
+        Box::pin(async move {
+            group_info::one(self, group).ok_or_else(|| LogError::UnknownGroup(group.clone()))
+        })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        group: &'a GroupName,
+        offsets: BTreeMap<TopicPartition, Offset>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let standing = self.groups().standing(group);
+            if standing.is_some_and(|standing| !standing.is_empty()) {
+                return Err(LogError::GroupNotEmpty(group.clone()));
+            }
+            for (topic, partition) in offsets.keys() {
+                self.known_partition(topic, *partition)?;
+            }
+            self.commit_all(group, offsets).await
+        })
+    }
+
+    fn delete_group<'a>(&'a self, group: &'a GroupName) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if group_info::one(self, group).is_none() {
+                return Err(LogError::UnknownGroup(group.clone()));
+            }
+            let standing = self.groups().standing(group);
+            if standing.is_some_and(|standing| !standing.is_empty()) {
+                return Err(LogError::GroupNotEmpty(group.clone()));
+            }
+            Ok(Broker::delete_group(self, group).await?)
+        })
+    }
+}
+
+impl Broker {
+    fn known_topic(&self, topic: &TopicName) -> Result<Arc<Topic>> {
+        Broker::topic(self, topic.as_str()).ok_or_else(|| LogError::UnknownTopic(topic.clone()))
+    }
+
+    fn known_partition(&self, topic: &TopicName, partition: Partition) -> Result<PartitionId> {
+        let known = self.known_topic(topic)?;
+        known.partition_id(partition).ok_or_else(|| unknown_partition(&known, partition))
+    }
+
+    fn topic_info(&self, topic: &Topic) -> TopicInfo {
+        let info = |partition| {
+            let id = PartitionId { topic: topic.id, partition };
+            let extent = self.log().extent(id);
+            PartitionInfo { partition, start: extent.start, end: extent.end }
+        };
+        TopicInfo {
+            name: topic.name.clone(),
+            id: topic.id,
+            created_at: topic.created_at,
+            configs: topic.configs.clone(),
+            partitions: topic.partition_numbers().map(info).collect(),
+        }
+    }
+
+    async fn append_records(
+        &self,
+        topic: &TopicName,
+        records: Vec<Outgoing>,
+    ) -> Result<Vec<Position>> {
+        let known = self.known_topic(topic)?;
+        let mut positions = vec![None; records.len()];
+        let mut pending = Vec::new();
+        for (partition, indexes) in self.by_partition(&known, &records)? {
+            let of_partition: Vec<&Record> =
+                indexes.iter().map(|&index| &records[index].record).collect();
+            let mut indexes = indexes.into_iter();
+            for batch in batches(of_partition, known.max_message_bytes)
+                .map_err(|error| LogError::InvalidRequest(error.to_string()))?
+            {
+                let count = batch.header().offsets() as usize;
+                let in_batch: Vec<usize> = indexes.by_ref().take(count).collect();
+                pending.push((partition, in_batch, self.enqueue(&known, partition, batch).await?));
+            }
+        }
+        for (partition, indexes, pending) in pending {
+            let mut offset = pending.durable().await?.base_offset;
+            for index in indexes {
+                positions[index] = Some(Position { topic: topic.clone(), partition, offset });
+                offset = offset.next();
+            }
+        }
+        Ok(positions.into_iter().flatten().collect())
+    }
+
+    /// Which records go to which partition; refuses what could not be appended.
+    fn by_partition(
+        &self,
+        topic: &Topic,
+        records: &[Outgoing],
+    ) -> Result<BTreeMap<Partition, Vec<usize>>> {
+        let keyless = self.next_partition(topic);
+        let mut partitions = BTreeMap::<Partition, Vec<usize>>::new();
+        for (index, Outgoing { partition, record }) in records.iter().enumerate() {
+            let (bytes, limit) = (HEADER_BYTES + record_bytes(record), topic.max_message_bytes);
+            if bytes > limit {
+                return Err(LogError::RecordTooLarge { topic: topic.name.clone(), bytes, limit });
+            }
+            let of_key = |key: &_| partition_of(key, topic.partition_count());
+            let chosen =
+                partition.or_else(|| record.key.as_deref().and_then(of_key)).unwrap_or(keyless);
+            if topic.partition_id(chosen).is_none() {
+                return Err(unknown_partition(topic, chosen));
+            }
+            partitions.entry(chosen).or_default().push(index);
+        }
+        Ok(partitions)
+    }
+
+    async fn read_records(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Chunk> {
+        let id = self.known_partition(topic, partition)?;
+        let bytes = limit.bytes as usize;
+        let stored = self.log().read(id, from, bytes).await.map_err(read_error)?;
+        let mut records = Vec::new();
+        let mut next = from;
+        for batch in stored {
+            let most = limit.records.max(1) as usize - records.len();
+            match decode(topic, partition, &batch, from, most) {
+                Ok(decoded) => records.extend(decoded),
+                Err(error) if records.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+            let full = records.len() >= limit.records.max(1) as usize;
+            let last = records.last().map(|last: &StoredRecord| last.position.offset);
+            next = if full { last.unwrap_or(next).next() } else { batch.entry.last_offset.next() };
+            if full {
+                break;
+            }
+        }
+        Ok(Chunk { records, next, end: self.log().extent(id).end })
+    }
+
+    /// Commits offsets of partitions that were checked.
+    pub(crate) async fn commit_all(
+        &self,
+        group: &GroupName,
+        offsets: BTreeMap<TopicPartition, Offset>,
+    ) -> Result<()> {
+        let commit = |((topic, partition), offset)| Commit {
+            topic,
+            partition,
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+        };
+        for committed in self.commit_offsets(group, offsets.into_iter().map(commit).collect()).await? {
+            committed?;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_partition(topic: &Topic, partition: Partition) -> LogError {
+    let partitions = topic.partition_count() as usize;
+    LogError::UnknownPartition { topic: topic.name.clone(), partition, partitions }
+}
+
+/// The records of a batch from an offset on, at most so many.
+fn decode(
+    topic: &TopicName,
+    partition: Partition,
+    stored: &StoredBatch,
+    from: Offset,
+    most: usize,
+) -> Result<Vec<StoredRecord>> {
+    let appended_at = stored.entry.appended_at;
+    let batch = stored.to_batch().and_then(|batch| batch.records(UNPACKED_LIMIT));
+    let records = batch.map_err(|error| LogError::Undecodable {
+        topic: topic.clone(),
+        partition,
+        offset: stored.entry.base_offset,
+        next: stored.entry.last_offset.next(),
+        reason: error.to_string(),
+    })?;
+    let wanted = records.into_iter().filter(|found| found.offset >= from).take(most);
+    let place = |found: factum_event::batch::BatchRecord| StoredRecord {
+        position: Position { topic: topic.clone(), partition, offset: found.offset },
+        appended_at,
+        record: found.record,
+    };
+    Ok(wanted.map(place).collect())
+}

@@ -1,0 +1,44 @@
+//! The values that a user tunes, and the limits of what clients can make the coordinator hold.
+
+use std::time::Duration;
+
+/// Settings of [`Groups`](super::Groups). The defaults are Apache Kafka's where it has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// How long the first rebalance of an empty group waits for more members; every member that
+    /// joins meanwhile extends it, up to the rebalance timeout. Zero: it does not wait.
+    pub initial_rebalance_delay: Duration,
+    /// The shortest session timeout that a member may ask for.
+    pub min_session_timeout: Duration,
+    /// The longest session timeout that a member may ask for.
+    pub max_session_timeout: Duration,
+    /// How long a new member is kept while it waits for the answer to its first join. It cannot
+    /// heartbeat yet, and if it gave up nobody says so.
+    pub new_member_join_timeout: Duration,
+    /// Groups held at a time.
+    pub max_groups: usize,
+    /// Members of one group, and as many that were given an id and have not used it yet.
+    pub max_members: usize,
+    /// Protocols that one member may offer.
+    pub max_protocols: usize,
+    /// Bytes of metadata of all protocols of one member together, and of its assignment.
+    pub max_member_bytes: usize,
+    /// How long a group without members is remembered.
+    pub empty_group_retention: Duration,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            initial_rebalance_delay: Duration::from_secs(3),
+            min_session_timeout: Duration::from_secs(6),
+            max_session_timeout: Duration::from_secs(30 * 60),
+            new_member_join_timeout: Duration::from_secs(5 * 60),
+            max_groups: 10_000,
+            max_members: 10_000,
+            max_protocols: 64,
+            max_member_bytes: 1 << 20,
+            empty_group_retention: Duration::from_secs(10 * 60),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! All groups and their deadlines, under the lock.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use factum_event::GroupName;
+use factum_event::log::GroupState;
+use tracing::info;
+use uuid::Uuid;
+
+use super::answer::Waiter;
+use super::group::{Counters, Group, Turn};
+use super::{
+    GroupError, GroupSettings, GroupsMetrics, JoinRequest, Joined, Leaving, Listed, MemberRef,
+    SyncRequest, Synced,
+};
+
+pub(super) struct State {
+    settings: GroupSettings,
+    ids: Box<dyn FnMut() -> Uuid + Send>,
+    counters: Counters,
+    groups: HashMap<GroupName, Filed>,
+    /// One deadline of each group that has any; never later than its earliest.
+    deadlines: BTreeSet<(Duration, GroupName)>,
+    /// The deadline that the timer's thread knows of.
+    known_deadline: Option<Duration>,
+    /// The timer's thread is to look again.
+    alarm: bool,
+}
+
+/// A group, and the deadline under which it is filed.
+struct Filed {
+    group: Group,
+    deadline: Option<Duration>,
+}
+
+impl State {
+    pub(super) fn new(settings: GroupSettings, ids: Box<dyn FnMut() -> Uuid + Send>) -> Self {
+        Self {
+            settings,
+            ids,
+            counters: Counters::default(),
+            groups: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            known_deadline: None,
+            alarm: false,
+        }
+    }
+
+    pub(super) fn group(&self, name: &GroupName) -> Option<&Group> {
+        self.groups.get(name).map(|filed| &filed.group)
+    }
+
+    pub(super) fn join(&mut self, now: Duration, request: &JoinRequest, waiter: Waiter<Joined>) {
+        if let Err(error) = request.check(&self.settings).and_then(|()| self.open(now, request)) {
+            return waiter.fail(error);
+        }
+        self.change(now, &request.group, |group, turn| group.join(turn, request, waiter));
+    }
+
+    /// Makes sure that the group is there, if the request may create it.
+    fn open(&mut self, now: Duration, request: &JoinRequest) -> Result<(), GroupError> {
+        if self.groups.contains_key(&request.group) {
+            return Ok(());
+        }
+        if !request.member_id.is_empty() {
+            return Err(GroupError::UnknownMemberId);
+        }
+        if self.groups.len() >= self.settings.max_groups {
+            self.forget_longest_empty()?;
+        }
+        let group = Group::new(request.group.clone(), now);
+        self.groups.insert(request.group.clone(), Filed { group, deadline: None });
+        Ok(())
+    }
+
+    /// Makes room for a group by forgetting one that has no members.
+    fn forget_longest_empty(&mut self) -> Result<(), GroupError> {
+        let groups = self.groups.values().map(|filed| &filed.group);
+        let empty = groups.filter(|group| group.pending.is_empty());
+        let longest = empty
+            .filter_map(|group| group.empty_since.map(|since| (since, &group.name)))
+            .min()
+            .map(|(_, name)| name.clone());
+        match longest {
+            Some(name) => self.forget(&name),
+            None => return Err(GroupError::TooManyGroups { limit: self.settings.max_groups }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, now: Duration, request: SyncRequest, waiter: Waiter<Synced>) {
+        if !self.groups.contains_key(&request.group) {
+            return waiter.fail(GroupError::UnknownMemberId);
+        }
+        let name = request.group.clone();
+        self.change(now, &name, |group, turn| group.sync(turn, request, waiter));
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        member: &MemberRef<'_>,
+    ) -> Result<(), GroupError> {
+        self.touch(now, name, |group, turn| group.heartbeat(turn, member))
+            .unwrap_or(Err(GroupError::UnknownMemberId))
+    }
+
+    pub(super) fn validate_commit(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        member: &MemberRef<'_>,
+    ) -> Result<(), GroupError> {
+        let outside = member.generation < 0 && member.member_id.is_empty();
+        let unknown = if outside { Ok(()) } else { Err(GroupError::UnknownMemberId) };
+        self.touch(now, name, |group, turn| group.validate_commit(turn, member)).unwrap_or(unknown)
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        members: &[Leaving],
+    ) -> Vec<Result<(), GroupError>> {
+        self.change(now, name, |group, turn| group.leave(turn, members))
+            .unwrap_or_else(|| vec![Err(GroupError::UnknownMemberId); members.len()])
+    }
+
+    pub(super) fn list(&self) -> Vec<Listed> {
+        let mut list: Vec<_> = self.groups.values().map(|filed| filed.group.listed()).collect();
+        list.sort_by(|a, b| a.group.cmp(&b.group));
+        list
+    }
+
+    pub(super) fn delete(&mut self, name: &GroupName) -> Result<(), GroupError> {
+        let group = self.group(name).ok_or(GroupError::GroupIdNotFound)?;
+        if group.state != GroupState::Empty {
+            return Err(GroupError::GroupNotEmpty);
+        }
+        self.forget(name);
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &GroupName) {
+        if let Some(filed) = self.groups.remove(name) {
+            info!(group = %name, generation = filed.group.generation, "group forgotten");
+            if let Some(at) = filed.deadline {
+                self.deadlines.remove(&(at, name.clone()));
+            }
+        }
+    }
+
+    pub(super) fn metrics(&self) -> GroupsMetrics {
+        GroupsMetrics {
+            groups: self.groups.len(),
+            members: self.groups.values().map(|filed| filed.group.members.len()).sum(),
+            rebalances_begun: self.counters.rebalances_begun,
+            rebalances_completed: self.counters.rebalances_completed,
+            members_evicted: self.counters.members_evicted,
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Duration) -> Option<Duration> {
+        let due = self.deadlines.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<_> = due.map(|(_, name)| name.clone()).collect();
+        for name in due {
+            let ended = self.change(now, &name, |group, turn| {
+                group.expire(turn);
+                group.has_ended(turn)
+            });
+            if ended == Some(true) {
+                self.forget(&name);
+            }
+        }
+        self.known_deadline = self.next_deadline();
+        self.alarm = false;
+        self.known_deadline
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn is_alarming(&self) -> bool {
+        self.alarm
+    }
+
+    pub(super) fn raise_alarm(&mut self) {
+        self.alarm = true;
+    }
+
+    pub(super) fn take_alarm(&mut self) -> bool {
+        std::mem::take(&mut self.alarm)
+    }
+
+    /// Lets a group do something that moves its deadlines away at most.
+    fn touch<T>(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let filed = self.groups.get_mut(name)?;
+        let (settings, counters) = (&self.settings, &mut self.counters);
+        let mut turn = Turn { now, settings, counters, ids: &mut *self.ids };
+        Some(act(&mut filed.group, &mut turn))
+    }
+
+    /// Lets a group do something, and files it anew under its earliest deadline.
+    fn change<T>(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let result = self.touch(now, name, act)?;
+        let filed = self.groups.get_mut(name)?;
+        let next = filed.group.next_deadline(&self.settings);
+        if next != filed.deadline {
+            if let Some(at) = filed.deadline {
+                self.deadlines.remove(&(at, name.clone()));
+            }
+            if let Some(at) = next {
+                self.deadlines.insert((at, name.clone()));
+            }
+            filed.deadline = next;
+        }
+        if next.is_some_and(|at| self.known_deadline.is_none_or(|known| at < known)) {
+            self.known_deadline = next;
+            self.alarm = true;
+        }
+        Some(result)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Appending record batches: who may write what, at which sequence, and then into the log.
+//!
+//! It has two steps, so that a connection can keep the order of its requests and still overlap
+//! them: [`Broker::enqueue`] fixes the offset, and the [`Pending`] that it returns completes once
+//! the batch is durable.
+
+use std::sync::Arc;
+
+use factum_event::batch::{Batch, BatchBuilder, BatchError, Codec, record_bytes};
+use factum_event::{Offset, Partition, Record, Timestamp, TopicName};
+use factum_log::{AppendError, Appending, Log, PartitionId};
+use thiserror::Error;
+
+use crate::producer_state::{SequenceError, Verdict};
+use crate::topic::{Topic, TopicPartition};
+use crate::Broker;
+
+/// Where a batch was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// When the log took it; unknown for a repetition of an earlier batch.
+    pub appended_at: Timestamp,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProduceError {
+    /// The topic has no such partition, or is gone.
+    #[error("topic {topic} has no partition {partition}, or was deleted")]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: Partition,
+    },
+    /// Only Factum writes to its own topics.
+    #[error("{0} is one of Factum's own topics; only Factum writes to it")]
+    Internal(TopicName),
+    /// Larger than `max.message.bytes` of the topic.
+    #[error("a batch of {bytes} bytes is more than max.message.bytes of {topic}, which is {limit}")]
+    TooLarge {
+        /// The topic.
+        topic: TopicName,
+        /// What came.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Not a batch that a producer may send.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Part of a transaction.
+    #[error("transactions are not supported; produce without a transactional id")]
+    Transactional,
+    /// Out of its producer's sequence.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// The log takes nothing.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+}
+
+/// A batch that has its offset and is on its way to the disk.
+pub enum Pending {
+    /// Queued by this call.
+    Appending(Appending),
+    /// Queued by an earlier call, which may still be on its way.
+    Duplicate {
+        /// Where the log tells that it is durable.
+        log: Log,
+        /// The partition.
+        partition: PartitionId,
+        /// Offset of the first record.
+        base_offset: Offset,
+        /// Offset of the last record.
+        last_offset: Offset,
+    },
+}
+
+impl Pending {
+    /// Waits until the batch is durable.
+    ///
+    /// # Errors
+    /// [`ProduceError::Log`] if it never will be.
+    pub async fn durable(self) -> Result<Produced, ProduceError> {
+        match self {
+            Self::Appending(appending) => {
+                let appended = appending.await?;
+                let (base_offset, appended_at) = (appended.base_offset, appended.appended_at);
+                Ok(Produced { base_offset, appended_at })
+            }
+            Self::Duplicate { log, partition, base_offset, last_offset } => {
+                wait_until_durable(&log, partition, last_offset).await?;
+                Ok(Produced { base_offset, appended_at: Timestamp::UNKNOWN })
+            }
+        }
+    }
+}
+
+async fn wait_until_durable(
+    log: &Log,
+    partition: PartitionId,
+    last_offset: Offset,
+) -> Result<(), AppendError> {
+    let mut waiter = log.waiter(&[partition]);
+    while log.extent(partition).end <= last_offset {
+        if let Some(reason) = log.failure() {
+            return Err(AppendError::Failed(reason));
+        }
+        waiter.changed().await;
+    }
+    Ok(())
+}
+
+impl Broker {
+    /// Checks a client's batch and queues it; its offset is fixed when this returns.
+    ///
+    /// # Errors
+    /// [`ProduceError`]; nothing was appended then.
+    pub async fn enqueue(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        batch: Batch,
+    ) -> Result<Pending, ProduceError> {
+        if topic.name.is_internal() {
+            return Err(ProduceError::Internal(topic.name.clone()));
+        }
+        batch.check_producible()?;
+        if batch.header().attributes.is_transactional() {
+            return Err(ProduceError::Transactional);
+        }
+        self.enqueue_checked(topic, partition, batch).await
+    }
+
+    /// Queues a batch that Factum made itself, or that was checked.
+    pub(crate) async fn enqueue_checked(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        batch: Batch,
+    ) -> Result<Pending, ProduceError> {
+        let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
+        let target = topic.partition(partition).ok_or_else(gone)?;
+        if batch.len() > topic.max_message_bytes {
+            let (bytes, limit) = (batch.len(), topic.max_message_bytes);
+            return Err(ProduceError::TooLarge { topic: topic.name.clone(), bytes, limit });
+        }
+        self.pass_gate(target, batch).await?.ok_or_else(gone)
+    }
+
+    /// Judges and queues in one step; none if the topic was deleted meanwhile.
+    async fn pass_gate(
+        &self,
+        target: &Arc<TopicPartition>,
+        batch: Batch,
+    ) -> Result<Option<Pending>, ProduceError> {
+        let partition = target.id;
+        let header = *batch.header();
+        let room = self.log().reserve(batch.len()).await?;
+        let now = self.clock().now();
+        let mut gate = target.gate.lock();
+        if gate.closed {
+            return Ok(None);
+        }
+        match gate.producers.judge(&header)? {
+            Verdict::Append => {
+                let appending = self.log().append(room, partition, batch)?;
+                gate.producers.appended(&header, appending.base_offset(), now);
+                Ok(Some(Pending::Appending(appending)))
+            }
+            Verdict::Duplicate { base_offset, last_offset } => {
+                let log = self.log().clone();
+                Ok(Some(Pending::Duplicate { log, partition, base_offset, last_offset }))
+            }
+        }
+    }
+}
+
+/// Packs records, in their order, into uncompressed batches of at most `limit` bytes; a record
+/// that is larger stands alone, for the broker to refuse.
+pub(crate) fn batches<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    limit: usize,
+) -> Result<Vec<Batch>, BatchError> {
+    let mut done = Vec::new();
+    let mut builder = BatchBuilder::new(Codec::None, None);
+    for record in records {
+        if !builder.is_empty() && builder.bytes() + record_bytes(record) > limit {
+            let full = std::mem::replace(&mut builder, BatchBuilder::new(Codec::None, None));
+            done.push(full.build()?);
+        }
+        builder.push(record);
+    }
+    if !builder.is_empty() {
+        done.push(builder.build()?);
+    }
+    Ok(done)
+}

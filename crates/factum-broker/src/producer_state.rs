@@ -1,0 +1,301 @@
+//! Idempotent producers: what a partition remembers of who wrote to it (KIP-98).
+//!
+//! For every producer the last five batches are kept, as many as a client may have in flight.
+//! A batch that is among them is a repetition and gets its old offset; a batch that does not
+//! follow the last one is refused. The state is a fold over the partition's batch headers.
+
+use std::collections::{HashMap, VecDeque};
+
+use factum_event::batch::BatchHeader;
+use factum_event::{Offset, Timestamp};
+use factum_log::BatchEntry;
+use thiserror::Error;
+
+/// Batches remembered for each producer; clients have at most this many in flight.
+const REMEMBERED_BATCHES: usize = 5;
+
+/// Producers remembered for each partition; beyond it those that were silent longest are
+/// forgotten, a quarter at a time.
+const MAX_PRODUCERS: usize = 8_192;
+
+/// The producers of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct ProducerStates {
+    producers: HashMap<i64, ProducerState>,
+}
+
+#[derive(Debug)]
+struct ProducerState {
+    epoch: i16,
+    last_seen: Timestamp,
+    batches: VecDeque<Remembered>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Remembered {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: Offset,
+    last_offset: Offset,
+}
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is new: append it.
+    Append,
+    /// It was appended before, and got these offsets.
+    Duplicate { base_offset: Offset, last_offset: Offset },
+}
+
+/// Why a batch of an idempotent producer is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SequenceError {
+    /// A batch before it is missing, or it comes too late.
+    #[error("producer {producer_id}: sequence {expected} was expected, {came} came")]
+    OutOfOrder {
+        /// The producer.
+        producer_id: i64,
+        /// The sequence that would have followed.
+        expected: i32,
+        /// The sequence that came.
+        came: i32,
+    },
+    /// A newer instance of the producer has written since.
+    #[error("producer {producer_id}: epoch {came} is older than {current}, which has written since")]
+    StaleEpoch {
+        /// The producer.
+        producer_id: i64,
+        /// The newest epoch seen.
+        current: i16,
+        /// The epoch that came.
+        came: i16,
+    },
+}
+
+impl ProducerStates {
+    /// Judges a batch before it gets an offset.
+    pub(crate) fn judge(&self, batch: &BatchHeader) -> Result<Verdict, SequenceError> {
+        if batch.producer_id < 0 {
+            return Ok(Verdict::Append);
+        }
+        let Some(state) = self.producers.get(&batch.producer_id) else {
+            // Forgotten or never seen: Kafka takes any first sequence outside transactions.
+            return Ok(Verdict::Append);
+        };
+        if batch.producer_epoch < state.epoch {
+            return Err(SequenceError::StaleEpoch {
+                producer_id: batch.producer_id,
+                current: state.epoch,
+                came: batch.producer_epoch,
+            });
+        }
+        if batch.producer_epoch > state.epoch {
+            return follows(batch, 0);
+        }
+        if let Some(same) = state.repeated(batch) {
+            let Remembered { base_offset, last_offset, .. } = same;
+            return Ok(Verdict::Duplicate { base_offset, last_offset });
+        }
+        let last = state.batches.back().map_or(-1, |batch| batch.last_sequence);
+        follows(batch, sequence_after(last, 1))
+    }
+
+    /// Remembers a batch that got its offset.
+    pub(crate) fn appended(&mut self, batch: &BatchHeader, base_offset: Offset, now: Timestamp) {
+        let last_offset = base_offset.plus(batch.last_offset_delta.unsigned_abs());
+        self.remember(
+            (batch.producer_id, batch.producer_epoch, batch.base_sequence),
+            (base_offset, last_offset),
+            now,
+        );
+    }
+
+    /// Remembers a batch that was found in the log.
+    pub(crate) fn replay(&mut self, entry: &BatchEntry) {
+        self.remember(
+            (entry.producer_id, entry.producer_epoch, entry.base_sequence),
+            (entry.base_offset, entry.last_offset),
+            entry.appended_at,
+        );
+    }
+
+    fn remember(
+        &mut self,
+        (producer_id, epoch, first_sequence): (i64, i16, i32),
+        (base_offset, last_offset): (Offset, Offset),
+        now: Timestamp,
+    ) {
+        if producer_id < 0 {
+            return;
+        }
+        if self.producers.len() >= MAX_PRODUCERS && !self.producers.contains_key(&producer_id) {
+            self.forget_silent();
+        }
+        let state = self.producers.entry(producer_id).or_insert_with(|| ProducerState {
+            epoch,
+            last_seen: now,
+            batches: VecDeque::with_capacity(REMEMBERED_BATCHES),
+        });
+        if state.epoch != epoch {
+            state.epoch = epoch;
+            state.batches.clear();
+        }
+        if state.batches.len() == REMEMBERED_BATCHES {
+            state.batches.pop_front();
+        }
+        state.last_seen = now;
+        let steps = last_offset.get() - base_offset.get();
+        let last_sequence = sequence_after(first_sequence, steps);
+        state.batches.push_back(Remembered {
+            first_sequence,
+            last_sequence,
+            base_offset,
+            last_offset,
+        });
+    }
+
+    fn forget_silent(&mut self) {
+        let mut seen: Vec<_> = self.producers.values().map(|state| state.last_seen).collect();
+        let quarter = seen.len() / 4;
+        let (_, &mut oldest, _) = seen.select_nth_unstable(quarter);
+        let mut left = quarter.max(1);
+        self.producers.retain(|_, state| {
+            let forget = left > 0 && state.last_seen <= oldest;
+            left -= usize::from(forget);
+            !forget
+        });
+    }
+}
+
+impl ProducerState {
+    fn repeated(&self, batch: &BatchHeader) -> Option<Remembered> {
+        let last = sequence_after(batch.base_sequence, i64::from(batch.last_offset_delta));
+        let same =
+            |known: &&Remembered| (known.first_sequence, known.last_sequence) == (batch.base_sequence, last);
+        self.batches.iter().find(same).copied()
+    }
+}
+
+fn follows(batch: &BatchHeader, expected: i32) -> Result<Verdict, SequenceError> {
+    if batch.base_sequence == expected {
+        return Ok(Verdict::Append);
+    }
+    let (producer_id, came) = (batch.producer_id, batch.base_sequence);
+    Err(SequenceError::OutOfOrder { producer_id, expected, came })
+}
+
+/// The sequence `steps` later; after 2^31-1 comes 0.
+fn sequence_after(sequence: i32, steps: i64) -> i32 {
+    let wrapped = (i64::from(sequence) + steps).rem_euclid(i64::from(i32::MAX) + 1);
+    i32::try_from(wrapped).expect("a remainder of 2^31 fits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use factum_event::batch::Attributes;
+
+    fn batch(epoch: i16, sequence: i32, records: i32) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            attributes: Attributes::default(),
+            last_offset_delta: records - 1,
+            base_timestamp: Timestamp::from_millis(0),
+            max_timestamp: Timestamp::from_millis(0),
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+            record_count: records,
+        }
+    }
+
+    /// Appends what is judged new at `offset`, and returns the verdict.
+    fn send(
+        states: &mut ProducerStates,
+        offset: i64,
+        batch: &BatchHeader,
+    ) -> Result<Verdict, SequenceError> {
+        let verdict = states.judge(batch)?;
+        if verdict == Verdict::Append {
+            let at = Offset::new(offset).unwrap();
+            states.appended(batch, at, Timestamp::from_millis(offset));
+        }
+        Ok(verdict)
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognised_and_the_sixth_is_out_of_order() {
+        let mut states = ProducerStates::default();
+        for index in 0..6 {
+            assert_eq!(send(&mut states, index * 2, &batch(0, index as i32 * 2, 2)), Ok(Verdict::Append));
+        }
+        for index in 1..6 {
+            let verdict = send(&mut states, 99, &batch(0, index as i32 * 2, 2));
+            let base_offset = Offset::new(index * 2).unwrap();
+            assert_eq!(
+                verdict,
+                Ok(Verdict::Duplicate { base_offset, last_offset: base_offset.next() })
+            );
+        }
+        assert_eq!(
+            send(&mut states, 99, &batch(0, 0, 2)),
+            Err(SequenceError::OutOfOrder { producer_id: 7, expected: 12, came: 0 })
+        );
+    }
+
+    #[test]
+    fn a_gap_is_refused_and_what_follows_is_taken() {
+        let mut states = ProducerStates::default();
+        send(&mut states, 0, &batch(0, 0, 3)).unwrap();
+        assert!(send(&mut states, 3, &batch(0, 4, 1)).is_err());
+        assert_eq!(send(&mut states, 3, &batch(0, 3, 1)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_repetition_with_another_length_is_no_repetition() {
+        let mut states = ProducerStates::default();
+        send(&mut states, 0, &batch(0, 0, 3)).unwrap();
+        assert!(send(&mut states, 3, &batch(0, 0, 2)).is_err());
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero_after_the_largest() {
+        let mut states = ProducerStates::default();
+        send(&mut states, 0, &batch(0, i32::MAX - 1, 2)).unwrap();
+        assert_eq!(send(&mut states, 2, &batch(0, 0, 1)), Ok(Verdict::Append));
+        let mut across = ProducerStates::default();
+        send(&mut across, 0, &batch(0, i32::MAX, 2)).unwrap();
+        assert_eq!(send(&mut across, 2, &batch(0, 1, 1)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_new_epoch_starts_at_zero_and_an_old_one_is_fenced() {
+        let mut states = ProducerStates::default();
+        send(&mut states, 0, &batch(0, 0, 3)).unwrap();
+        assert!(send(&mut states, 3, &batch(1, 3, 1)).is_err());
+        assert_eq!(send(&mut states, 3, &batch(1, 0, 1)), Ok(Verdict::Append));
+        assert_eq!(
+            send(&mut states, 4, &batch(0, 3, 1)),
+            Err(SequenceError::StaleEpoch { producer_id: 7, current: 1, came: 0 })
+        );
+    }
+
+    #[test]
+    fn a_producer_that_was_never_seen_may_start_anywhere() {
+        let mut states = ProducerStates::default();
+        assert_eq!(send(&mut states, 0, &batch(3, 100, 1)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn producers_are_limited_and_the_most_recent_stay() {
+        let mut states = ProducerStates::default();
+        for id in 0..MAX_PRODUCERS as i64 + 1 {
+            let header = BatchHeader { producer_id: id, ..batch(0, 0, 1) };
+            states.appended(&header, Offset::new(id).unwrap(), Timestamp::from_millis(id));
+        }
+        assert!(states.producers.len() <= MAX_PRODUCERS);
+        assert!(states.producers.contains_key(&(MAX_PRODUCERS as i64)));
+        assert!(!states.producers.contains_key(&0));
+    }
+}

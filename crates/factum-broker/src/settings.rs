@@ -1,0 +1,35 @@
+//! What a user tunes.
+
+use factum_log::LogSettings;
+
+use crate::groups::GroupSettings;
+
+/// Settings of a [`Broker`](crate::Broker).
+#[derive(Debug, Clone)]
+pub struct BrokerSettings {
+    /// Settings of the log below.
+    pub log: LogSettings,
+    /// Partitions of a topic that is created without a number.
+    pub default_partitions: u32,
+    /// Most partitions of one topic.
+    pub max_partitions_per_topic: u32,
+    /// Most partitions of all topics together; each costs about a kilobyte of memory.
+    pub max_partitions: usize,
+    /// Most committed offsets (group × partition) that are kept.
+    pub max_committed_offsets: usize,
+    /// Settings of consumer groups.
+    pub groups: GroupSettings,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            log: LogSettings::default(),
+            default_partitions: 1,
+            max_partitions_per_topic: 10_000,
+            max_partitions: 100_000,
+            max_committed_offsets: 1_000_000,
+            groups: GroupSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The topics that exist now: a fold over the control topic, kept in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use factum_event::{Partition, Timestamp, TopicId, TopicName};
+use factum_log::PartitionId;
+use parking_lot::{Mutex, RwLock};
+
+use crate::producer_state::ProducerStates;
+use crate::topic_config;
+
+/// A topic, as it is now. Growing or configuring it makes a new value that shares the partitions.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its identity.
+    pub id: TopicId,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Settings that differ from the defaults.
+    pub configs: BTreeMap<String, String>,
+    /// The largest batch that it takes, in bytes.
+    pub max_message_bytes: usize,
+    partitions: Vec<Arc<TopicPartition>>,
+}
+
+/// A partition of a topic.
+#[derive(Debug)]
+pub(crate) struct TopicPartition {
+    pub(crate) id: PartitionId,
+    /// Held while a batch is judged and queued, so that sequences and offsets agree.
+    pub(crate) gate: Mutex<Gate>,
+}
+
+/// What appends to a partition pass through, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) producers: ProducerStates,
+    /// Set when the topic is deleted: whoever still holds it appends nothing more.
+    pub(crate) closed: bool,
+}
+
+impl Topic {
+    /// A topic with fresh partitions.
+    pub(crate) fn new(
+        name: TopicName,
+        id: TopicId,
+        created_at: Timestamp,
+        partitions: u32,
+        configs: BTreeMap<String, String>,
+    ) -> Self {
+        let max_message_bytes = topic_config::max_message_bytes(&configs);
+        let mut topic =
+            Self { name, id, created_at, configs, max_message_bytes, partitions: Vec::new() };
+        topic.grow_to(partitions);
+        topic
+    }
+
+    /// The same topic with `total` partitions, the old ones shared.
+    pub(crate) fn grown(&self, total: u32) -> Self {
+        let mut topic = Self {
+            name: self.name.clone(),
+            id: self.id,
+            created_at: self.created_at,
+            configs: self.configs.clone(),
+            max_message_bytes: self.max_message_bytes,
+            partitions: self.partitions.clone(),
+        };
+        topic.grow_to(total);
+        topic
+    }
+
+    fn grow_to(&mut self, total: u32) {
+        let topic = self.id;
+        let more = (0..i32::try_from(total).unwrap_or(i32::MAX)).skip(self.partitions.len());
+        self.partitions.extend(more.filter_map(Partition::new).map(|partition| {
+            let id = PartitionId { topic, partition };
+            Arc::new(TopicPartition { id, gate: Mutex::default() })
+        }));
+    }
+
+    /// How many partitions it has.
+    #[must_use]
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).expect("partitions are counted by i32")
+    }
+
+    /// The numbers of its partitions.
+    pub fn partition_numbers(&self) -> impl Iterator<Item = Partition> {
+        self.partitions.iter().map(|partition| partition.id.partition)
+    }
+
+    /// A partition's place in the log, if the topic has it.
+    #[must_use]
+    pub fn partition_id(&self, partition: Partition) -> Option<PartitionId> {
+        self.partition(partition).map(|partition| partition.id)
+    }
+
+    pub(crate) fn partition(&self, partition: Partition) -> Option<&Arc<TopicPartition>> {
+        self.partitions.get(partition.index())
+    }
+
+    /// Lets nothing more pass into its partitions.
+    pub(crate) fn close(&self) {
+        for partition in &self.partitions {
+            partition.gate.lock().closed = true;
+        }
+    }
+}
+
+/// All topics, by name and by id.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    maps: RwLock<Maps>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    by_name: BTreeMap<TopicName, Arc<Topic>>,
+    by_id: HashMap<TopicId, Arc<Topic>>,
+}
+
+impl Topics {
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
+        self.maps.read().by_name.get(name).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.maps.read().by_id.get(&id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.maps.read().by_name.values().cloned().collect()
+    }
+
+    /// How many partitions there are in all topics together.
+    pub(crate) fn partition_count(&self) -> usize {
+        self.maps.read().by_name.values().map(|topic| topic.partitions.len()).sum()
+    }
+
+    /// Puts a topic in the place of the one with its name, if there is one.
+    pub(crate) fn put(&self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        let mut maps = self.maps.write();
+        if let Some(old) = maps.by_name.insert(topic.name.clone(), Arc::clone(&topic)) {
+            maps.by_id.remove(&old.id);
+        }
+        maps.by_id.insert(topic.id, Arc::clone(&topic));
+        topic
+    }
+
+    pub(crate) fn remove(&self, id: TopicId) -> Option<Arc<Topic>> {
+        let mut maps = self.maps.write();
+        let topic = maps.by_id.remove(&id)?;
+        maps.by_name.remove(&topic.name);
+        Some(topic)
+    }
+}

@@ -1,0 +1,716 @@
+//! A simulated disk: what a bad disk and a bad moment may do, from a seed.
+//!
+//! It keeps what was written apart from what was flushed. [`SimDisk::crash`] loses any part of
+//! the unflushed writes, whole or by 512-byte sectors, and any end of the unflushed changes of
+//! names. Writes and flushes can fail, the disk can be full, bits can flip, flushes can be lies.
+//! After a crash every old handle fails; [`SimDisk::restarted`] gives what survived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Disk, DiskFile, DiskLock};
+
+/// What a disk writes in one piece.
+const SECTOR_BYTES: usize = 512;
+
+/// Numbers from a seed (SplitMix64); the same seed gives the same numbers.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers of `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, and is no iterator"
+    )]
+    pub const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is 1 or more.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    /// True once in `times`.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// What goes wrong from now on; operations are counted from 1 when the faults are set.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// The machine crashes during this write.
+    pub crash_at_write: Option<u64>,
+    /// The machine crashes during this flush of a file.
+    pub crash_at_sync: Option<u64>,
+    /// This write fails, having written a part.
+    pub fail_write: Option<u64>,
+    /// This flush of a file fails, and what it was to flush is never flushed.
+    pub fail_sync: Option<u64>,
+    /// The disk holds no more than these bytes.
+    pub capacity: Option<u64>,
+    /// Flushes say that they succeeded and do nothing.
+    pub ignore_syncs: bool,
+}
+
+/// What a simulated disk has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SimStats {
+    /// Crashes of the machine.
+    pub crashes: u64,
+    /// Unflushed writes that a crash lost.
+    pub lost_writes: u64,
+    /// Unflushed writes of which a crash kept some sectors.
+    pub torn_writes: u64,
+    /// Writes, ever.
+    pub writes: u64,
+    /// Flushes of files, ever.
+    pub syncs: u64,
+}
+
+/// A simulated disk; clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk {
+    world: Arc<Mutex<World>>,
+    generation: u64,
+}
+
+impl SimDisk {
+    /// An empty disk whose accidents follow from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let world = World {
+            random: Random::new(seed),
+            generation: 0,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending_names: Vec::new(),
+            inodes: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            faults: Faults::default(),
+            writes: 0,
+            syncs: 0,
+            stats: SimStats::default(),
+        };
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            generation: 0,
+        }
+    }
+
+    /// Sets what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        let mut world = self.world.lock();
+        world.faults = faults;
+        (world.writes, world.syncs) = (0, 0);
+    }
+
+    /// The machine loses power: any part of what was not flushed is lost.
+    pub fn crash(&self) {
+        self.world.lock().crash();
+    }
+
+    /// The process is killed: nothing is lost, but every old handle fails.
+    pub fn kill(&self) {
+        self.world.lock().next_generation();
+    }
+
+    /// The disk as it is found after a crash or a kill.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let generation = self.world.lock().generation;
+        Self {
+            world: Arc::clone(&self.world),
+            generation,
+        }
+    }
+
+    /// Whether this handle is of before a crash or a kill.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.world.lock().generation != self.generation
+    }
+
+    /// Flips one bit of a file, where every reader finds it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is no such byte.
+    pub fn flip_bit(&self, path: &str, position: u64, bit: u8) -> io::Result<()> {
+        let mut world = self.world.lock();
+        let inode = world.named(path)?;
+        let at = index(position)?;
+        let file = world.inode(inode);
+        for bytes in [&mut file.live, &mut file.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
+        if at < file.live.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> SimStats {
+        self.world.lock().stats
+    }
+
+    /// The world, unless this handle is of before a crash.
+    fn alive<T>(&self, act: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
+        alive(&self.world, self.generation, act)
+    }
+}
+
+fn alive<T>(
+    world: &Mutex<World>,
+    generation: u64,
+    act: impl FnOnce(&mut World) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut world = world.lock();
+    if world.generation == generation {
+        act(&mut world)
+    } else {
+        Err(crashed())
+    }
+}
+
+fn crashed() -> io::Error {
+    io::Error::other("the simulated machine has crashed")
+}
+
+fn index(position: u64) -> io::Result<usize> {
+    usize::try_from(position).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+struct World {
+    random: Random,
+    generation: u64,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    pending_names: Vec<NameChange>,
+    inodes: BTreeMap<u64, Inode>,
+    locked: BTreeSet<String>,
+    faults: Faults,
+    /// Since the faults were set.
+    writes: u64,
+    syncs: u64,
+    stats: SimStats,
+}
+
+#[derive(Default)]
+struct Inode {
+    /// What a reader sees.
+    live: Vec<u8>,
+    /// What a crash leaves.
+    durable: Vec<u8>,
+    /// What leads from the one to the other.
+    pending: Vec<Change>,
+}
+
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+enum NameChange {
+    Link { path: String, inode: u64 },
+    Unlink { path: String },
+    Rename { from: String, to: String },
+}
+
+impl NameChange {
+    fn directory(&self) -> &str {
+        let (Self::Link { path, .. } | Self::Unlink { path } | Self::Rename { from: path, .. }) =
+            self;
+        directory_of(path)
+    }
+
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::Link { path, inode } => drop(names.insert(path.clone(), *inode)),
+            Self::Unlink { path } => drop(names.remove(path)),
+            Self::Rename { from, to } => {
+                if let Some(inode) = names.remove(from) {
+                    names.insert(to.clone(), inode);
+                }
+            }
+        }
+    }
+}
+
+fn directory_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+impl Change {
+    /// Applies it; of a write only the sectors that `keep` wants.
+    fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
+        match self {
+            Self::Resize(length) => content.resize(*length, 0),
+            Self::Write { at, bytes } => {
+                let mut done = 0;
+                while done < bytes.len() {
+                    let start = at + done;
+                    let until = (start / SECTOR_BYTES + 1) * SECTOR_BYTES;
+                    let count = (until - start).min(bytes.len() - done);
+                    if keep() {
+                        if content.len() < start + count {
+                            content.resize(start + count, 0);
+                        }
+                        content[start..start + count].copy_from_slice(&bytes[done..done + count]);
+                    }
+                    done += count;
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    fn named(&self, path: &str) -> io::Result<u64> {
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn inode(&mut self, inode: u64) -> &mut Inode {
+        self.inodes.entry(inode).or_default()
+    }
+
+    fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.pending_names.push(change);
+    }
+
+    fn change(&mut self, inode: u64, change: Change) {
+        let file = self.inode(inode);
+        change.apply(&mut file.live, || true);
+        file.pending.push(change);
+    }
+
+    /// Room for a file of `length` bytes, where a capacity is set.
+    fn check_room(&self, inode: u64, length: usize) -> io::Result<()> {
+        let Some(capacity) = self.faults.capacity else {
+            return Ok(());
+        };
+        let others: usize = self
+            .inodes
+            .iter()
+            .filter(|(id, _)| **id != inode)
+            .map(|(_, f)| f.live.len())
+            .sum();
+        let enough = (others + length) as u64 <= capacity;
+        if enough {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    fn write(&mut self, inode: u64, at: usize, bytes: Vec<u8>) -> io::Result<()> {
+        self.writes += 1;
+        self.stats.writes += 1;
+        let length = self.inode(inode).live.len();
+        if at + bytes.len() > length {
+            self.check_room(inode, at + bytes.len())?;
+        }
+        let crash = self.faults.crash_at_write == Some(self.writes);
+        let fail = self.faults.fail_write == Some(self.writes);
+        let written = if fail {
+            let part = self.random.below(bytes.len() as u64);
+            bytes[..index(part)?].to_vec()
+        } else {
+            bytes
+        };
+        self.change(inode, Change::Write { at, bytes: written });
+        if crash {
+            self.crash();
+            return Err(crashed());
+        }
+        if fail {
+            Err(io::Error::other("simulated write error"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sync(&mut self, inode: u64) -> io::Result<()> {
+        self.syncs += 1;
+        self.stats.syncs += 1;
+        if self.faults.crash_at_sync == Some(self.syncs) {
+            self.crash();
+            return Err(crashed());
+        }
+        if self.faults.fail_sync == Some(self.syncs) {
+            // The kernel takes the pages for clean after a failed flush: nothing retries them.
+            let pending = std::mem::take(&mut self.inode(inode).pending);
+            self.settle(inode, &pending);
+            return Err(io::Error::other("simulated flush error"));
+        }
+        if !self.faults.ignore_syncs {
+            let file = self.inode(inode);
+            for change in std::mem::take(&mut file.pending) {
+                change.apply(&mut file.durable, || true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings to the durable content what chance keeps of `changes`.
+    fn settle(&mut self, inode: u64, changes: &[Change]) {
+        for change in changes {
+            let fate = self.random.below(3);
+            let mut random = self.random.clone();
+            self.random.next();
+            let torn = matches!(change, Change::Write { bytes, .. } if bytes.len() > SECTOR_BYTES);
+            let durable = &mut self.inodes.entry(inode).or_default().durable;
+            match fate {
+                0 => self.stats.lost_writes += 1,
+                1 if torn => {
+                    change.apply(durable, || random.one_in(2));
+                    self.stats.torn_writes += 1;
+                }
+                _ => change.apply(durable, || true),
+            }
+        }
+    }
+
+    fn sync_dir(&mut self, directory: &str) {
+        if self.faults.ignore_syncs {
+            return;
+        }
+        let changes = std::mem::take(&mut self.pending_names);
+        for change in changes {
+            if change.directory() == directory {
+                change.apply(&mut self.durable_names);
+            } else {
+                self.pending_names.push(change);
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        self.stats.crashes += 1;
+        for inode in self.inodes.keys().copied().collect::<Vec<_>>() {
+            let pending = std::mem::take(&mut self.inode(inode).pending);
+            self.settle(inode, &pending);
+            let file = self.inode(inode);
+            file.live.clone_from(&file.durable);
+        }
+        // File systems keep the order of changes of names: some beginning of them survives.
+        let changes = std::mem::take(&mut self.pending_names);
+        let kept = self.random.below(changes.len() as u64 + 1);
+        for change in changes.iter().take(usize::try_from(kept).unwrap_or(0)) {
+            change.apply(&mut self.durable_names);
+        }
+        self.names = self.durable_names.clone();
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        self.inodes.retain(|inode, _| named.contains(inode));
+        self.next_generation();
+    }
+
+    fn next_generation(&mut self) {
+        self.generation += 1;
+        self.locked.clear();
+        let ignore_syncs = self.faults.ignore_syncs;
+        self.faults = Faults {
+            ignore_syncs,
+            ..Faults::default()
+        };
+        (self.writes, self.syncs) = (0, 0);
+    }
+}
+
+impl Disk for SimDisk {
+    fn location(&self) -> String {
+        "the simulated disk".into()
+    }
+
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        self.alive(|world| {
+            let inside = world
+                .names
+                .keys()
+                .filter(|path| directory_of(path) == directory);
+            let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(inside.map(name).collect())
+        })
+    }
+
+    fn create_dir(&self, _directory: &str) -> io::Result<()> {
+        self.alive(|_| Ok(()))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.alive(|world| world.named(path))?;
+        Ok(self.file(inode))
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.alive(|world| {
+            let inode = world.inodes.keys().next_back().map_or(1, |last| last + 1);
+            world.inodes.insert(inode, Inode::default());
+            world.rename(NameChange::Link {
+                path: path.to_owned(),
+                inode,
+            });
+            Ok(inode)
+        })?;
+        Ok(self.file(inode))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.alive(|world| {
+            world.named(path)?;
+            world.rename(NameChange::Unlink {
+                path: path.to_owned(),
+            });
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.alive(|world| {
+            world.named(from)?;
+            world.rename(NameChange::Rename {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, directory: &str) -> io::Result<()> {
+        self.alive(|world| {
+            world.sync_dir(directory);
+            Ok(())
+        })
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {
+        self.alive(|world| {
+            if world.locked.insert(path.to_owned()) {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        })?;
+        Ok(Box::new(SimLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+        }))
+    }
+
+    fn random(&self) -> u64 {
+        self.world.lock().random.next()
+    }
+}
+
+impl SimDisk {
+    fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile {
+            world: Arc::clone(&self.world),
+            generation: self.generation,
+            inode,
+        })
+    }
+}
+
+struct SimLock {
+    disk: SimDisk,
+    path: String,
+}
+
+impl DiskLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        // After a crash the lock was released, and may be somebody else's.
+        let _ = self.disk.alive(|world| {
+            world.locked.remove(&self.path);
+            Ok(())
+        });
+    }
+}
+
+struct SimFile {
+    world: Arc<Mutex<World>>,
+    generation: u64,
+    inode: u64,
+}
+
+impl SimFile {
+    fn alive<T>(&self, act: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
+        alive(&self.world, self.generation, act)
+    }
+}
+
+impl DiskFile for SimFile {
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.alive(|world| {
+            let at = index(position)?;
+            let live = &world.inode(self.inode).live;
+            let bytes = live.get(at..at.saturating_add(buffer.len()));
+            buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_all_at(&self, buffers: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        let bytes = buffers
+            .iter()
+            .flat_map(|buffer| buffer.iter().copied())
+            .collect();
+        self.alive(|world| world.write(self.inode, index(position)?, bytes))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.alive(|world| world.sync(self.inode))
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.alive(|world| {
+            let length = index(bytes)?;
+            if world.inode(self.inode).live.len() >= length {
+                return Ok(());
+            }
+            world.check_room(self.inode, length)?;
+            world.change(self.inode, Change::Resize(length));
+            Ok(())
+        })
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.alive(|world| {
+            world.change(self.inode, Change::Resize(index(bytes)?));
+            Ok(())
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.alive(|world| Ok(world.inode(self.inode).live.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::write_at;
+    use super::*;
+
+    fn content(disk: &SimDisk, path: &str) -> Option<Vec<u8>> {
+        let file = disk.open(path).ok()?;
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Some(bytes)
+    }
+
+    #[test]
+    fn what_was_flushed_survives_every_crash() {
+        for seed in 0..50 {
+            let disk = SimDisk::new(seed);
+            let file = disk.create("d/a").unwrap();
+            write_at(file.as_ref(), &[7; 2000], 0).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_dir("d").unwrap();
+            write_at(file.as_ref(), &[9; 2000], 1000).unwrap();
+            disk.crash();
+            assert!(file.len().is_err() && disk.list("d").is_err());
+            let bytes = content(&disk.restarted(), "d/a").unwrap();
+            assert!(
+                bytes.len() >= 2000 && bytes[..1000] == [7; 1000],
+                "seed {seed}"
+            );
+        }
+    }
+
+    #[test]
+    fn unflushed_writes_are_lost_torn_and_kept_by_some_seed() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..50 {
+            let disk = SimDisk::new(seed);
+            let file = disk.create("a").unwrap();
+            file.allocate(4096).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_dir("").unwrap();
+            write_at(file.as_ref(), &[1; 4096], 0).unwrap();
+            disk.crash();
+            let bytes = content(&disk.restarted(), "a").unwrap();
+            seen.insert(match bytes.iter().filter(|&&byte| byte == 1).count() {
+                0 => "lost",
+                4096 => "kept",
+                _ => "torn",
+            });
+        }
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            ["kept", "lost", "torn"]
+        );
+    }
+
+    #[test]
+    fn names_that_were_not_flushed_may_vanish() {
+        let survived = (0..50).filter(|&seed| {
+            let disk = SimDisk::new(seed);
+            disk.create("a").unwrap().sync_data().unwrap();
+            disk.crash();
+            disk.restarted().open("a").is_ok()
+        });
+        let survived = survived.count();
+        assert!(survived > 0 && survived < 50, "{survived} of 50");
+    }
+
+    #[test]
+    fn a_failed_flush_is_not_made_good_by_the_next() {
+        let lost = (0..50).filter(|&seed| {
+            let disk = SimDisk::new(seed);
+            let file = disk.create("a").unwrap();
+            disk.sync_dir("").unwrap();
+            disk.set_faults(Faults {
+                fail_sync: Some(1),
+                ..Faults::default()
+            });
+            write_at(file.as_ref(), b"abc", 0).unwrap();
+            assert!(file.sync_data().is_err());
+            file.sync_data().unwrap();
+            disk.crash();
+            content(&disk.restarted(), "a").unwrap() != b"abc"
+        });
+        assert!(lost.count() > 0);
+    }
+
+    #[test]
+    fn a_full_disk_says_so() {
+        let disk = SimDisk::new(1);
+        disk.set_faults(Faults {
+            capacity: Some(100),
+            ..Faults::default()
+        });
+        let file = disk.create("a").unwrap();
+        write_at(file.as_ref(), &[0; 100], 0).unwrap();
+        let error = write_at(file.as_ref(), &[0; 1], 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            file.allocate(101).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+}

@@ -1,0 +1,480 @@
+//! The index of a sealed journal: which batches it has, by partition.
+//!
+//! A fold: what is missing or damaged is computed again from the journal. It is not flushed;
+//! checksums tell whether it survived. A directory (one line per partition) is read when the log
+//! is opened; lists of batches are read block by block when somebody asks.
+
+use std::io;
+
+use bytes::{Buf, BufMut};
+use factum_event::batch::crc32c;
+use factum_event::{Offset, Partition, Timestamp, TopicId};
+use uuid::Uuid;
+
+use super::format::{FORMAT_VERSION, UNIT, check_crc};
+use super::{DIRECTORY, index_path};
+use crate::disk::{Disk, DiskFile, write_whole};
+use crate::entry::{BatchEntry, PartitionId};
+
+/// Entries in one block of a list.
+const BLOCK_ENTRIES: usize = 64;
+
+/// What stands behind the entries of a block: the largest timestamp so far, CRC, zeros.
+const TRAILER_BYTES: usize = 16;
+
+const FOOTER_BYTES: usize = 80;
+const MAGIC: [u8; 8] = *b"FACTUMIX";
+
+/// The batches that one sealed journal has of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) journal: u64,
+    pub(crate) base: Offset,
+    pub(crate) last: Offset,
+    pub(crate) max_timestamp: Timestamp,
+    /// Where the list of batches begins in the index file.
+    list: u64,
+    pub(crate) count: u32,
+}
+
+/// A sealed journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    /// The byte after the last group.
+    pub(crate) end: u64,
+    pub(crate) first_sequence: u64,
+    /// The sequence of the first group of the next journal.
+    pub(crate) next_sequence: u64,
+}
+
+/// Builds an index in memory; partitions come in their order.
+#[derive(Default)]
+pub(crate) struct IndexBuilder {
+    bytes: Vec<u8>,
+    directory: Vec<(PartitionId, Summary)>,
+    batches: u64,
+}
+
+impl IndexBuilder {
+    /// Adds the batches of a partition, in their order; none is no partition.
+    pub(crate) fn add(&mut self, id: PartitionId, entries: &[BatchEntry]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        let list = self.bytes.len() as u64;
+        let mut max_timestamp = first.max_timestamp;
+        for (block, entries) in entries.chunks(BLOCK_ENTRIES).enumerate() {
+            let start = self.bytes.len();
+            for entry in entries {
+                encode_entry(&mut self.bytes, entry);
+                max_timestamp = max_timestamp.max(entry.max_timestamp);
+            }
+            self.bytes.put_i64(max_timestamp.as_millis());
+            let crc = block_crc(id, block, &self.bytes[start..]);
+            self.bytes.put_u32(crc);
+            self.bytes.put_u32(0);
+        }
+        self.batches += entries.len() as u64;
+        let summary = Summary {
+            journal: first.journal,
+            base: first.base_offset,
+            last: last.last_offset,
+            max_timestamp,
+            list,
+            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+        };
+        self.directory.push((id, summary));
+    }
+
+    /// Writes the index of `sealed`, and answers its directory.
+    pub(crate) fn write(
+        mut self,
+        disk: &dyn Disk,
+        sealed: &Sealed,
+    ) -> io::Result<Vec<(PartitionId, Summary)>> {
+        let start = self.bytes.len();
+        for (id, summary) in &self.directory {
+            encode_summary(&mut self.bytes, *id, summary);
+        }
+        let directory_crc = crc32c(&self.bytes[start..]);
+        let mut covered = Vec::with_capacity(FOOTER_BYTES);
+        covered.put_u32(FORMAT_VERSION);
+        for number in [sealed.number, sealed.salt, sealed.end] {
+            covered.put_u64(number);
+        }
+        for number in [
+            sealed.first_sequence,
+            sealed.next_sequence,
+            start as u64,
+            self.batches,
+        ] {
+            covered.put_u64(number);
+        }
+        covered.put_u32(u32::try_from(self.directory.len()).unwrap_or(u32::MAX));
+        covered.put_u32(directory_crc);
+        self.bytes.put_slice(&MAGIC);
+        self.bytes.put_u32(crc32c(&covered));
+        self.bytes.put_slice(&covered);
+        write_whole(
+            disk,
+            DIRECTORY,
+            &index_path(sealed.number),
+            &self.bytes,
+            false,
+        )?;
+        Ok(self.directory)
+    }
+}
+
+/// What an index says of its journal, without the lists.
+pub(crate) struct Index {
+    pub(crate) sealed: Sealed,
+    pub(crate) batches: u64,
+    pub(crate) directory: Vec<(PartitionId, Summary)>,
+}
+
+impl Index {
+    /// Reads footer and directory; the inner result says why there is no sound index.
+    pub(crate) fn read(disk: &dyn Disk, number: u64) -> io::Result<Result<Self, String>> {
+        let file = match disk.open(&index_path(number)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err("it is missing".into()));
+            }
+            Err(error) => return Err(error),
+        };
+        let length = file.len()?;
+        let Some(footer_at) = length.checked_sub(FOOTER_BYTES as u64) else {
+            return Ok(Err("it is too short".into()));
+        };
+        let mut footer = [0; FOOTER_BYTES];
+        file.read_exact_at(&mut footer, footer_at)?;
+        let (mut index, start, count, crc) = match decode_footer(&footer, number) {
+            Ok(read) => read,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let bytes = u64::from(count) * UNIT as u64;
+        if start.checked_add(bytes) != Some(footer_at) {
+            return Ok(Err("its directory has another length than stated".into()));
+        }
+        let mut directory = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut directory, start)?;
+        if let Err(reason) = check_crc(crc, &directory, "directory") {
+            return Ok(Err(reason));
+        }
+        let lines = directory
+            .chunks_exact(UNIT)
+            .map(|line| decode_summary(line, number));
+        Ok(lines.collect::<Result<_, _>>().map(|directory| {
+            index.directory = directory;
+            index
+        }))
+    }
+}
+
+type Footer = (Index, u64, u32, u32);
+
+fn decode_footer(footer: &[u8; FOOTER_BYTES], number: u64) -> Result<Footer, String> {
+    if footer[..8] != MAGIC {
+        return Err("it does not end as an index".into());
+    }
+    let mut rest = &footer[8..];
+    check_crc(rest.get_u32(), &footer[12..], "footer")?;
+    let version = rest.get_u32();
+    let sealed = Sealed {
+        number: rest.get_u64(),
+        salt: rest.get_u64(),
+        end: rest.get_u64(),
+        first_sequence: rest.get_u64(),
+        next_sequence: rest.get_u64(),
+    };
+    if version != FORMAT_VERSION || sealed.number != number {
+        return Err(format!(
+            "it is of journal {}, format {version}",
+            sealed.number
+        ));
+    }
+    let start = rest.get_u64();
+    let batches = rest.get_u64();
+    let index = Index {
+        sealed,
+        batches,
+        directory: Vec::new(),
+    };
+    Ok((index, start, rest.get_u32(), rest.get_u32()))
+}
+
+/// Reads one list of batches, block by block.
+pub(crate) struct List<'a> {
+    pub(crate) file: &'a dyn DiskFile,
+    pub(crate) id: PartitionId,
+    pub(crate) summary: Summary,
+}
+
+/// Why a block could not be read.
+pub(crate) enum ListError {
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl From<io::Error> for ListError {
+    fn from(error: io::Error) -> Self {
+        // A list that leads behind the end of the file is a damaged or foreign index.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Damaged("the index is too short".into())
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+impl List<'_> {
+    pub(crate) fn blocks(&self) -> usize {
+        (self.summary.count as usize).div_ceil(BLOCK_ENTRIES)
+    }
+
+    /// The entries of a block, and the largest timestamp of the list up to its end.
+    pub(crate) fn block(&self, block: usize) -> Result<(Vec<BatchEntry>, Timestamp), ListError> {
+        let before = block * BLOCK_ENTRIES;
+        let count = (self.summary.count as usize - before).min(BLOCK_ENTRIES);
+        let skipped = before * UNIT + block * TRAILER_BYTES;
+        let mut bytes = vec![0; count * UNIT + TRAILER_BYTES];
+        self.file
+            .read_exact_at(&mut bytes, self.summary.list + skipped as u64)?;
+        let (entries, mut trailer) = bytes.split_at(count * UNIT);
+        let max_timestamp = Timestamp::from_millis(trailer.get_i64());
+        let stated = trailer.get_u32();
+        if block_crc(self.id, block, &bytes[..count * UNIT + 8]) != stated {
+            return Err(ListError::Damaged(
+                "a list of batches has a wrong CRC".into(),
+            ));
+        }
+        let entries = entries
+            .chunks_exact(UNIT)
+            .map(|bytes| decode_entry(bytes, self.summary.journal))
+            .collect::<Result<_, _>>()
+            .map_err(ListError::Damaged)?;
+        Ok((entries, max_timestamp))
+    }
+
+    /// The first block of which `reached` says so, where it says so of all later ones as well.
+    pub(crate) fn first_block(
+        &self,
+        reached: impl Fn(&[BatchEntry], Timestamp) -> bool,
+    ) -> Result<usize, ListError> {
+        let (mut low, mut high) = (0, self.blocks());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let (entries, max_timestamp) = self.block(middle)?;
+            if reached(&entries, max_timestamp) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
+}
+
+/// Covers the partition too: a block that is read at a wrong place is found.
+fn block_crc(id: PartitionId, block: usize, bytes: &[u8]) -> u32 {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    digest.update(id.topic.0.as_bytes());
+    digest.update(&id.partition.get().to_be_bytes());
+    digest.update(&(block as u64).to_be_bytes());
+    digest.update(bytes);
+    u32::try_from(digest.finalize()).expect("a 32-bit checksum")
+}
+
+fn encode_entry(out: &mut Vec<u8>, entry: &BatchEntry) {
+    let start = out.len();
+    out.put_i64(entry.base_offset.get());
+    out.put_i64(entry.last_offset.get());
+    out.put_u64(entry.position);
+    out.put_i64(entry.max_timestamp.as_millis());
+    out.put_i64(entry.appended_at.as_millis());
+    out.put_i64(entry.producer_id);
+    out.put_u32(entry.length);
+    out.put_i32(entry.base_sequence);
+    out.put_i16(entry.producer_epoch);
+    out.put_i16(entry.attributes);
+    out.put_u32(entry.crc);
+    debug_assert_eq!(out.len() - start, UNIT);
+}
+
+fn decode_entry(mut bytes: &[u8], journal: u64) -> Result<BatchEntry, String> {
+    let (base, last) = (Offset::new(bytes.get_i64()), Offset::new(bytes.get_i64()));
+    let (Some(base_offset), Some(last_offset)) = (base, last) else {
+        return Err("an offset is below zero".into());
+    };
+    let position = bytes.get_u64();
+    let max_timestamp = Timestamp::from_millis(bytes.get_i64());
+    let appended_at = Timestamp::from_millis(bytes.get_i64());
+    Ok(BatchEntry {
+        base_offset,
+        last_offset,
+        max_timestamp,
+        appended_at,
+        producer_id: bytes.get_i64(),
+        length: bytes.get_u32(),
+        base_sequence: bytes.get_i32(),
+        producer_epoch: bytes.get_i16(),
+        attributes: bytes.get_i16(),
+        crc: bytes.get_u32(),
+        journal,
+        position,
+    })
+}
+
+fn encode_summary(out: &mut Vec<u8>, id: PartitionId, summary: &Summary) {
+    out.put_slice(id.topic.0.as_bytes());
+    out.put_i32(id.partition.get());
+    out.put_u32(summary.count);
+    out.put_u64(summary.list);
+    out.put_i64(summary.base.get());
+    out.put_i64(summary.last.get());
+    out.put_i64(summary.max_timestamp.as_millis());
+    out.put_u64(0);
+}
+
+fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summary), String> {
+    let mut topic = [0; 16];
+    bytes.copy_to_slice(&mut topic);
+    let partition = Partition::new(bytes.get_i32());
+    let (count, list) = (bytes.get_u32(), bytes.get_u64());
+    let (base, last) = (Offset::new(bytes.get_i64()), Offset::new(bytes.get_i64()));
+    let max_timestamp = Timestamp::from_millis(bytes.get_i64());
+    let (Some(partition), Some(base), Some(last)) = (partition, base, last) else {
+        return Err("a partition or an offset is below zero".into());
+    };
+    let id = PartitionId {
+        topic: TopicId(Uuid::from_bytes(topic)),
+        partition,
+    };
+    Ok((
+        id,
+        Summary {
+            journal,
+            base,
+            last,
+            max_timestamp,
+            list,
+            count,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    fn entry(number: u32) -> BatchEntry {
+        let millis = i64::from(number ^ 1);
+        BatchEntry {
+            base_offset: Offset::ZERO.plus(number * 10),
+            last_offset: Offset::ZERO.plus(number * 10 + 9),
+            max_timestamp: Timestamp::from_millis(millis),
+            appended_at: Timestamp::from_millis(7),
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            length: 100 + number,
+            attributes: 4,
+            crc: number,
+            journal: 5,
+            position: u64::from(number) * 1000,
+        }
+    }
+
+    fn id(topic: u128) -> PartitionId {
+        PartitionId {
+            topic: TopicId(Uuid::from_u128(topic)),
+            partition: Partition::ZERO,
+        }
+    }
+
+    const SEALED: Sealed = Sealed {
+        number: 5,
+        salt: 1,
+        end: 9999,
+        first_sequence: 2,
+        next_sequence: 3,
+    };
+
+    fn write(disk: &SimDisk) -> Vec<BatchEntry> {
+        let entries: Vec<_> = (0..150).map(entry).collect();
+        let mut builder = IndexBuilder::default();
+        builder.add(id(1), &entries[..1]);
+        builder.add(id(2), &[]);
+        builder.add(id(3), &entries);
+        let written = builder.write(disk, &SEALED).unwrap();
+        let index = Index::read(disk, 5).unwrap().unwrap();
+        assert_eq!((index.sealed, index.batches), (SEALED, 151));
+        assert_eq!(index.directory, written);
+        entries
+    }
+
+    #[test]
+    fn lists_are_read_by_offset_and_by_time() {
+        let disk = SimDisk::new(1);
+        let entries = write(&disk);
+        let (id, summary) = Index::read(&disk, 5).unwrap().unwrap().directory[1];
+        let file = disk.open(&index_path(5)).unwrap();
+        let list = List {
+            file: file.as_ref(),
+            id,
+            summary,
+        };
+        let mut read = Vec::new();
+        for block in 0..list.blocks() {
+            read.extend(list.block(block).ok().unwrap().0);
+        }
+        assert_eq!(read, entries);
+        let by_offset =
+            list.first_block(|entries, _| entries.last().unwrap().last_offset.get() >= 640);
+        assert_eq!(by_offset.ok(), Some(1));
+        let by_time = list.first_block(|_, max| max.as_millis() >= 149);
+        assert_eq!(by_time.ok(), Some(2));
+        assert_eq!(
+            list.first_block(|_, max| max.as_millis() >= 150).ok(),
+            Some(3)
+        );
+    }
+
+    #[test]
+    fn no_flipped_bit_of_an_index_is_believed() {
+        let disk = SimDisk::new(1);
+        write(&disk);
+        let length = disk.open(&index_path(5)).unwrap().len().unwrap();
+        for at in (0..length).step_by(7).chain(length - 144..length) {
+            disk.flip_bit(&index_path(5), at, 3).unwrap();
+            let file = disk.open(&index_path(5)).unwrap();
+            let sound = Index::read(&disk, 5).unwrap().is_ok_and(|index| {
+                index.directory.iter().all(|&(id, summary)| {
+                    let list = List {
+                        file: file.as_ref(),
+                        id,
+                        summary,
+                    };
+                    (0..list.blocks()).all(|block| list.block(block).is_ok())
+                })
+            });
+            // The zeros behind a block's CRC mean nothing.
+            let zeros =
+                |list: u64, entries: u64| (list + entries * 64 + 12)..(list + entries * 64 + 16);
+            let spare = [
+                zeros(0, 1),
+                zeros(80, 64),
+                zeros(80 + 4112, 64),
+                zeros(80 + 8224, 22),
+            ];
+            if !spare.iter().any(|range| range.contains(&at)) {
+                assert!(!sound, "byte {at}");
+            }
+            disk.flip_bit(&index_path(5), at, 3).unwrap();
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! [`Log`]: the handle that everything above uses.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use factum_event::batch::Batch;
+use factum_event::{Clock, Offset, Timestamp, TopicId};
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, DiskLock};
+use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
+use crate::error::{AppendError, OpenError, ReadError, Trying};
+use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
+use crate::metrics::LogMetrics;
+use crate::partitions::Plan;
+use crate::queue::{Appending, Item, Reservation};
+use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
+use crate::recovery::{Recovery, check_format, recover};
+use crate::scan;
+use crate::settings::LogSettings;
+use crate::shared::Shared;
+use crate::waiter::Waiter;
+use crate::writer::Writer;
+
+const LOCK_FILE: &str = "factum.lock";
+
+/// The log of one data directory; clones are the same log. It closes with its last handle.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    readers: Readers,
+    tasks: Mutex<Option<SyncSender<Task>>>,
+    threads: Mutex<Threads>,
+}
+
+struct Threads {
+    /// In the order in which they end.
+    running: Vec<JoinHandle<()>>,
+    lock: Option<Box<dyn DiskLock>>,
+}
+
+impl Log {
+    /// Opens the log on `disk`, or creates one; cuts off what a crash left half-written.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the directory is in use, of a newer format, damaged, or not accessible.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: LogSettings,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let lock = disk.lock(LOCK_FILE).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked {
+                directory: disk.location(),
+            },
+            _ => OpenError::Io {
+                action: format!("lock {}", disk.location()),
+                source,
+            },
+        })?;
+        check_format(disk.as_ref())?;
+        let shared = Arc::new(Shared::new(disk, clock, settings.bounded()));
+        let (active, recovery) = recover(&shared)?;
+        let (tasks, received) = sync_channel(MAX_TASKS);
+        let (readers, jobs) = Readers::new();
+        let writer = Writer::new(Arc::clone(&shared), active, tasks.clone());
+        let housekeeper = Housekeeper::new(Arc::clone(&shared));
+        let threads = Threads {
+            running: Vec::new(),
+            lock: Some(lock),
+        };
+        let (tasks, threads) = (Mutex::new(Some(tasks)), Mutex::new(threads));
+        let inner = Inner {
+            shared,
+            readers,
+            tasks,
+            threads,
+        };
+        // From here on dropping the handle ends what was started.
+        let log = Self {
+            inner: Arc::new(inner),
+        };
+        log.start("factum-log-write", move || writer.run())?;
+        log.start("factum-log-keep", move || housekeeper.run(&received))?;
+        for _ in 0..THREADS {
+            let jobs = Arc::clone(&jobs);
+            log.start("factum-log-read", move || run_jobs(&jobs))?;
+        }
+        Ok((log, recovery))
+    }
+
+    fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let thread = thread::Builder::new().name(name.into()).spawn(run);
+        let thread = thread.trying(|| format!("start the thread {name}"))?;
+        self.inner.threads.lock().running.push(thread);
+        Ok(())
+    }
+
+    /// Waits until `bytes` more may be queued; a batch larger than the queue gets all of it.
+    ///
+    /// # Errors
+    /// [`AppendError`] where nothing is appended any more.
+    pub async fn reserve(&self, bytes: usize) -> Result<Reservation, AppendError> {
+        self.inner.shared.queue.reserve(bytes).await
+    }
+
+    /// Gives a batch its offset and queues it: two calls for one partition get their offsets in
+    /// the order of the calls. The batch becomes durable, and then readable, later.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing is appended any more, or the topic was removed.
+    pub fn append(
+        &self,
+        room: Reservation,
+        partition: PartitionId,
+        batch: Batch,
+    ) -> Result<Appending, AppendError> {
+        let shared = &self.inner.shared;
+        let state = shared
+            .partitions
+            .get_or_create(partition)
+            .ok_or(AppendError::Removed)?;
+        let mut inner = state.lock();
+        if inner.removed {
+            return Err(AppendError::Removed);
+        }
+        let base_offset = inner.next_offset();
+        let next = base_offset.plus(batch.header().offsets());
+        let (item, appending) = Item::new(room, Arc::clone(&state), base_offset, batch);
+        // Under the lock of the partition: the queue has the order of the offsets.
+        shared.queue.push(item)?;
+        inner.next = Some(next);
+        Ok(appending)
+    }
+
+    /// What of a partition can be read; of an unknown one, nothing: 0 to 0.
+    #[must_use]
+    pub fn extent(&self, partition: PartitionId) -> Extent {
+        let state = self.inner.shared.partitions.get(partition);
+        state.map_or(Extent::EMPTY, |state| state.lock().extent())
+    }
+
+    /// Whole batches from the one that contains `from`, up to `max_bytes`; at least one, if there
+    /// is any. A read may return less than it could; what it returns is without gaps.
+    ///
+    /// # Errors
+    /// [`ReadError`]; from the end of the partition, nothing is read without an error.
+    pub async fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredBatch>, ReadError> {
+        let shared = self.open_shared()?;
+        let max_bytes = max_bytes.min(MAX_READ_BYTES);
+        let Some(state) = shared.partitions.get(partition) else {
+            let Extent { start, end } = Extent::EMPTY;
+            let nothing = from == end;
+            return if nothing {
+                Ok(vec![])
+            } else {
+                Err(ReadError::OutOfRange { from, start, end })
+            };
+        };
+        let plan = state.lock().plan_read(from, max_bytes)?;
+        match plan {
+            Plan::Nothing => Ok(Vec::new()),
+            Plan::Tail(batches) => {
+                self.count_tail(&batches);
+                Ok(batches)
+            }
+            Plan::Entries(_) | Plan::Sealed(_) => {
+                let shared = Arc::clone(shared);
+                let work = move || reader::read(&shared, &state, from, max_bytes);
+                self.inner.readers.run(work).await
+            }
+        }
+    }
+
+    /// The first batch whose largest timestamp is `time` or later.
+    ///
+    /// # Errors
+    /// [`ReadError`], but never of a range.
+    pub async fn find_time(
+        &self,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> Result<Option<StoredBatch>, ReadError> {
+        let shared = self.open_shared()?;
+        let Some(state) = shared.partitions.get(partition) else {
+            return Ok(None);
+        };
+        let plan = state.lock().plan_time(time);
+        match plan {
+            Plan::Nothing => Ok(None),
+            Plan::Tail(batches) => {
+                self.count_tail(&batches);
+                Ok(batches.into_iter().next())
+            }
+            Plan::Entries(_) | Plan::Sealed(_) => {
+                let shared = Arc::clone(shared);
+                self.inner
+                    .readers
+                    .run(move || reader::find_time(&shared, &state, time))
+                    .await
+            }
+        }
+    }
+
+    /// The batch with the largest timestamp; of several, the first.
+    ///
+    /// # Errors
+    /// As [`find_time`](Self::find_time).
+    pub async fn find_max_timestamp(
+        &self,
+        partition: PartitionId,
+    ) -> Result<Option<StoredBatch>, ReadError> {
+        let state = self.open_shared()?.partitions.get(partition);
+        let largest = state.and_then(|state| state.lock().max_timestamp());
+        match largest {
+            Some(time) => self.find_time(partition, time).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Something that waits until there is more to read in one of the partitions.
+    #[must_use]
+    pub fn waiter(&self, partitions: &[PartitionId]) -> Waiter {
+        Waiter::new(&self.inner.shared, partitions)
+    }
+
+    /// Forgets the partitions of a topic, for good; a journal of which nothing is left is deleted.
+    /// What waits for them is woken. To be called again after every opening.
+    pub fn remove_topic(&self, topic: TopicId) {
+        self.inner.shared.partitions.remove_topic(topic);
+        if let Some(tasks) = &*self.inner.tasks.lock() {
+            // Where tasks are waiting already, each of them sweeps.
+            let _ = tasks.try_send(Task::Sweep);
+        }
+    }
+
+    /// Visits every batch that can be read, journal by journal and there in the order of the
+    /// file. Within one flush batches stand by partition.
+    ///
+    /// # Errors
+    /// [`ReadError`] where a file cannot be read.
+    pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchEntry)) -> Result<(), ReadError> {
+        scan::scan(self.open_shared()?, visit)
+    }
+
+    /// Why nothing is appended any more, if a write or a flush has failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.inner.shared.queue.failure()
+    }
+
+    /// Whether the log was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.shared.is_closed()
+    }
+
+    /// What the log has done and holds.
+    #[must_use]
+    pub fn metrics(&self) -> LogMetrics {
+        let shared = &self.inner.shared;
+        let journals = shared.journals.lock().len();
+        shared.counters.read(shared.queue.bytes(), journals)
+    }
+
+    /// Writes and flushes what is queued, ends the threads, and gives the directory free. Every
+    /// call after this is answered with `Closed`. Blocks as long as the last flush takes.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    fn open_shared(&self) -> Result<&Arc<Shared>, ReadError> {
+        let shared = &self.inner.shared;
+        if shared.is_closed() {
+            Err(ReadError::Closed)
+        } else {
+            Ok(shared)
+        }
+    }
+
+    fn count_tail(&self, batches: &[StoredBatch]) {
+        let bytes: usize = batches.iter().map(StoredBatch::len).sum();
+        self.inner
+            .shared
+            .counters
+            .bytes_read_tail
+            .fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.queue.close();
+        // The housekeeper ends with its last sender; the writer has the other one.
+        self.tasks.lock().take();
+        self.shared.close();
+        self.readers.close();
+        let mut threads = self.threads.lock();
+        for thread in threads.running.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked: a defect, please report it");
+            }
+        }
+        threads.lock = None;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

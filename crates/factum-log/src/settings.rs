@@ -1,0 +1,40 @@
+//! What a user tunes.
+
+/// The smallest journal file: below it, headers would outweigh content.
+const MIN_JOURNAL_BYTES: u64 = 4096;
+
+/// The largest queue: what a semaphore of tokio counts in one step.
+const MAX_QUEUE_BYTES: usize = 1 << 30;
+
+/// Values that a user tunes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A journal file is sealed at this size; at least 4 KiB.
+    pub journal_bytes: u64,
+    /// Appended but not yet durable; more has to wait. At most 1 GiB.
+    pub queue_bytes: usize,
+    /// Recent batches kept in memory for readers.
+    pub tail_bytes: usize,
+}
+
+impl Default for LogSettings {
+    /// 128 MiB, 64 MiB, 64 MiB.
+    fn default() -> Self {
+        Self {
+            journal_bytes: 128 << 20,
+            queue_bytes: 64 << 20,
+            tail_bytes: 64 << 20,
+        }
+    }
+}
+
+impl LogSettings {
+    /// The same within their bounds.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            journal_bytes: self.journal_bytes.max(MIN_JOURNAL_BYTES),
+            queue_bytes: self.queue_bytes.clamp(1, MAX_QUEUE_BYTES),
+            tail_bytes: self.tail_bytes,
+        }
+    }
+}

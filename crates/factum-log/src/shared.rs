@@ -1,0 +1,110 @@
+//! What the handle, the writer, the readers and the housekeeper of one log share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use factum_event::Clock;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::disk::{Disk, DiskFile};
+use crate::journal::index::Sealed;
+use crate::journal::{index_path, journal_path};
+use crate::metrics::Counters;
+use crate::partitions::Partitions;
+use crate::queue::Queue;
+use crate::settings::LogSettings;
+
+/// Open files that are kept for readers.
+const MAX_OPEN_FILES: usize = 64;
+
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: LogSettings,
+    pub(crate) partitions: Partitions,
+    pub(crate) queue: Queue,
+    pub(crate) files: Files,
+    pub(crate) counters: Counters,
+    /// Journals by number; the active one, the last, has no `Sealed` yet.
+    pub(crate) journals: Mutex<BTreeMap<u64, Option<Sealed>>>,
+    /// Closed with the log.
+    open: Semaphore,
+}
+
+impl Shared {
+    pub(crate) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, settings: LogSettings) -> Self {
+        Self {
+            files: Files {
+                disk: Arc::clone(&disk),
+                open: Mutex::default(),
+            },
+            disk,
+            clock,
+            settings,
+            partitions: Partitions::default(),
+            queue: Queue::new(settings.queue_bytes),
+            counters: Counters::default(),
+            journals: Mutex::default(),
+            open: Semaphore::new(0),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.open.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.open.is_closed()
+    }
+
+    /// Completes when the log is closed.
+    pub(crate) async fn closed(&self) {
+        // No permit is ever there: what comes is the end.
+        let _ = self.open.acquire().await;
+    }
+}
+
+/// A file that readers open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKey {
+    Journal(u64),
+    Index(u64),
+}
+
+impl FileKey {
+    pub(crate) fn path(self) -> String {
+        match self {
+            Self::Journal(number) => journal_path(number),
+            Self::Index(number) => index_path(number),
+        }
+    }
+}
+
+/// Open files, the least recently used first; few, whatever the size of the log.
+pub(crate) struct Files {
+    disk: Arc<dyn Disk>,
+    open: Mutex<VecDeque<(FileKey, Arc<dyn DiskFile>)>>,
+}
+
+impl Files {
+    pub(crate) fn get(&self, key: FileKey) -> io::Result<Arc<dyn DiskFile>> {
+        let mut open = self.open.lock();
+        let known = open.iter().rposition(|(known, _)| *known == key);
+        let (_, file) = match known.and_then(|at| open.remove(at)) {
+            Some(found) => found,
+            None => (key, self.disk.open(&key.path())?),
+        };
+        if open.len() >= MAX_OPEN_FILES {
+            open.pop_front();
+        }
+        open.push_back((key, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Closes a file that was replaced or removed; readers that have it may finish.
+    pub(crate) fn forget(&self, key: FileKey) {
+        self.open.lock().retain(|(known, _)| *known != key);
+    }
+}

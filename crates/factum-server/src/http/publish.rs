@@ -1,0 +1,103 @@
+//! `POST /topics/{topic}/events`: publishes events in any mode of the CloudEvents HTTP binding,
+//! and answers where they stand once they are on the disk.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use factum_event::event::{Event, http, kafka};
+use factum_event::record::Outgoing;
+use factum_event::{Partition, Position};
+use serde::Serialize;
+
+use super::path::WritableTopic;
+use super::problem::Problem;
+use super::{Shared, query};
+
+#[derive(Serialize)]
+struct Published {
+    positions: Vec<PublishedEvent>,
+}
+
+#[derive(Serialize)]
+struct PublishedEvent {
+    #[serde(flatten)]
+    position: Position,
+    id: String,
+}
+
+/// Publishes the events of a request.
+pub(super) async fn publish(
+    State(shared): State<Shared>,
+    WritableTopic(topic): WritableTopic,
+    request: Request,
+) -> Result<Response, Problem> {
+    let partition = partition(request.uri())?;
+    // An unknown topic is said before a body is waited for.
+    shared.door.log.topic(&topic).await?;
+    let headers = request.headers().clone();
+    let body = body(&shared, request).await?;
+    let events = events(&shared, &headers, body)?;
+    if events.is_empty() {
+        return Ok(Json(Published {
+            positions: Vec::new(),
+        })
+        .into_response());
+    }
+    let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
+    let now = shared.door.clock.now();
+    let record = |event: &Event| kafka::encode(event, kafka::Mode::Binary, now);
+    let records = events.iter().map(|event| Outgoing {
+        partition,
+        record: record(event),
+    });
+    let positions = shared.door.log.append(&topic, records.collect()).await?;
+    shared.door.metrics.http_published(positions.len());
+    let published = positions.into_iter().zip(ids);
+    let positions = published
+        .map(|(position, id)| PublishedEvent { position, id })
+        .collect();
+    Ok((StatusCode::CREATED, Json(Published { positions })).into_response())
+}
+
+fn partition(uri: &Uri) -> Result<Option<Partition>, Problem> {
+    let mut partition = None;
+    for (name, value) in query::pairs(uri)? {
+        if name != "partition" || partition.is_some() {
+            return Err(Problem::parameter(&name, &value, "only partition, once"));
+        }
+        partition = Some(query::partition(&value)?);
+    }
+    Ok(partition)
+}
+
+/// The body of a request, within its limits of size and time.
+pub(super) async fn body(shared: &Shared, request: Request) -> Result<Bytes, Problem> {
+    let limit = shared.door.limits.body_timeout;
+    match tokio::time::timeout(limit, Bytes::from_request(request, shared)).await {
+        Ok(body) => Ok(body?),
+        Err(_) => {
+            let detail = format!("the body did not arrive within {} s", limit.as_secs_f64());
+            let status = StatusCode::REQUEST_TIMEOUT;
+            Err(Problem::new(
+                status,
+                "body-timeout",
+                "Body too slow",
+                detail,
+            ))
+        }
+    }
+}
+
+fn events(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Vec<Event>, Problem> {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let message = http::decode(headers, body, shared.door.limits.batch_events)?;
+    Ok(message
+        .into_events()
+        .into_iter()
+        .map(Event::without_position)
+        .collect())
+}

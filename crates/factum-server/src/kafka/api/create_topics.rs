@@ -1,0 +1,126 @@
+//! CreateTopics (19): creates topics; each is answered by itself, once it is durable.
+//!
+//! * -1 partitions or replicas mean the broker's defaults. 5: partitions, replicas and settings
+//!   come back (KIP-525). 7: so does the topic's id.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use factum_broker::Topic;
+use factum_broker::topic_config::TOPIC_CONFIGS;
+use factum_event::TopicName;
+use factum_event::log::NewTopic;
+use factum_wire::messages::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
+    CreateTopicsResponse,
+};
+use factum_wire::{ErrorCode, Str};
+
+use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
+use super::text;
+use crate::kafka::dispatch::Call;
+use crate::kafka::{NODE_ID, errors};
+
+/// An error with what to tell the client.
+pub(super) type Refusal = (ErrorCode, String);
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let mut times = HashMap::<Str, usize>::new();
+    for topic in &request.topics {
+        *times.entry(topic.name.clone()).or_default() += 1;
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for asked in request.topics {
+        let name = asked.name.clone();
+        let created = if times[&name] > 1 {
+            Err((ErrorCode::InvalidRequest, "the request names this topic more than once".into()))
+        } else {
+            create(call, asked, request.validate_only).await
+        };
+        topics.push(result(name, created));
+    }
+    CreateTopicsResponse { topics, ..Default::default() }
+}
+
+async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc<Topic>, Refusal> {
+    let name = TopicName::new(&asked.name)
+        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    let partitions = partitions(&asked)?;
+    let mut configs = BTreeMap::new();
+    for config in asked.configs {
+        let value = config.value.ok_or_else(|| {
+            (ErrorCode::InvalidConfig, format!("{} has no value", &*config.name))
+        })?;
+        configs.insert(String::from(&*config.name), String::from(&*value));
+    }
+    let new = NewTopic { name, partitions, configs };
+    let created = call.door.broker.create_topic(&call.caller.principal(), new, dry_run).await;
+    created.map_err(|error| (errors::admin(&error), error.to_string()))
+}
+
+/// The number of partitions that is asked for; none means the default.
+fn partitions(asked: &CreatableTopic) -> Result<Option<u32>, Refusal> {
+    if !asked.assignments.is_empty() {
+        let all_here = |brokers: &[i32]| brokers == [NODE_ID];
+        let assignments = &asked.assignments;
+        let mut indexes: Vec<_> = assignments.iter().map(|one| one.partition_index).collect();
+        indexes.sort_unstable();
+        let counted = indexes.iter().zip(0..).all(|(index, expected)| *index == expected);
+        if !counted || !assignments.iter().all(|one| all_here(&one.broker_ids)) {
+            let message = format!("every partition from 0 on is to be on broker {NODE_ID} alone");
+            return Err((ErrorCode::InvalidReplicaAssignment, message));
+        }
+        return Ok(u32::try_from(assignments.len()).ok());
+    }
+    if !matches!(asked.replication_factor, -1 | 1) {
+        let message = format!(
+            "replication factor {}: one machine keeps the log; use 1 or -1",
+            asked.replication_factor
+        );
+        return Err((ErrorCode::InvalidReplicationFactor, message));
+    }
+    match asked.num_partitions {
+        -1 => Ok(None),
+        number => u32::try_from(number).map(Some).map_err(|_| {
+            let message = format!("{number} partitions: expected 1 or more, or -1 for the default");
+            (ErrorCode::InvalidPartitions, message)
+        }),
+    }
+}
+
+fn result(name: Str, created: Result<Arc<Topic>, Refusal>) -> CreatableTopicResult {
+    let name = text(&*name);
+    match created {
+        Ok(topic) => CreatableTopicResult {
+            name,
+            topic_id: topic.id.0,
+            num_partitions: i32::try_from(topic.partition_count()).unwrap_or(i32::MAX),
+            replication_factor: 1,
+            configs: Some(configs(&topic)),
+            ..Default::default()
+        },
+        Err((error, message)) => CreatableTopicResult {
+            name,
+            error_code: error.code(),
+            error_message: Some(text(message)),
+            configs: Some(Vec::new()),
+            ..Default::default()
+        },
+    }
+}
+
+fn configs(topic: &Topic) -> Vec<CreatableTopicConfigs> {
+    let describe = |key: &factum_broker::topic_config::ConfigKey| {
+        let set = topic.configs.get(key.name);
+        CreatableTopicConfigs {
+            name: text(key.name),
+            value: Some(text(set.map_or(key.default, String::as_str))),
+            config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            ..Default::default()
+        }
+    };
+    TOPIC_CONFIGS.iter().map(describe).collect()
+}

@@ -1,0 +1,213 @@
+//! DescribeConfigs (32): settings of topics and of the broker, with where each comes from.
+//!
+//! * 1: synonyms: the values that a setting falls back to. 3: types and documentation.
+
+use factum_broker::topic_config::{ConfigKey, ConfigKind, TOPIC_CONFIGS};
+use factum_event::TopicName;
+use factum_wire::ErrorCode;
+use factum_wire::messages::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+
+use super::text;
+use crate::kafka::dispatch::Call;
+use crate::kafka::{NODE_ID, errors};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Where a value comes from, by the protocol's numbers.
+pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const STATIC_BROKER_CONFIG: i8 = 4;
+pub(super) const DEFAULT_CONFIG: i8 = 5;
+
+/// Types of settings, by the protocol's numbers.
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LONG: i8 = 5;
+const LIST: i8 = 7;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| {
+        let described = match resource.resource_type {
+            TOPIC => topic(call, &resource.resource_name),
+            BROKER => broker(call, &resource.resource_name),
+            other => Err((
+                ErrorCode::InvalidRequest,
+                format!("resources of type {other} have no settings here; topics (2) and brokers (4) do"),
+            )),
+        };
+        result(&request, resource, described)
+    });
+    DescribeConfigsResponse { results: results.collect(), ..Default::default() }
+}
+
+type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
+
+fn result(
+    request: &DescribeConfigsRequest,
+    resource: &DescribeConfigsResource,
+    described: Described,
+) -> DescribeConfigsResult {
+    let wanted = |name: &str| {
+        let keys = resource.configuration_keys.as_ref();
+        keys.is_none_or(|keys| keys.iter().any(|key| **key == *name))
+    };
+    let (error, message, configs) = match described {
+        Ok(configs) => (ErrorCode::None, None, configs),
+        Err((error, message)) => (error, Some(text(message)), Vec::new()),
+    };
+    let trim = |mut config: DescribeConfigsResourceResult| {
+        if !request.include_synonyms {
+            config.synonyms.clear();
+        }
+        config.documentation = config.documentation.filter(|_| request.include_documentation);
+        config
+    };
+    DescribeConfigsResult {
+        error_code: error.code(),
+        error_message: message,
+        resource_type: resource.resource_type,
+        resource_name: text(&*resource.resource_name),
+        configs: configs.into_iter().filter(|config| wanted(&config.name)).map(trim).collect(),
+    }
+}
+
+fn topic(call: &Call, name: &str) -> Described {
+    let name = TopicName::new(name)
+        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    let topic = call.door.broker.topic(name.as_str()).ok_or_else(|| {
+        let error = factum_broker::AdminError::UnknownTopic(name.clone());
+        (errors::admin(&error), error.to_string())
+    })?;
+    let describe = |key: &ConfigKey| of_topic(key, topic.configs.get(key.name).map(String::as_str));
+    Ok(TOPIC_CONFIGS.iter().map(describe).collect())
+}
+
+fn of_topic(key: &ConfigKey, set: Option<&str>) -> DescribeConfigsResourceResult {
+    let synonym = |value: &str, source| DescribeConfigsSynonym {
+        name: text(key.name),
+        value: Some(text(value)),
+        source,
+    };
+    let own = set.map(|value| synonym(value, DYNAMIC_TOPIC_CONFIG));
+    DescribeConfigsResourceResult {
+        name: text(key.name),
+        value: Some(text(set.unwrap_or(key.default))),
+        read_only: false,
+        config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+        is_sensitive: false,
+        synonyms: own.into_iter().chain([synonym(key.default, DEFAULT_CONFIG)]).collect(),
+        config_type: match key.kind {
+            ConfigKind::Int { .. } | ConfigKind::FixedInt => INT,
+            ConfigKind::FixedList => LIST,
+            ConfigKind::FixedString => STRING,
+            ConfigKind::FixedLong => LONG,
+        },
+        documentation: Some(text(key.doc)),
+    }
+}
+
+/// The broker's settings: given at its start, and not changed by clients.
+fn broker(call: &Call, name: &str) -> Described {
+    if !name.is_empty() && name != NODE_ID.to_string() {
+        let message = format!("there is no broker {name:?}; this one is {NODE_ID}");
+        return Err((ErrorCode::InvalidRequest, message));
+    }
+    let door = &call.door;
+    let settings = door.broker.settings();
+    let groups = &settings.groups;
+    let configs = [
+        ("advertised.listeners", listener(call), STRING, "Where clients find this broker."),
+        (
+            "auto.create.topics.enable",
+            door.auto_create_topics.to_string(),
+            BOOLEAN,
+            "Whether asking for a topic that does not exist creates it.",
+        ),
+        ("broker.id", NODE_ID.to_string(), INT, "The number of this broker."),
+        (
+            "connections.max.idle.ms",
+            door.limits.idle.as_millis().to_string(),
+            LONG,
+            "A silent connection is closed after so long.",
+        ),
+        ("default.replication.factor", "1".to_owned(), INT, "One machine keeps the log."),
+        (
+            "fetch.max.bytes",
+            door.limits.fetch_bytes.to_string(),
+            INT,
+            "Most bytes in one answer to a fetch.",
+        ),
+        (
+            "group.initial.rebalance.delay.ms",
+            groups.initial_rebalance_delay.as_millis().to_string(),
+            INT,
+            "How long the first member of a group waits for others.",
+        ),
+        (
+            "group.max.session.timeout.ms",
+            groups.max_session_timeout.as_millis().to_string(),
+            INT,
+            "The longest session timeout that a member may ask for.",
+        ),
+        (
+            "group.min.session.timeout.ms",
+            groups.min_session_timeout.as_millis().to_string(),
+            INT,
+            "The shortest session timeout that a member may ask for.",
+        ),
+        ("min.insync.replicas", "1".to_owned(), INT, "An acknowledgement follows the flush."),
+        (
+            "num.partitions",
+            settings.default_partitions.to_string(),
+            INT,
+            "Partitions of a topic that is created without a number.",
+        ),
+        (
+            "offset.metadata.max.bytes",
+            factum_broker::MAX_METADATA_BYTES.to_string(),
+            INT,
+            "Most bytes of metadata kept with a committed offset.",
+        ),
+        (
+            "socket.request.max.bytes",
+            door.limits.request_bytes.to_string(),
+            INT,
+            "The largest request.",
+        ),
+    ];
+    let describe = |(name, value, config_type, doc): (&str, String, i8, &str)| {
+        of_broker(name, value, config_type, doc)
+    };
+    Ok(configs.into_iter().map(describe).collect())
+}
+
+fn of_broker(
+    name: &str,
+    value: String,
+    config_type: i8,
+    doc: &str,
+) -> DescribeConfigsResourceResult {
+    let value = Some(text(value));
+    let source = STATIC_BROKER_CONFIG;
+    DescribeConfigsResourceResult {
+        name: text(name),
+        value: value.clone(),
+        read_only: true,
+        config_source: source,
+        is_sensitive: false,
+        synonyms: vec![DescribeConfigsSynonym { name: text(name), value, source }],
+        config_type,
+        documentation: Some(text(doc)),
+    }
+}
+
+fn listener(call: &Call) -> String {
+    format!("PLAINTEXT://{}:{}", call.caller.host, call.caller.port)
+}

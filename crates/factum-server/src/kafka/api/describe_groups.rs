@@ -1,0 +1,68 @@
+//! DescribeGroups (15): groups with their members.
+//!
+//! * A group that only has committed offsets is Empty; one that is not known is Dead, from 6 on
+//!   with `GROUP_ID_NOT_FOUND` (KIP-1043).
+
+use factum_broker::groups::{DescribedMember, Description};
+use factum_event::GroupName;
+use factum_event::log::GroupState;
+use factum_wire::ErrorCode;
+use factum_wire::messages::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+
+use super::text;
+use crate::kafka::dispatch::Call;
+
+/// The first version in which an unknown group is an error.
+const NOT_FOUND_SINCE: i16 = 6;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
+    let groups = request.groups.iter().map(|group| describe(call, group)).collect();
+    DescribeGroupsResponse { groups, ..Default::default() }
+}
+
+fn describe(call: &Call, asked: &str) -> DescribedGroup {
+    let broker = &call.door.broker;
+    let Ok(group) = GroupName::new(asked) else {
+        let error_code = ErrorCode::InvalidGroupId.code();
+        return DescribedGroup { error_code, group_id: text(asked), ..Default::default() };
+    };
+    if let Some(described) = broker.groups().describe(&group) {
+        return known(described);
+    }
+    let empty = !broker.all_committed(&group).is_empty();
+    let state = if empty { GroupState::Empty } else { GroupState::Dead };
+    let mut answer = DescribedGroup {
+        group_id: text(asked),
+        group_state: text(state.as_str()),
+        ..Default::default()
+    };
+    if !empty && call.version() >= NOT_FOUND_SINCE {
+        answer.error_code = ErrorCode::GroupIdNotFound.code();
+        answer.error_message = Some(text(format!("there is no consumer group {asked}")));
+    }
+    answer
+}
+
+fn known(described: Description) -> DescribedGroup {
+    let member = |member: DescribedMember| DescribedGroupMember {
+        member_id: text(member.member_id),
+        group_instance_id: member.instance_id.map(text),
+        client_id: text(member.client_id),
+        client_host: text(member.client_host),
+        member_metadata: member.metadata,
+        member_assignment: member.assignment,
+    };
+    DescribedGroup {
+        group_id: text(described.group),
+        group_state: text(described.state.as_str()),
+        protocol_type: text(described.protocol_type),
+        protocol_data: text(described.protocol),
+        members: described.members.into_iter().map(member).collect(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,216 @@
+//! Fetch (1): reads record batches, and waits for them.
+//!
+//! * Whole batches from the one that holds the offset; the first is sent even above the limits.
+//! * Waits until `min_bytes` have come, at most `max_wait_ms`, and wakes on every append; a
+//!   partition with an error is answered at once.
+//! * 7: fetch sessions (KIP-227): this broker keeps none. It answers session 0, and a client that
+//!   asks to go on with one is told to start anew.
+//! * 13: topics by id.
+//! * There are no transactions: the last stable offset is the high watermark.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use factum_broker::Broker;
+use factum_event::batch::LEADER_EPOCH;
+use factum_event::{Offset, Partition};
+use factum_log::{Log, PartitionId, StoredBatch};
+use factum_wire::messages::{
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+};
+use factum_wire::{ErrorCode, Records};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::{find_topic, text};
+use crate::kafka::dispatch::Call;
+use crate::kafka::{KafkaDoor, errors};
+
+/// The first version that names topics by id.
+const IDS_SINCE: i16 = 13;
+
+/// What this broker waits at most, whatever a client asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The isolation level in which aborted transactions are listed.
+const READ_COMMITTED: i8 = 1;
+
+/// What an answer is cut to while all memory for answers is in use.
+const CRAMPED_BYTES: usize = 64 << 10;
+
+/// A fetch whose topics were looked up.
+struct Fetch {
+    door: Arc<KafkaDoor>,
+    topics: Vec<Topic>,
+    min_bytes: usize,
+    max_bytes: usize,
+    deadline: Instant,
+    isolation_level: i8,
+}
+
+struct Topic {
+    asked: FetchTopic,
+    found: Vec<Result<PartitionId, ErrorCode>>,
+}
+
+/// What was read so far.
+struct Filled {
+    responses: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    failed: bool,
+}
+
+/// Looks up the topics; what it returns reads and waits. The permit is for the answer's memory,
+/// to be kept until the answer is sent.
+pub(in crate::kafka) fn start(
+    call: &Call,
+    request: FetchRequest,
+) -> impl Future<Output = (FetchResponse, Option<OwnedSemaphorePermit>)> + Send + use<> {
+    let session_gone = request.session_id != 0 || request.session_epoch > 0;
+    let fetch = Fetch::new(call, request);
+    async move {
+        if session_gone {
+            let error_code = ErrorCode::FetchSessionIdNotFound.code();
+            return (FetchResponse { error_code, ..Default::default() }, None);
+        }
+        fetch.run().await
+    }
+}
+
+impl Fetch {
+    fn new(call: &Call, request: FetchRequest) -> Self {
+        let door = Arc::clone(&call.door);
+        let by_id = call.version() >= IDS_SINCE;
+        let look_up = |asked| Topic::look_up(&door.broker, asked, by_id);
+        let topics = request.topics.into_iter().map(look_up).collect();
+        let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+        let max_bytes = size(request.max_bytes).min(door.limits.fetch_bytes);
+        let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+        Self {
+            topics,
+            min_bytes: size(request.min_bytes).min(max_bytes),
+            max_bytes,
+            deadline: Instant::now() + wait.min(LONGEST_WAIT),
+            isolation_level: request.isolation_level,
+            door,
+        }
+    }
+
+    async fn run(self) -> (FetchResponse, Option<OwnedSemaphorePermit>) {
+        let found = self.topics.iter().flat_map(|topic| &topic.found);
+        let ids: Vec<PartitionId> = found.flatten().copied().collect();
+        let mut waiter = self.door.broker.log().waiter(&ids);
+        loop {
+            let late = Instant::now() >= self.deadline;
+            let (filled, room) = self.fill().await;
+            if late || filled.failed || filled.bytes >= self.min_bytes {
+                let response = FetchResponse { responses: filled.responses, ..Default::default() };
+                return (response, room);
+            }
+            drop((filled, room));
+            // Whether records came or the time is up: what there is then decides.
+            let _ = timeout_at(self.deadline, waiter.changed()).await;
+        }
+    }
+
+    async fn fill(&self) -> (Filled, Option<OwnedSemaphorePermit>) {
+        let permits = KafkaDoor::permits(self.max_bytes);
+        let in_work = Arc::clone(&self.door.fetches_in_work);
+        let room = in_work.try_acquire_many_owned(permits).ok();
+        let limit = if room.is_some() { self.max_bytes } else { CRAMPED_BYTES.min(self.max_bytes) };
+        let mut filled = Filled { responses: Vec::new(), bytes: 0, failed: false };
+        for topic in &self.topics {
+            let mut partitions = Vec::with_capacity(topic.found.len());
+            for (asked, found) in topic.asked.partitions.iter().zip(&topic.found) {
+                partitions.push(self.partition(asked, *found, limit, &mut filled).await);
+            }
+            filled.responses.push(FetchableTopicResponse {
+                topic: text(&*topic.asked.topic),
+                topic_id: topic.asked.topic_id,
+                partitions,
+            });
+        }
+        (filled, room)
+    }
+
+    async fn partition(
+        &self,
+        asked: &FetchPartition,
+        found: Result<PartitionId, ErrorCode>,
+        limit: usize,
+        filled: &mut Filled,
+    ) -> PartitionData {
+        let log = self.door.broker.log();
+        let extent = found.map(|id| log.extent(id));
+        let records = match found {
+            Ok(id) => read(log, id, asked, limit, filled.bytes).await,
+            Err(error) => Err(error),
+        };
+        filled.failed |= records.is_err();
+        let (error, records) = match records {
+            Ok(batches) => (ErrorCode::None, batches),
+            Err(error) => (error, Vec::new()),
+        };
+        filled.bytes += records.iter().map(StoredBatch::len).sum::<usize>();
+        let chunks: Vec<Bytes> =
+            records.into_iter().flat_map(|batch| [batch.prefix, batch.body]).collect();
+        let end = extent.map_or(-1, |extent| extent.end.get());
+        PartitionData {
+            partition_index: asked.partition,
+            error_code: error.code(),
+            high_watermark: end,
+            last_stable_offset: end,
+            log_start_offset: extent.map_or(-1, |extent| extent.start.get()),
+            aborted_transactions: (self.isolation_level == READ_COMMITTED).then(Vec::new),
+            records: Some(Records::from(chunks)),
+            ..Default::default()
+        }
+    }
+}
+
+impl Topic {
+    fn look_up(broker: &Broker, asked: FetchTopic, by_id: bool) -> Self {
+        let topic = find_topic(broker, &asked.topic, asked.topic_id, by_id);
+        let find = |of: &FetchPartition| {
+            let id = Partition::new(of.partition).and_then(|partition| {
+                topic.as_ref().ok().and_then(|topic| topic.partition_id(partition))
+            });
+            match &topic {
+                Err(error) => Err(*error),
+                Ok(_) => id.ok_or(ErrorCode::UnknownTopicOrPartition),
+            }
+        };
+        let found = asked.partitions.iter().map(find).collect();
+        Self { asked, found }
+    }
+}
+
+/// Batches for what is left of the limits once `filled` bytes of the answer are taken.
+async fn read(
+    log: &Log,
+    id: PartitionId,
+    asked: &FetchPartition,
+    limit: usize,
+    filled: usize,
+) -> Result<Vec<StoredBatch>, ErrorCode> {
+    if asked.current_leader_epoch > LEADER_EPOCH {
+        return Err(ErrorCode::UnknownLeaderEpoch);
+    }
+    let from = Offset::new(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+    let extent = log.extent(id);
+    if from < extent.start || from > extent.end {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    let of_partition = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
+    let left = limit.saturating_sub(filled);
+    if from == extent.end || (filled > 0 && left == 0) {
+        return Ok(Vec::new());
+    }
+    let batches = log.read(id, from, left.min(of_partition)).await;
+    let batches = batches.map_err(|error| errors::read(&error))?;
+    // Only the first batch of the whole answer may be above the limits.
+    let first = batches.first().map_or(0, StoredBatch::len);
+    Ok(if filled > 0 && first > left { Vec::new() } else { batches })
+}

@@ -1,0 +1,60 @@
+//! FindCoordinator (10): who coordinates a group. It is always this broker.
+//!
+//! * 1: the type of the key: 0 group, 1 transaction, 2 share group; only groups are coordinated.
+//! * 4: several keys in one request (KIP-699).
+
+use factum_wire::ErrorCode;
+use factum_wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+
+use super::text;
+use crate::kafka::NODE_ID;
+use crate::kafka::dispatch::Call;
+
+/// The first version with several keys.
+const KEYS_SINCE: i16 = 4;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: FindCoordinatorRequest,
+) -> FindCoordinatorResponse {
+    if call.version() >= KEYS_SINCE {
+        let keys = request.coordinator_keys.iter();
+        let coordinators = keys.map(|key| coordinator(call, key, request.key_type)).collect();
+        return FindCoordinatorResponse { coordinators, ..Default::default() };
+    }
+    let found = coordinator(call, &request.key, request.key_type);
+    FindCoordinatorResponse {
+        error_code: found.error_code,
+        error_message: found.error_message,
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..Default::default()
+    }
+}
+
+fn coordinator(call: &Call, key: &str, key_type: i8) -> Coordinator {
+    let refused = match key_type {
+        0 => None,
+        1 => Some("there are no transactions; produce without a transactional id"),
+        2 => Some("there are no share groups; use a consumer group"),
+        _ => Some("unknown type of coordinator; expected 0, a consumer group"),
+    };
+    if let Some(reason) = refused {
+        return Coordinator {
+            key: text(key),
+            node_id: -1,
+            port: -1,
+            error_code: ErrorCode::InvalidRequest.code(),
+            error_message: Some(text(reason)),
+            ..Default::default()
+        };
+    }
+    Coordinator {
+        key: text(key),
+        node_id: NODE_ID,
+        host: text(&call.caller.host),
+        port: call.caller.port.into(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,83 @@
+//! ListOffsets (2): the ends of a partition, and lookups by time.
+//!
+//! * Timestamp -1 is the end (also for `read_committed`: there are no transactions), -2 the start,
+//!   -3 the record with the largest timestamp (7), -4 the local start (8), -5 and -6 what a tiered
+//!   log has elsewhere (9, 11): nothing here, so offset -1.
+//! * A time finds the first record whose timestamp is not before it, inside batches too.
+
+use factum_event::batch::LEADER_EPOCH;
+use factum_event::log::Located;
+use factum_event::{Partition, Place, Timestamp};
+use factum_wire::ErrorCode;
+use factum_wire::messages::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+
+use super::{find_topic, text};
+use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let located = locate(call, &topic.name, asked).await;
+            partitions.push(response(asked, located));
+        }
+        topics.push(ListOffsetsTopicResponse { name: text(&*topic.name), partitions });
+    }
+    ListOffsetsResponse { topics, ..Default::default() }
+}
+
+/// The place that is asked for, or none where there is no such record.
+async fn locate(
+    call: &Call,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> Result<Option<Located>, ErrorCode> {
+    let broker = &call.door.broker;
+    let topic = find_topic(broker, topic, uuid::Uuid::nil(), false)?;
+    let partition = Partition::new(asked.partition_index);
+    let id = partition.and_then(|partition| topic.partition_id(partition));
+    let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if asked.current_leader_epoch > LEADER_EPOCH {
+        return Err(ErrorCode::UnknownLeaderEpoch);
+    }
+    let (place, needs_record) = match asked.timestamp {
+        -1 => (Place::End, false),
+        -2 | -4 => (Place::Start, false),
+        -3 => (Place::MaxTimestamp, true),
+        -6 | -5 => return Ok(None),
+        time if time >= 0 => (Place::Time(Timestamp::from_millis(time)), true),
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
+    let located = broker.locate(id, place).await.map_err(|error| errors::locate(&error))?;
+    Ok(Some(located).filter(|located| !needs_record || located.timestamp.is_some()))
+}
+
+fn response(
+    asked: &ListOffsetsPartition,
+    located: Result<Option<Located>, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let partition_index = asked.partition_index;
+    match located {
+        Ok(Some(located)) => ListOffsetsPartitionResponse {
+            partition_index,
+            timestamp: located.timestamp.unwrap_or(Timestamp::UNKNOWN).as_millis(),
+            offset: located.offset.get(),
+            leader_epoch: LEADER_EPOCH,
+            ..Default::default()
+        },
+        Ok(None) => ListOffsetsPartitionResponse { partition_index, ..Default::default() },
+        Err(error) => ListOffsetsPartitionResponse {
+            partition_index,
+            error_code: error.code(),
+            ..Default::default()
+        },
+    }
+}

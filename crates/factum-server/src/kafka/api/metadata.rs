@@ -1,0 +1,105 @@
+//! Metadata (3): the broker and the topics.
+//!
+//! * 0: an empty list means all topics; from 1 on null does, and an empty list means none.
+//! * 4: missing topics are created, if client and broker both want that (before, if the broker
+//!   wants it).
+//! * 10: topic ids; 12: topics may be asked for by id alone. An unknown id is `UNKNOWN_TOPIC_ID`.
+//! * The address is the one that the client has reached, or the advertised one.
+
+use std::sync::Arc;
+
+use factum_broker::{AdminError, Topic};
+use factum_event::TopicName;
+use factum_event::batch::LEADER_EPOCH;
+use factum_event::log::NewTopic;
+use factum_wire::ErrorCode;
+use factum_wire::messages::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+
+use super::{find_topic, text};
+use crate::kafka::dispatch::Call;
+use crate::kafka::{NODE_ID, errors};
+
+pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
+    let broker = &call.door.broker;
+    let may_create = call.door.auto_create_topics && request.allow_auto_topic_creation;
+    let asked = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
+    let topics = match asked {
+        None => broker.all_topics().iter().map(|topic| describe(topic)).collect(),
+        Some(asked) => {
+            let mut topics = Vec::new();
+            for topic in asked {
+                topics.push(one(call, topic, may_create).await);
+            }
+            topics
+        }
+    };
+    MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id: NODE_ID,
+            host: text(&call.caller.host),
+            port: call.caller.port.into(),
+            rack: None,
+        }],
+        cluster_id: Some(text(broker.cluster_id())),
+        controller_id: NODE_ID,
+        topics,
+        ..Default::default()
+    }
+}
+
+async fn one(call: &Call, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
+    let by_id = asked.name.is_none();
+    let name = asked.name.as_deref().unwrap_or_default();
+    let found = match find_topic(&call.door.broker, name, asked.topic_id, by_id) {
+        Err(ErrorCode::UnknownTopicOrPartition) => missing(call, name, may_create).await,
+        found => found,
+    };
+    match found {
+        Ok(topic) => describe(&topic),
+        Err(error) => MetadataResponseTopic {
+            error_code: error.code(),
+            name: asked.name.clone(),
+            topic_id: asked.topic_id,
+            ..Default::default()
+        },
+    }
+}
+
+/// Creates a topic that was asked for, or says why not.
+async fn missing(call: &Call, name: &str, may_create: bool) -> Result<Arc<Topic>, ErrorCode> {
+    let name = TopicName::new(name).map_err(|_| ErrorCode::InvalidTopicException)?;
+    if !may_create || name.is_internal() {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    let new = NewTopic { name: name.clone(), partitions: None, configs: [].into() };
+    let broker = &call.door.broker;
+    match broker.create_topic(&call.caller.principal(), new, false).await {
+        Ok(topic) => Ok(topic),
+        // Another client was faster.
+        Err(AdminError::TopicExists(_)) => {
+            broker.topic(name.as_str()).ok_or(ErrorCode::UnknownTopicOrPartition)
+        }
+        Err(error) => Err(errors::admin(&error)),
+    }
+}
+
+fn describe(topic: &Topic) -> MetadataResponseTopic {
+    let partitions = topic.partition_numbers().map(|partition| MetadataResponsePartition {
+        partition_index: partition.get(),
+        leader_id: NODE_ID,
+        leader_epoch: LEADER_EPOCH,
+        replica_nodes: vec![NODE_ID],
+        isr_nodes: vec![NODE_ID],
+        ..Default::default()
+    });
+    MetadataResponseTopic {
+        name: Some(text(&topic.name)),
+        topic_id: topic.id.0,
+        is_internal: topic.name.is_internal(),
+        partitions: partitions.collect(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,50 @@
+//! One file per API key: what it does, and which versions mean what.
+
+pub(super) mod api_versions;
+pub(super) mod create_partitions;
+pub(super) mod create_topics;
+pub(super) mod delete_groups;
+pub(super) mod delete_topics;
+pub(super) mod describe_cluster;
+pub(super) mod describe_configs;
+pub(super) mod describe_groups;
+pub(super) mod fetch;
+pub(super) mod find_coordinator;
+pub(super) mod heartbeat;
+pub(super) mod init_producer_id;
+pub(super) mod join_group;
+pub(super) mod leave_group;
+pub(super) mod list_groups;
+pub(super) mod list_offsets;
+pub(super) mod metadata;
+pub(super) mod offset_commit;
+pub(super) mod offset_delete;
+pub(super) mod offset_fetch;
+pub(super) mod produce;
+pub(super) mod sync_group;
+
+use std::sync::Arc;
+
+use factum_broker::{Broker, Topic};
+use factum_event::TopicId;
+use factum_wire::{ErrorCode, Str};
+use uuid::Uuid;
+
+/// Text of the broker's as a string of the protocol.
+fn text(text: impl AsRef<str>) -> Str {
+    Str::from(text.as_ref())
+}
+
+/// The topic that a request names by its name, or, from a certain version on, by its id.
+fn find_topic(
+    broker: &Broker,
+    name: &str,
+    id: Uuid,
+    by_id: bool,
+) -> Result<Arc<Topic>, ErrorCode> {
+    if by_id {
+        broker.topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        broker.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}

@@ -1,0 +1,137 @@
+//! OffsetFetch (9): how far groups have come.
+//!
+//! * 2: null asks for all partitions. 7: stable offsets, which all are without transactions.
+//!   8: several groups. 9: a member's epoch, for a protocol that is not spoken here. 10: topics
+//!   by id.
+//! * What was never committed has offset -1 and no error, also where the topic does not exist.
+
+use factum_broker::Committed;
+use factum_event::{GroupName, Partition, TopicId, TopicName};
+use factum_wire::ErrorCode;
+use factum_wire::messages::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use uuid::Uuid;
+
+use super::text;
+use crate::kafka::dispatch::Call;
+
+/// The first version with several groups.
+const GROUPS_SINCE: i16 = 8;
+
+/// The first version that names topics by id.
+const IDS_SINCE: i16 = 10;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: OffsetFetchRequest,
+) -> OffsetFetchResponse {
+    if call.version() >= GROUPS_SINCE {
+        let groups = request.groups.into_iter().map(|asked| group(call, asked)).collect();
+        return OffsetFetchResponse { groups, ..Default::default() };
+    }
+    let topics = request.topics.map(|topics| {
+        let as_new = |topic: factum_wire::messages::OffsetFetchRequestTopic| {
+            let partition_indexes = topic.partition_indexes;
+            OffsetFetchRequestTopics { name: topic.name, partition_indexes, ..Default::default() }
+        };
+        topics.into_iter().map(as_new).collect()
+    });
+    let asked = OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
+    let answer = group(call, asked);
+    let topics = answer.topics.into_iter().map(as_old).collect();
+    OffsetFetchResponse { error_code: answer.error_code, topics, ..Default::default() }
+}
+
+fn as_old(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
+    let partitions = topic.partitions.into_iter().map(|of| OffsetFetchResponsePartition {
+        partition_index: of.partition_index,
+        committed_offset: of.committed_offset,
+        committed_leader_epoch: of.committed_leader_epoch,
+        metadata: of.metadata,
+        error_code: of.error_code,
+    });
+    OffsetFetchResponseTopic { name: topic.name, partitions: partitions.collect() }
+}
+
+fn group(call: &Call, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let group_id = text(&*asked.group_id);
+    let Ok(group) = GroupName::new(&asked.group_id) else {
+        let error_code = ErrorCode::InvalidGroupId.code();
+        return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+    };
+    let topics = match asked.topics {
+        None => all(call, &group),
+        Some(topics) => topics.into_iter().map(|asked| topic(call, &group, asked)).collect(),
+    };
+    OffsetFetchResponseGroup { group_id, topics, ..Default::default() }
+}
+
+fn all(call: &Call, group: &GroupName) -> Vec<OffsetFetchResponseTopics> {
+    let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
+    for (name, partition, committed) in call.door.broker.all_committed(group) {
+        let answer = response(partition.get(), Some(committed.clone()));
+        match topics.last_mut().filter(|topic| *topic.name == *name.as_str()) {
+            Some(topic) => topic.partitions.push(answer),
+            None => topics.push(OffsetFetchResponseTopics {
+                name: text(&name),
+                topic_id: committed.topic_id.0,
+                partitions: vec![answer],
+            }),
+        }
+    }
+    topics
+}
+
+fn topic(
+    call: &Call,
+    group: &GroupName,
+    asked: OffsetFetchRequestTopics,
+) -> OffsetFetchResponseTopics {
+    let name = name_of(call, &asked);
+    let known = name.as_ref().ok();
+    let committed = |index: i32| {
+        call.door.broker.committed(group, known?, Partition::new(index)?)
+    };
+    let indexes = asked.partition_indexes.iter();
+    let partitions = indexes.map(|&index| match &name {
+        Ok(_) => response(index, committed(index)),
+        Err(error) => OffsetFetchResponsePartitions {
+            error_code: error.code(),
+            ..response(index, None)
+        },
+    });
+    OffsetFetchResponseTopics {
+        partitions: partitions.collect(),
+        name: text(&*asked.name),
+        topic_id: asked.topic_id,
+    }
+}
+
+fn name_of(call: &Call, asked: &OffsetFetchRequestTopics) -> Result<TopicName, ErrorCode> {
+    if call.version() >= IDS_SINCE && asked.topic_id != Uuid::nil() {
+        let topic = call.door.broker.topic_by_id(TopicId(asked.topic_id));
+        return topic.map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicId);
+    }
+    TopicName::new(&asked.name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
+}
+
+fn response(partition_index: i32, committed: Option<Committed>) -> OffsetFetchResponsePartitions {
+    match committed {
+        Some(committed) => OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset: committed.offset.get(),
+            committed_leader_epoch: committed.leader_epoch,
+            metadata: Some(text(committed.metadata)),
+            ..Default::default()
+        },
+        None => OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset: -1,
+            metadata: Some(factum_wire::Str::default()),
+            ..Default::default()
+        },
+    }
+}

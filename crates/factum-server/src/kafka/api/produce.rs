@@ -1,0 +1,149 @@
+//! Produce (0): appends record batches.
+//!
+//! * Exactly one batch of format 2 per partition; its bytes go to the journal as they came.
+//! * acks -1 and 1 are the same: an acknowledgement follows the flush. acks 0 has no answer; an
+//!   error then closes the connection.
+//! * 7: zstd. 8: error messages. 13: topics by id (KIP-516).
+//! * Versions 0 to 2 are advertised, as librdkafka wants them to be (KAFKA-18659), and refused.
+
+use std::future::Future;
+
+use factum_broker::{Pending, ProduceError, Topic};
+use factum_event::Partition;
+use factum_event::batch::{Batch, Codec};
+use factum_wire::messages::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceData, TopicProduceResponse,
+};
+use factum_wire::{ErrorCode, Records};
+
+use super::{find_topic, text};
+use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
+
+/// The first version in which clients may send zstd (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+
+/// The first version that names topics by id.
+const IDS_SINCE: i16 = 13;
+
+/// A batch that was queued, or why not.
+type Queued = Result<(Pending, i64), Refusal>;
+
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+}
+
+/// Queues all batches in their order; what it returns waits until they are durable.
+pub(in crate::kafka) async fn start(
+    call: &Call,
+    request: ProduceRequest,
+) -> impl Future<Output = ProduceResponse> + Send + use<> {
+    let refused = refuse_all(&request);
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        topics.push(queue_topic(call, topic, refused).await);
+    }
+    async move {
+        let mut responses = Vec::with_capacity(topics.len());
+        for (mut response, queued) in topics {
+            for (index, queued) in queued {
+                response.partition_responses.push(durable(index, queued).await);
+            }
+            responses.push(response);
+        }
+        ProduceResponse { responses, ..Default::default() }
+    }
+}
+
+/// What is wrong with the request as a whole.
+fn refuse_all(request: &ProduceRequest) -> Option<ErrorCode> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(ErrorCode::InvalidRequiredAcks);
+    }
+    // There are no transactions: nothing that is part of one may look committed.
+    request.transactional_id.as_ref().map(|_| ErrorCode::InvalidRequest)
+}
+
+async fn queue_topic(
+    call: &Call,
+    data: TopicProduceData,
+    refused: Option<ErrorCode>,
+) -> (TopicProduceResponse, Vec<(i32, Queued)>) {
+    let by_id = call.version() >= IDS_SINCE;
+    let topic = match refused {
+        Some(code) => Err(code),
+        None => find_topic(&call.door.broker, &data.name, data.topic_id, by_id),
+    };
+    let mut queued = Vec::with_capacity(data.partition_data.len());
+    for partition in data.partition_data {
+        let index = partition.index;
+        let outcome = match &topic {
+            Ok(topic) => queue(call, topic, partition).await,
+            Err(code) => Err(Refusal { code: *code, message: None }),
+        };
+        queued.push((index, outcome));
+    }
+    let TopicProduceData { name, topic_id, .. } = data;
+    // The name is shared with the request; the answer must not keep all of it alive.
+    (TopicProduceResponse { name: text(&*name), topic_id, ..Default::default() }, queued)
+}
+
+async fn queue(call: &Call, topic: &Topic, data: PartitionProduceData) -> Queued {
+    let partition = Partition::new(data.index);
+    let partition = partition.filter(|partition| topic.partition_id(*partition).is_some());
+    let unknown = Refusal { code: ErrorCode::UnknownTopicOrPartition, message: None };
+    let partition = partition.ok_or(unknown)?;
+    let batch = batch(call.version(), data.records)?;
+    let broker = &call.door.broker;
+    let start = topic.partition_id(partition).map(|id| broker.log().extent(id).start.get());
+    let pending = broker.enqueue(topic, partition, batch).await?;
+    Ok((pending, start.unwrap_or(0)))
+}
+
+fn batch(version: i16, records: Option<Records>) -> Result<Batch, Refusal> {
+    let empty = || Refusal {
+        code: ErrorCode::InvalidRecord,
+        message: Some("no record batch; exactly one is expected".to_owned()),
+    };
+    let bytes = records.filter(|records| !records.is_empty()).ok_or_else(empty)?.into_bytes();
+    let batch = Batch::parse(bytes).map_err(ProduceError::from)?;
+    if batch.codec().map_err(ProduceError::from)? == Codec::Zstd && version < ZSTD_SINCE {
+        return Err(Refusal {
+            code: ErrorCode::UnsupportedCompressionType,
+            message: Some(format!("zstd needs Produce version {ZSTD_SINCE}, not {version}")),
+        });
+    }
+    Ok(batch)
+}
+
+async fn durable(index: i32, queued: Queued) -> PartitionProduceResponse {
+    let produced = match queued {
+        Ok((pending, start)) => {
+            pending.durable().await.map(|produced| (produced, start)).map_err(Refusal::from)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match produced {
+        Ok((produced, log_start_offset)) => PartitionProduceResponse {
+            index,
+            base_offset: produced.base_offset.get(),
+            log_start_offset,
+            ..Default::default()
+        },
+        Err(refusal) => PartitionProduceResponse {
+            index,
+            error_code: refusal.code.code(),
+            error_message: refusal.message.map(text),
+            base_offset: -1,
+            ..Default::default()
+        },
+    }
+}
+
+impl From<ProduceError> for Refusal {
+    fn from(error: ProduceError) -> Self {
+        Self { code: errors::produce(&error), message: Some(error.to_string()) }
+    }
+}

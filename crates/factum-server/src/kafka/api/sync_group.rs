@@ -1,0 +1,55 @@
+//! SyncGroup (14): the leader brings the assignments, every member waits for its own.
+//!
+//! * 3: static members. 5: the protocol's type and name are checked and come back.
+
+use std::future::Future;
+
+use factum_broker::groups::SyncRequest;
+use factum_event::GroupName;
+use factum_wire::ErrorCode;
+use factum_wire::messages::{SyncGroupRequest, SyncGroupResponse};
+
+use super::text;
+use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
+
+/// Brings the assignments now; what it returns waits for the leader's.
+pub(in crate::kafka) fn start(
+    call: &Call,
+    request: SyncGroupRequest,
+) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
+    let broker = &call.door.broker;
+    let syncing = sync_request(request)
+        .map(|request| broker.groups().sync(broker.clock().monotonic(), request));
+    async move {
+        let synced = match syncing {
+            Ok(syncing) => syncing.await.map_err(|error| errors::group(&error)),
+            Err(error) => Err(error),
+        };
+        match synced {
+            Ok(synced) => SyncGroupResponse {
+                protocol_type: Some(text(synced.protocol_type)),
+                protocol_name: Some(text(synced.protocol)),
+                assignment: synced.assignment,
+                ..Default::default()
+            },
+            Err(error) => SyncGroupResponse { error_code: error.code(), ..Default::default() },
+        }
+    }
+}
+
+fn sync_request(request: SyncGroupRequest) -> Result<SyncRequest, ErrorCode> {
+    let owned = |text: factum_wire::Str| String::from(&*text);
+    let assignments = request.assignments.into_iter();
+    Ok(SyncRequest {
+        group: GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?,
+        generation: request.generation_id,
+        member_id: owned(request.member_id),
+        instance_id: request.group_instance_id.map(owned),
+        protocol_type: request.protocol_type.map(owned),
+        protocol: request.protocol_name.map(owned),
+        assignments: assignments
+            .map(|one| (owned(one.member_id), one.assignment.to_vec().into()))
+            .collect(),
+    })
+}

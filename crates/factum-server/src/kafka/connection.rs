@@ -1,0 +1,182 @@
+//! One connection: frames in, answers out, in the order of the requests.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use factum_wire::frame::{self, FrameError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::dispatch::{self, Answer, Answering, Refused};
+use super::{Caller, KafkaDoor};
+
+/// Memory reserved for a frame before its bytes have come; it grows with them.
+const FIRST_RESERVE: usize = 1 << 20;
+
+/// Bytes of a frame's length.
+const PREFIX_BYTES: usize = 4;
+
+/// Why a connection was closed by this side.
+#[derive(Debug, Error)]
+enum Closing {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("nothing moved for {0:?}")]
+    Stalled(std::time::Duration),
+    #[error("the client sent {got} of {expected} bytes of a request and closed")]
+    CutOff { got: usize, expected: usize },
+}
+
+/// Serves a connection until either side closes it.
+pub(super) async fn run(door: Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) {
+    door.metrics.kafka_connection_opened();
+    let closed = serve(&door, stream, peer).await;
+    door.metrics.kafka_connection_closed();
+    match closed {
+        Ok(()) => tracing::debug!(%peer, "connection closed by the client"),
+        Err(Closing::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
+        Err(reason) => tracing::warn!(%peer, %reason, "connection closed"),
+    }
+}
+
+async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Result<(), Closing> {
+    // Small answers must not wait for more; a socket that refuses the option works without.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr()?;
+    let (host, port) =
+        door.advertised.clone().unwrap_or_else(|| (local.ip().to_string(), local.port()));
+    let caller = Caller { client_id: String::new(), peer, host, port };
+    let (read, mut write) = stream.into_split();
+    let mut frames = Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
+    let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
+    loop {
+        let may_read = answers.len() < door.limits.requests_per_connection;
+        let idle = answers.is_empty();
+        tokio::select! {
+            Some(answer) = answers.next(), if !idle => {
+                send(door, &mut write, answer?).await?;
+            }
+            frame = frames.next(idle), if may_read => {
+                // Who has closed waits for no answer.
+                let Some((frame, permit)) = frame? else { return Ok(()) };
+                let answer = dispatch::start(door, &caller, frame, permit).await?;
+                answers.push_back(answer);
+            }
+        }
+    }
+}
+
+/// The frames of a connection. [`next`](Self::next) may be dropped and called again.
+struct Frames {
+    read: OwnedReadHalf,
+    door: Arc<KafkaDoor>,
+    buffer: BytesMut,
+    state: State,
+}
+
+/// What is expected next.
+enum State {
+    Prefix,
+    Body { size: usize, permit: OwnedSemaphorePermit },
+}
+
+impl Frames {
+    /// The next frame without its prefix, with the permit to have it in memory; none at the end.
+    async fn next(
+        &mut self,
+        idle: bool,
+    ) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Closing> {
+        if matches!(self.state, State::Prefix) {
+            let patience = if idle { self.door.limits.idle } else { std::time::Duration::MAX };
+            if !self.fill(PREFIX_BYTES, patience).await? {
+                return Ok(None);
+            }
+            let mut prefix = [0; PREFIX_BYTES];
+            prefix.copy_from_slice(&self.buffer[..PREFIX_BYTES]);
+            let size = frame::size(prefix, self.door.limits.request_bytes)?;
+            let in_work = Arc::clone(&self.door.requests_in_work);
+            let permit = in_work.acquire_many_owned(KafkaDoor::permits(size)).await;
+            let permit = permit.expect("the semaphore is never closed");
+            self.buffer.advance(PREFIX_BYTES);
+            self.state = State::Body { size, permit };
+        }
+        let State::Body { size, .. } = self.state else { unreachable!("set above") };
+        let stall = self.door.limits.stall;
+        if !self.fill(size, stall).await? {
+            return Err(Closing::CutOff { got: self.buffer.len(), expected: size });
+        }
+        let State::Body { permit, .. } = std::mem::replace(&mut self.state, State::Prefix) else {
+            unreachable!("set above")
+        };
+        self.door.metrics.kafka_bytes_received(size as u64 + 4);
+        Ok(Some((self.buffer.split_to(size).freeze(), permit)))
+    }
+
+    /// Reads until there are so many bytes; false if the client closed before the first.
+    async fn fill(&mut self, size: usize, patience: std::time::Duration) -> Result<bool, Closing> {
+        while self.buffer.len() < size {
+            let missing = size - self.buffer.len();
+            // A large frame gets its memory as its bytes come, not because it says so.
+            self.buffer.reserve(missing.min(FIRST_RESERVE.max(self.buffer.len())));
+            let read = timeout(patience, self.read.read_buf(&mut self.buffer)).await;
+            let read = read.map_err(|_| Closing::Stalled(patience))??;
+            if read > 0 {
+                continue;
+            }
+            return match &self.state {
+                State::Prefix if self.buffer.is_empty() => Ok(false),
+                _ => Err(Closing::CutOff { got: self.buffer.len(), expected: size }),
+            };
+        }
+        Ok(true)
+    }
+}
+
+/// Writes an answer whose parts are shared, not copied together.
+async fn send(
+    door: &KafkaDoor,
+    write: &mut OwnedWriteHalf,
+    answer: Answer,
+) -> Result<(), Closing> {
+    /// Parts handed to the operating system at once.
+    const PARTS: usize = 64;
+    let stall = door.limits.stall;
+    let Answer { parts, room } = answer;
+    let mut parts: VecDeque<Bytes> = parts.into();
+    while !parts.is_empty() {
+        let slices: Vec<_> = parts.iter().take(PARTS).map(|part| io::IoSlice::new(part)).collect();
+        let written = timeout(stall, write.write_vectored(&slices)).await;
+        let written = written.map_err(|_| Closing::Stalled(stall))??;
+        if written == 0 {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+        }
+        door.metrics.kafka_bytes_sent(written as u64);
+        advance(&mut parts, written);
+    }
+    drop(room);
+    Ok(())
+}
+
+fn advance(parts: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(part) = parts.front_mut() {
+        if part.len() > written {
+            part.advance(written);
+            return;
+        }
+        written -= part.len();
+        parts.pop_front();
+    }
+}

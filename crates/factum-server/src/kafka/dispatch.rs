@@ -1,0 +1,243 @@
+//! From a frame to its answer.
+//!
+//! Requests of a connection start in their order, each when the one before it has done what must
+//! not be overtaken. What only waits then (produced batches for the disk, a fetch for records, a
+//! join for the others) overlaps with later requests.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use factum_wire::frame::{self, FrameError, RequestHeader};
+use factum_wire::messages::*;
+use factum_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Reader, Response};
+use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::api;
+use super::{Caller, KafkaDoor};
+
+/// An answer on its way.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send>>;
+
+/// An answer as it goes to the socket.
+pub(super) struct Answer {
+    /// Its bytes; none where no answer is to be sent.
+    pub(super) parts: Vec<Bytes>,
+    /// Memory set aside for it, until it is sent.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<Bytes>> for Answer {
+    fn from(parts: Vec<Bytes>) -> Self {
+        Self { parts, room: None }
+    }
+}
+
+/// Why a request is answered by closing the connection.
+#[derive(Debug, Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{api} version {version} is not supported; supported are {from} to {to}")]
+    Version { api: ApiKey, version: i16, from: i16, to: i16 },
+    #[error("{api} version {version}: {error}")]
+    Decode { api: ApiKey, version: i16, error: DecodeError },
+    #[error("the answer to {api} version {version} cannot be encoded: {error}")]
+    Encode { api: ApiKey, version: i16, error: EncodeError },
+    #[error("a request without acknowledgement failed; closing is the only way to say so")]
+    Unacknowledged,
+}
+
+/// A request that is being answered.
+pub(super) struct Call {
+    pub(super) door: Arc<KafkaDoor>,
+    pub(super) caller: Caller,
+    header: RequestHeader,
+    started: Instant,
+    /// Returned when the request leaves memory.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Call {
+    pub(super) fn version(&self) -> i16 {
+        self.header.api_version
+    }
+
+    fn decode<R: Message>(&self, reader: &mut Reader) -> Result<R, Refused> {
+        let RequestHeader { api_key: api, api_version: version, .. } = self.header;
+        R::decode(reader, version).map_err(|error| Refused::Decode { api, version, error })
+    }
+
+    fn encode<R: Response>(&self, response: &R, error_code: i16) -> Result<Vec<Bytes>, Refused> {
+        let RequestHeader { api_key: api, api_version: version, correlation_id, .. } = self.header;
+        self.door.metrics.kafka_request(api.name(), error_code, self.started.elapsed());
+        frame::write_response(response, version, correlation_id)
+            .map_err(|error| Refused::Encode { api, version, error })
+    }
+}
+
+/// Starts a request; what it returns completes with the answer.
+pub(super) async fn start(
+    door: &Arc<KafkaDoor>,
+    caller: &Caller,
+    frame: Bytes,
+    permit: OwnedSemaphorePermit,
+) -> Result<Answering, Refused> {
+    let (header, mut reader) = frame::read_request(frame)?;
+    let mut caller = caller.clone();
+    if let Some(client_id) = &header.client_id {
+        caller.client_id = String::from(&**client_id);
+    }
+    let (api, version) = (header.api_key, header.api_version);
+    tracing::trace!(%api, version, client = caller.client_id, "request");
+    let call =
+        Call { door: Arc::clone(door), caller, header, started: Instant::now(), _permit: permit };
+    if api == ApiKey::ApiVersions && !api.supports(version) {
+        return answered(fallback(&call));
+    }
+    if !api.supports(version) {
+        let (from, to) = api.versions().into_inner();
+        return Err(Refused::Version { api, version, from, to });
+    }
+    route(call, &mut reader).await
+}
+
+async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
+    use api::*;
+    /// Answers before the next request starts.
+    macro_rules! at_once {
+        ($handle:path) => {{
+            let request = call.decode(reader)?;
+            let response = $handle(&call, request).await;
+            answered(call.encode(&response, error_of(&response)))
+        }};
+    }
+    /// Starts now, and answers while later requests go on.
+    macro_rules! overlapping {
+        ($start:path) => {{
+            let request = call.decode(reader)?;
+            let answer = $start(&call, request);
+            Ok(Box::pin(async move {
+                let response = answer.await;
+                call.encode(&response, error_of(&response)).map(Answer::from)
+            }))
+        }};
+    }
+    match call.header.api_key {
+        ApiKey::Produce => {
+            let request: ProduceRequest = call.decode(reader)?;
+            let unacknowledged = request.acks == 0;
+            let answer = produce::start(&call, request).await;
+            Ok(Box::pin(async move {
+                let response = answer.await;
+                let error_code = error_of(&response);
+                let encoded = call.encode(&response, error_code)?;
+                match (unacknowledged, error_code) {
+                    (false, _) => Ok(encoded.into()),
+                    (true, 0) => Ok(Vec::new().into()),
+                    (true, _) => Err(Refused::Unacknowledged),
+                }
+            }))
+        }
+        ApiKey::Fetch => {
+            let answer = fetch::start(&call, call.decode(reader)?);
+            Ok(Box::pin(async move {
+                let (response, room) = answer.await;
+                let parts = call.encode(&response, error_of(&response))?;
+                Ok(Answer { parts, room })
+            }))
+        }
+        ApiKey::JoinGroup => overlapping!(join_group::start),
+        ApiKey::SyncGroup => overlapping!(sync_group::start),
+        ApiKey::ListOffsets => at_once!(list_offsets::handle),
+        ApiKey::Metadata => at_once!(metadata::handle),
+        ApiKey::OffsetCommit => at_once!(offset_commit::handle),
+        ApiKey::OffsetFetch => at_once!(offset_fetch::handle),
+        ApiKey::FindCoordinator => at_once!(find_coordinator::handle),
+        ApiKey::Heartbeat => at_once!(heartbeat::handle),
+        ApiKey::LeaveGroup => at_once!(leave_group::handle),
+        ApiKey::DescribeGroups => at_once!(describe_groups::handle),
+        ApiKey::ListGroups => at_once!(list_groups::handle),
+        ApiKey::ApiVersions => at_once!(api_versions::handle),
+        ApiKey::CreateTopics => at_once!(create_topics::handle),
+        ApiKey::DeleteTopics => at_once!(delete_topics::handle),
+        ApiKey::InitProducerId => at_once!(init_producer_id::handle),
+        ApiKey::DescribeConfigs => at_once!(describe_configs::handle),
+        ApiKey::CreatePartitions => at_once!(create_partitions::handle),
+        ApiKey::DeleteGroups => at_once!(delete_groups::handle),
+        ApiKey::OffsetDelete => at_once!(offset_delete::handle),
+        ApiKey::DescribeCluster => at_once!(describe_cluster::handle),
+    }
+}
+
+fn answered(parts: Result<Vec<Bytes>, Refused>) -> Result<Answering, Refused> {
+    Ok(Box::pin(std::future::ready(parts.map(Answer::from))))
+}
+
+/// An unknown version of ApiVersions is answered in version 0, without reading its body: the
+/// client learns from it what to ask (KIP-511).
+fn fallback(call: &Call) -> Result<Vec<Bytes>, Refused> {
+    const VERSION: i16 = 0;
+    let error_code = ErrorCode::UnsupportedVersion.code();
+    let api_keys = factum_wire::api::advertised();
+    let response = ApiVersionsResponse { error_code, api_keys, ..Default::default() };
+    call.door.metrics.kafka_request("ApiVersions", error_code, call.started.elapsed());
+    let api = ApiKey::ApiVersions;
+    frame::write_response(&response, VERSION, call.header.correlation_id)
+        .map_err(|error| Refused::Encode { api, version: VERSION, error })
+}
+
+/// The first error that a response states, for the metrics.
+fn error_of(response: &impl FirstError) -> i16 {
+    response.first_error()
+}
+
+/// A response that may state errors.
+pub(super) trait FirstError {
+    /// The first error code that is not 0, or 0.
+    fn first_error(&self) -> i16;
+}
+
+/// Implements [`FirstError`]: a path to the codes in each response.
+macro_rules! first_error {
+    ($($response:ty: |$this:ident| $codes:expr;)*) => { $(
+        impl FirstError for $response {
+            fn first_error(&self) -> i16 {
+                let $this = self;
+                $codes.find(|code| *code != 0).unwrap_or(0)
+            }
+        }
+    )* };
+}
+
+first_error! {
+    ProduceResponse: |it| it.responses.iter().flat_map(|topic| &topic.partition_responses).map(|p| p.error_code);
+    FetchResponse: |it| std::iter::once(it.error_code)
+        .chain(it.responses.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    ListOffsetsResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    MetadataResponse: |it| it.topics.iter().map(|topic| topic.error_code);
+    OffsetCommitResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    OffsetFetchResponse: |it| std::iter::once(it.error_code).chain(it.groups.iter().map(|g| g.error_code));
+    FindCoordinatorResponse: |it| std::iter::once(it.error_code)
+        .chain(it.coordinators.iter().map(|c| c.error_code));
+    JoinGroupResponse: |it| std::iter::once(it.error_code);
+    SyncGroupResponse: |it| std::iter::once(it.error_code);
+    HeartbeatResponse: |it| std::iter::once(it.error_code);
+    LeaveGroupResponse: |it| std::iter::once(it.error_code).chain(it.members.iter().map(|m| m.error_code));
+    DescribeGroupsResponse: |it| it.groups.iter().map(|group| group.error_code);
+    ListGroupsResponse: |it| std::iter::once(it.error_code);
+    ApiVersionsResponse: |it| std::iter::once(it.error_code);
+    CreateTopicsResponse: |it| it.topics.iter().map(|topic| topic.error_code);
+    DeleteTopicsResponse: |it| it.responses.iter().map(|topic| topic.error_code);
+    InitProducerIdResponse: |it| std::iter::once(it.error_code);
+    DescribeConfigsResponse: |it| it.results.iter().map(|result| result.error_code);
+    CreatePartitionsResponse: |it| it.results.iter().map(|result| result.error_code);
+    DeleteGroupsResponse: |it| it.results.iter().map(|result| result.error_code);
+    OffsetDeleteResponse: |it| std::iter::once(it.error_code)
+        .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    DescribeClusterResponse: |it| std::iter::once(it.error_code);
+}
+

@@ -1,0 +1,169 @@
+//! The Kafka door: stock Kafka clients produce to and consume from the broker.
+//!
+//! A connection is one task ([`connection`]): it reads frames, starts requests in their order
+//! ([`dispatch`]), lets those that wait (for the disk, for records, for a rebalance) overlap, and
+//! answers in order. What each API does is in a file of its own under [`api`].
+//!
+//! Record batches pass through as they came; this door decodes no record.
+
+mod api;
+mod connection;
+mod dispatch;
+mod errors;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use factum_broker::Broker;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::metrics::Metrics;
+
+/// The number of the only broker.
+pub const NODE_ID: i32 = 1;
+
+/// The permits of a [`Semaphore`] that limits bytes count kibibytes.
+const PERMIT_BYTES: usize = 1024;
+
+/// Limits of the door, so that clients cannot make it grow without bound.
+#[derive(Debug, Clone)]
+pub struct KafkaLimits {
+    /// Most connections at once; more are closed at once.
+    pub connections: usize,
+    /// The largest request, in bytes (Kafka's `socket.request.max.bytes`).
+    pub request_bytes: usize,
+    /// Bytes of all requests that are in work at once; others wait to be read.
+    pub requests_in_work_bytes: usize,
+    /// Requests of one connection that are in work at once.
+    pub requests_per_connection: usize,
+    /// Most bytes of records in one answer to a fetch (Kafka's `fetch.max.bytes`).
+    pub fetch_bytes: usize,
+    /// Bytes of all answers to fetches that are on their way at once.
+    pub fetches_in_work_bytes: usize,
+    /// A connection that neither sends nor takes anything for so long is closed
+    /// (Kafka's `connections.max.idle.ms`).
+    pub idle: std::time::Duration,
+    /// A request that has begun must be there, and an answer taken, with no pause longer than this.
+    pub stall: std::time::Duration,
+}
+
+impl Default for KafkaLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            request_bytes: 100 << 20,
+            requests_in_work_bytes: 512 << 20,
+            requests_per_connection: 64,
+            fetch_bytes: 16 << 20,
+            fetches_in_work_bytes: 256 << 20,
+            idle: std::time::Duration::from_secs(600),
+            stall: std::time::Duration::from_secs(30),
+        }
+    }
+}
+
+/// What all connections share.
+pub struct KafkaDoor {
+    broker: Broker,
+    metrics: Arc<Metrics>,
+    limits: KafkaLimits,
+    /// What clients are told to connect to; without it, the address that they have reached.
+    advertised: Option<(String, u16)>,
+    /// Whether asking for a topic that does not exist creates it.
+    auto_create_topics: bool,
+    requests_in_work: Arc<Semaphore>,
+    fetches_in_work: Arc<Semaphore>,
+}
+
+impl KafkaDoor {
+    /// A door to `broker`.
+    #[must_use]
+    pub fn new(
+        broker: Broker,
+        metrics: Arc<Metrics>,
+        limits: KafkaLimits,
+        advertised: Option<(String, u16)>,
+        auto_create_topics: bool,
+    ) -> Self {
+        let permits = |bytes: usize| Arc::new(Semaphore::new(bytes / PERMIT_BYTES));
+        let requests_in_work = permits(limits.requests_in_work_bytes.max(limits.request_bytes));
+        let fetches_in_work = permits(limits.fetches_in_work_bytes.max(limits.fetch_bytes));
+        Self {
+            broker,
+            metrics,
+            limits,
+            advertised,
+            auto_create_topics,
+            requests_in_work,
+            fetches_in_work,
+        }
+    }
+
+    /// Accepts connections until `shutdown` says true, then closes them.
+    ///
+    /// # Errors
+    /// Where the listener is of no use any more.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    accept_failed(&error).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::warn!(%peer, limit = self.limits.connections, "too many connections");
+                continue;
+            };
+            let door = Arc::clone(&self);
+            connections.spawn(async move {
+                connection::run(door, stream, peer).await;
+                drop(place);
+            });
+        }
+    }
+
+    /// Kibibytes, as the semaphores count, of `bytes`.
+    fn permits(bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Out of file descriptors or the like: connections that end make room.
+async fn accept_failed(error: &io::Error) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+    tracing::error!(%error, "cannot accept connections; trying again");
+    tokio::time::sleep(PAUSE).await;
+}
+
+/// Who sent a request, and what it has reached.
+#[derive(Debug, Clone)]
+struct Caller {
+    client_id: String,
+    peer: SocketAddr,
+    /// Where this client finds this broker.
+    host: String,
+    port: u16,
+}
+
+impl Caller {
+    /// The caller as the author of a change.
+    fn principal(&self) -> String {
+        format!("kafka:{}@{}", self.client_id, self.peer.ip())
+    }
+}

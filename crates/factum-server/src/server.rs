@@ -1,0 +1,215 @@
+//! Runs the server: opens the broker, opens the doors, and closes both in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_broker::groups::GroupSettings;
+use factum_broker::{Broker, BrokerOpenError, BrokerSettings};
+use factum_event::{Clock, SystemClock};
+use factum_log::{LogSettings, OsDisk, Recovery};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::ServeConfig;
+use crate::http::{self, HttpDoor, HttpLimits};
+use crate::kafka::{KafkaDoor, KafkaLimits};
+use crate::metrics::{Metrics, Reading};
+
+/// How long open connections may go on once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Where the doors are, and what opening the log found.
+#[derive(Debug)]
+pub struct Listening {
+    /// The Kafka door.
+    pub kafka: SocketAddr,
+    /// The HTTP door.
+    pub http: SocketAddr,
+    /// What recovery found.
+    pub recovery: Recovery,
+}
+
+/// Why the server did not start, or ended.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The data directory could not be made.
+    #[error("cannot use {directory} as the data directory: {source}")]
+    Data {
+        /// The directory.
+        directory: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The log does not open.
+    #[error(transparent)]
+    Open(#[from] BrokerOpenError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; stop what listens there, or choose another")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The runtime or a signal handler could not be set up.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+/// Runs the server until SIGTERM or Ctrl-C; calls `ready` once both doors are open.
+///
+/// # Errors
+/// [`ServerError`]; nothing is served then.
+pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), ServerError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServerError::Start)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // Addresses first: a wrong one is told before a long recovery.
+    let (kafka, http) = runtime.block_on(async {
+        Ok::<_, ServerError>((listen(config.kafka).await?, listen(config.http).await?))
+    })?;
+    let (broker, recovery) = open(&config, &clock)?;
+    let serving = serve(&config, broker.clone(), clock, (kafka, http), |kafka, http| {
+        ready(&Listening { kafka, http, recovery });
+    });
+    let served = runtime.block_on(serving);
+    runtime.shutdown_timeout(GRACE);
+    broker.close();
+    tracing::info!("stopped; everything that was acknowledged is on the disk");
+    served
+}
+
+fn open(
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Broker, Recovery), ServerError> {
+    let directory = || config.data.display().to_string();
+    let disk = OsDisk::new(&config.data)
+        .map_err(|source| ServerError::Data { directory: directory(), source })?;
+    let settings = BrokerSettings {
+        log: LogSettings {
+            journal_bytes: config.journal_bytes,
+            queue_bytes: config.queue_bytes,
+            tail_bytes: config.tail_bytes,
+        },
+        default_partitions: config.default_partitions,
+        groups: GroupSettings {
+            initial_rebalance_delay: config.group_initial_rebalance_delay,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    Ok(Broker::open(Arc::new(disk), Arc::clone(clock), settings)?)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let failed = |source| ServerError::Listen { address, source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+async fn serve(
+    config: &ServeConfig,
+    broker: Broker,
+    clock: Arc<dyn Clock>,
+    (kafka, http): (TcpListener, TcpListener),
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<(), ServerError> {
+    let stopped = stop_signal().map_err(ServerError::Start)?;
+    let at = |listener: &TcpListener| listener.local_addr().map_err(ServerError::Start);
+    let (kafka_at, http_at) = (at(&kafka)?, at(&http)?);
+    let metrics = Arc::new(Metrics::new());
+    observe(&metrics, &broker);
+    let (stop, shutdown) = watch::channel(false);
+    let kafka_door = Arc::new(KafkaDoor::new(
+        broker.clone(),
+        Arc::clone(&metrics),
+        KafkaLimits::default(),
+        config.advertised.clone(),
+        config.auto_create_topics,
+    ));
+    let kafka_door = tokio::spawn(kafka_door.serve(kafka, shutdown.clone()));
+    let limits = HttpLimits::default();
+    let http_door = HttpDoor {
+        log: Arc::new(broker.clone()),
+        clock,
+        metrics: Arc::clone(&metrics),
+        limits: limits.clone(),
+        ready: Arc::new(move || broker.log().failure().map_or(Ok(()), Err)),
+        shutdown: shutdown.clone(),
+    };
+    let router = http::router(http_door);
+    let http_door = tokio::spawn(http::serve(http, router, limits, metrics, shutdown));
+    ready(kafka_at, http_at);
+    stopped.await;
+    tracing::info!("stopping");
+    // A door that is gone already needs no word.
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(GRACE, async { (kafka_door.await, http_door.await) }).await;
+    Ok(())
+}
+
+/// Completes on SIGTERM or Ctrl-C.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The numbers of the rooms below, as they are when they are asked for.
+fn observe(metrics: &Metrics, broker: &Broker) {
+    let broker = broker.clone();
+    metrics.observe(move || {
+        let mut readings = log_readings(&broker);
+        readings.extend(group_readings(&broker));
+        readings
+    });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn log_readings(broker: &Broker) -> Vec<Reading> {
+    let log = broker.log().metrics();
+    let topics = broker.all_topics();
+    let partitions: u32 = topics.iter().map(|topic| topic.partition_count()).sum();
+    let failed = broker.log().failure().is_some();
+    let flush_time = Duration::from_micros(log.flush_times.sum_micros);
+    vec![
+        Reading::counter("log_flushes", "Flushes of the journal", log.flushes),
+        Reading::spent("log_flush_seconds", "Time spent writing and flushing groups", flush_time),
+        Reading::counter("log_batches_appended", "Batches made durable", log.batches),
+        Reading::counter("log_appended_bytes", "Bytes made durable", log.bytes_appended),
+        Reading::counter("log_read_memory_bytes", "Bytes read from memory", log.bytes_read_tail),
+        Reading::counter("log_read_disk_bytes", "Bytes read from disk", log.bytes_read_disk),
+        Reading::gauge("log_queue_bytes", "Bytes waiting for a flush", log.queue_bytes as f64),
+        Reading::gauge("log_tail_bytes", "Recent bytes held in memory", log.tail_bytes as f64),
+        Reading::gauge("log_journals", "Journal files", log.journals as f64),
+        Reading::gauge("log_failed", "1 if the journal takes nothing more", failed.into()),
+        Reading::gauge("topics", "Topics, Factum's own included", topics.len() as f64),
+        Reading::gauge("partitions", "Partitions of all topics", partitions.into()),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn group_readings(broker: &Broker) -> Vec<Reading> {
+    let groups = broker.groups().metrics();
+    vec![
+        Reading::gauge("groups", "Consumer groups with members now or lately", groups.groups as f64),
+        Reading::gauge("group_members", "Members of consumer groups", groups.members as f64),
+        Reading::counter("group_rebalances", "Rebalances begun", groups.rebalances_begun),
+        Reading::counter(
+            "group_members_evicted",
+            "Members removed because they were silent",
+            groups.members_evicted,
+        ),
+    ]
+}
