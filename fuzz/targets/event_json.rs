@@ -14,8 +14,10 @@ fuzz_target!(|input: &[u8]| {
         let line = json::encode_line(&event);
         assert!(!line.contains(['\n', '\r']), "{line:?} is not one line");
         let again = json::decode(line.as_bytes()).expect("a line is an event");
-        assert_eq!((again.id(), again.source(), again.data().is_none()),
-            (event.id(), event.source(), event.data().is_none()));
+        assert_eq!(
+            (again.id(), again.source(), again.data().is_none()),
+            (event.id(), event.source(), event.data().is_none())
+        );
     }
     if let Ok(events) = json::decode_batch(input, MAX_EVENTS) {
         assert!(events.len() <= MAX_EVENTS);

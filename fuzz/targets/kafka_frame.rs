@@ -13,11 +13,8 @@ const RESPONSE_AT: usize = 4;
 fuzz_target!(|input: &[u8]| {
     let bytes = Bytes::copy_from_slice(input);
     let Ok((header, request)) = frame::read_request(bytes.clone()) else { return };
-    let response = frame::read_response(
-        bytes.slice(RESPONSE_AT..),
-        header.api_key,
-        header.api_version,
-    );
+    let response =
+        frame::read_response(bytes.slice(RESPONSE_AT..), header.api_key, header.api_version);
     decode(header.api_key, header.api_version, request, response.ok().map(|(_, reader)| reader));
 });
 

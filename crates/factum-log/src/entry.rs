@@ -24,10 +24,7 @@ pub struct Extent {
 
 impl Extent {
     /// A partition without records.
-    pub const EMPTY: Self = Self {
-        start: Offset::ZERO,
-        end: Offset::ZERO,
-    };
+    pub const EMPTY: Self = Self { start: Offset::ZERO, end: Offset::ZERO };
 }
 
 /// What the log says of a batch without looking into it.
@@ -74,11 +71,7 @@ impl BatchEntry {
     /// Checks that `bytes` are the batch: also those that the batch's own CRC does not cover.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), String> {
         if bytes.len() < HEADER_BYTES || bytes.len() != self.length as usize {
-            return Err(format!(
-                "a batch of {} bytes, not {}",
-                bytes.len(),
-                self.length
-            ));
+            return Err(format!("a batch of {} bytes, not {}", bytes.len(), self.length));
         }
         let mut front = [0; 21];
         front[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
@@ -114,11 +107,7 @@ pub struct StoredBatch {
 impl StoredBatch {
     /// From the bytes of the whole batch, which are shared.
     pub(crate) fn split(entry: BatchEntry, bytes: &Bytes) -> Self {
-        Self {
-            entry,
-            prefix: bytes.slice(..PREFIX_BYTES),
-            body: bytes.slice(PREFIX_BYTES..),
-        }
+        Self { entry, prefix: bytes.slice(..PREFIX_BYTES), body: bytes.slice(PREFIX_BYTES..) }
     }
 
     /// The batch in one piece, to look into it; copies its bytes.

@@ -120,10 +120,7 @@ pub enum ReadError {
 
 impl ReadError {
     pub(crate) fn io(action: impl Into<String>, error: &io::Error) -> Self {
-        Self::Io {
-            action: action.into(),
-            reason: error.to_string(),
-        }
+        Self::Io { action: action.into(), reason: error.to_string() }
     }
 }
 
@@ -134,9 +131,6 @@ pub(crate) trait Trying<T> {
 
 impl<T> Trying<T> for io::Result<T> {
     fn trying(self, action: impl FnOnce() -> String) -> Result<T, OpenError> {
-        self.map_err(|source| OpenError::Io {
-            action: action(),
-            source,
-        })
+        self.map_err(|source| OpenError::Io { action: action(), source })
     }
 }

@@ -31,10 +31,7 @@ pub(crate) struct Housekeeper {
 
 impl Housekeeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            unindexed: VecDeque::new(),
-        }
+        Self { shared, unindexed: VecDeque::new() }
     }
 
     /// Runs until nobody can give it tasks any more.
@@ -67,10 +64,7 @@ impl Housekeeper {
     fn write_index(&self, sealed: &Sealed) -> io::Result<()> {
         let shared = &self.shared;
         // Room that was reserved and not used goes back to the disk.
-        shared
-            .disk
-            .open(&journal_path(sealed.number))?
-            .truncate(sealed.end)?;
+        shared.disk.open(&journal_path(sealed.number))?.truncate(sealed.end)?;
         let mut builder = IndexBuilder::default();
         for partition in shared.partitions.all() {
             let entries = partition.lock().dense_of(sealed.number).to_vec();
@@ -109,19 +103,8 @@ impl Housekeeper {
         let shared = &self.shared;
         let mut topics: Vec<_> = shared.partitions.removed().into_iter().collect();
         topics.sort_unstable();
-        let &Sealed {
-            number,
-            first_sequence,
-            next_sequence,
-            ..
-        } = sealed;
-        Marker {
-            number,
-            first_sequence,
-            next_sequence,
-            topics,
-        }
-        .write(shared.disk.as_ref())?;
+        let &Sealed { number, first_sequence, next_sequence, .. } = sealed;
+        Marker { number, first_sequence, next_sequence, topics }.write(shared.disk.as_ref())?;
         shared.disk.remove(&journal_path(number))?;
         shared.journals.lock().remove(&number);
         for key in [FileKey::Journal(number), FileKey::Index(number)] {

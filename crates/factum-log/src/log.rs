@@ -57,13 +57,8 @@ impl Log {
         settings: LogSettings,
     ) -> Result<(Self, Recovery), OpenError> {
         let lock = disk.lock(LOCK_FILE).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked {
-                directory: disk.location(),
-            },
-            _ => OpenError::Io {
-                action: format!("lock {}", disk.location()),
-                source,
-            },
+            io::ErrorKind::WouldBlock => OpenError::Locked { directory: disk.location() },
+            _ => OpenError::Io { action: format!("lock {}", disk.location()), source },
         })?;
         check_format(disk.as_ref())?;
         let shared = Arc::new(Shared::new(disk, clock, settings.bounded()));
@@ -72,21 +67,11 @@ impl Log {
         let (readers, jobs) = Readers::new();
         let writer = Writer::new(Arc::clone(&shared), active, tasks.clone());
         let housekeeper = Housekeeper::new(Arc::clone(&shared));
-        let threads = Threads {
-            running: Vec::new(),
-            lock: Some(lock),
-        };
+        let threads = Threads { running: Vec::new(), lock: Some(lock) };
         let (tasks, threads) = (Mutex::new(Some(tasks)), Mutex::new(threads));
-        let inner = Inner {
-            shared,
-            readers,
-            tasks,
-            threads,
-        };
+        let inner = Inner { shared, readers, tasks, threads };
         // From here on dropping the handle ends what was started.
-        let log = Self {
-            inner: Arc::new(inner),
-        };
+        let log = Self { inner: Arc::new(inner) };
         log.start("factum-log-write", move || writer.run())?;
         log.start("factum-log-keep", move || housekeeper.run(&received))?;
         for _ in 0..THREADS {
@@ -123,10 +108,7 @@ impl Log {
         batch: Batch,
     ) -> Result<Appending, AppendError> {
         let shared = &self.inner.shared;
-        let state = shared
-            .partitions
-            .get_or_create(partition)
-            .ok_or(AppendError::Removed)?;
+        let state = shared.partitions.get_or_create(partition).ok_or(AppendError::Removed)?;
         let mut inner = state.lock();
         if inner.removed {
             return Err(AppendError::Removed);
@@ -206,10 +188,7 @@ impl Log {
             }
             Plan::Entries(_) | Plan::Sealed(_) => {
                 let shared = Arc::clone(shared);
-                self.inner
-                    .readers
-                    .run(move || reader::find_time(&shared, &state, time))
-                    .await
+                self.inner.readers.run(move || reader::find_time(&shared, &state, time)).await
             }
         }
     }
@@ -283,20 +262,12 @@ impl Log {
 
     fn open_shared(&self) -> Result<&Arc<Shared>, ReadError> {
         let shared = &self.inner.shared;
-        if shared.is_closed() {
-            Err(ReadError::Closed)
-        } else {
-            Ok(shared)
-        }
+        if shared.is_closed() { Err(ReadError::Closed) } else { Ok(shared) }
     }
 
     fn count_tail(&self, batches: &[StoredBatch]) {
         let bytes: usize = batches.iter().map(StoredBatch::len).sum();
-        self.inner
-            .shared
-            .counters
-            .bytes_read_tail
-            .fetch_add(bytes as u64, Relaxed);
+        self.inner.shared.counters.bytes_read_tail.fetch_add(bytes as u64, Relaxed);
     }
 }
 
@@ -320,5 +291,46 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use factum_event::{Partition, SystemClock};
+    use pollster::block_on;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    /// The smallest batch: one offset, no records.
+    fn batch() -> Batch {
+        let mut bytes = [0; 61];
+        bytes[8..12].copy_from_slice(&49_i32.to_be_bytes());
+        bytes[16] = 2;
+        let crc = factum_event::batch::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        Batch::parse(Bytes::copy_from_slice(&bytes)).unwrap()
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_number_of_batches() {
+        let settings =
+            LogSettings { journal_bytes: 8 << 10, queue_bytes: 1 << 20, tail_bytes: 4096 };
+        let clock = Arc::new(SystemClock::new());
+        let (log, _) = Log::open(Arc::new(SimDisk::new(1)), clock, settings).unwrap();
+        let topic = TopicId(Uuid::nil());
+        let id = PartitionId { topic, partition: Partition::ZERO };
+        for _ in 0..1000 {
+            let room = block_on(log.reserve(61)).unwrap();
+            block_on(log.append(room, id, batch()).unwrap()).unwrap();
+        }
+        log.close();
+        let shared = &log.inner.shared;
+        let (entries, bytes) = shared.partitions.get(id).unwrap().lock().in_memory();
+        assert!(entries <= 8192 / 192, "{entries} entries: only those of the open journal");
+        assert!(bytes <= 4096 / 61, "{bytes} batches in the tail");
+        assert!(log.metrics().tail_bytes <= 4096 && log.metrics().journals > 20);
     }
 }

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Upper bounds of the flush-time buckets, in microseconds; the last bucket has no bound.
-pub const FLUSH_BOUNDS_MICROS: [u64; 12] = [
-    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000,
-];
+pub const FLUSH_BOUNDS_MICROS: [u64; 12] =
+    [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000];
 
 const BUCKETS: usize = FLUSH_BOUNDS_MICROS.len() + 1;
 
@@ -102,10 +101,7 @@ mod tests {
             counters.flushed(1, 10, Duration::from_micros(micros));
         }
         let times = counters.read(0, 0).flush_times;
-        assert_eq!(
-            (times.counts[0], times.counts[1], times.counts[12]),
-            (1, 1, 1)
-        );
+        assert_eq!((times.counts[0], times.counts[1], times.counts[12]), (1, 1, 1));
         assert_eq!((times.sum_micros, times.max_micros), (2_000_101, 2_000_000));
     }
 }

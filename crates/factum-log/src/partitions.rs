@@ -41,11 +41,7 @@ impl Partitions {
         if map.removed.contains(&id.topic) {
             return None;
         }
-        Some(Arc::clone(
-            map.states
-                .entry(id)
-                .or_insert_with(|| Arc::new(PartitionState::new(id))),
-        ))
+        Some(Arc::clone(map.states.entry(id).or_insert_with(|| Arc::new(PartitionState::new(id)))))
     }
 
     /// All of them, in the order of their ids.
@@ -117,10 +113,7 @@ pub(crate) enum Plan {
 
 impl PartitionState {
     fn new(id: PartitionId) -> Self {
-        Self {
-            id,
-            inner: Mutex::default(),
-        }
+        Self { id, inner: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -130,11 +123,7 @@ impl PartitionState {
     fn remove(&self) {
         let mut inner = self.lock();
         let waiters = std::mem::take(&mut inner.waiters);
-        *inner = Inner {
-            removed: true,
-            waiters,
-            ..Inner::default()
-        };
+        *inner = Inner { removed: true, waiters, ..Inner::default() };
         inner.wake();
     }
 }
@@ -142,10 +131,7 @@ impl PartitionState {
 impl Inner {
     pub(crate) fn extent(&self) -> Extent {
         let start = self.start.unwrap_or(Offset::ZERO);
-        Extent {
-            start,
-            end: self.end.unwrap_or(start),
-        }
+        Extent { start, end: self.end.unwrap_or(start) }
     }
 
     /// The offset that the next batch gets.
@@ -191,10 +177,7 @@ impl Inner {
     fn push_dense(&mut self, entry: BatchEntry) {
         match self.dense.back_mut() {
             Some(dense) if dense.journal == entry.journal => dense.entries.push(entry),
-            _ => self.dense.push_back(Dense {
-                journal: entry.journal,
-                entries: vec![entry],
-            }),
+            _ => self.dense.push_back(Dense { journal: entry.journal, entries: vec![entry] }),
         }
     }
 
@@ -210,25 +193,15 @@ impl Inner {
 
     /// What the index of a sealed journal says of it.
     pub(crate) fn summary_of(&self, journal: u64) -> Option<&Summary> {
-        let at = self
-            .sealed
-            .binary_search_by_key(&journal, |summary| summary.journal)
-            .ok()?;
+        let at = self.sealed.binary_search_by_key(&journal, |summary| summary.journal).ok()?;
         self.sealed.get(at)
     }
 
     /// Puts the line of an index in the place of the batches, or of an earlier line.
     pub(crate) fn install(&mut self, summary: Summary) {
-        if let Ok(at) = self
-            .sealed
-            .binary_search_by_key(&summary.journal, |known| known.journal)
-        {
+        if let Ok(at) = self.sealed.binary_search_by_key(&summary.journal, |known| known.journal) {
             self.sealed[at] = summary;
-        } else if self
-            .dense
-            .front()
-            .is_some_and(|dense| dense.journal == summary.journal)
-        {
+        } else if self.dense.front().is_some_and(|dense| dense.journal == summary.journal) {
             self.dense.pop_front();
             self.sealed.push(summary);
         }
@@ -237,10 +210,7 @@ impl Inner {
     /// The numbers of the journals that have its batches.
     pub(crate) fn journals(&self) -> impl Iterator<Item = u64> + '_ {
         let dense = self.dense.iter().map(|dense| dense.journal);
-        self.sealed
-            .iter()
-            .map(|summary| summary.journal)
-            .chain(dense)
+        self.sealed.iter().map(|summary| summary.journal).chain(dense)
     }
 
     /// Where batches from the one with `from` on are, up to `max_bytes`.
@@ -252,64 +222,40 @@ impl Inner {
         if from == end {
             return Ok(Plan::Nothing);
         }
-        if self
-            .tail
-            .front()
-            .is_some_and(|oldest| oldest.entry.base_offset <= from)
-        {
-            return Ok(Plan::Tail(self.from_tail(from, max_bytes)));
+        if self.tail.front().is_some_and(|oldest| oldest.entry.base_offset <= from) {
+            return Ok(Plan::Tail(self.read_tail(from, max_bytes)));
         }
         if self.sealed.last().is_some_and(|newest| newest.last >= from) {
             let at = self.sealed.partition_point(|summary| summary.last < from);
-            return Ok(self
-                .sealed
-                .get(at)
-                .map_or(Plan::Nothing, |summary| Plan::Sealed(*summary)));
+            return Ok(self.sealed.get(at).map_or(Plan::Nothing, |summary| Plan::Sealed(*summary)));
         }
-        let journals = self
-            .dense
-            .partition_point(|d| d.entries.last().is_some_and(|e| e.last_offset < from));
+        let journals =
+            self.dense.partition_point(|d| d.entries.last().is_some_and(|e| e.last_offset < from));
         let Some(dense) = self.dense.get(journals) else {
             return Ok(Plan::Nothing);
         };
-        let at = dense
-            .entries
-            .partition_point(|entry| entry.last_offset < from);
+        let at = dense.entries.partition_point(|entry| entry.last_offset < from);
         let mut limit = Limit::new(max_bytes);
-        let wanted = dense.entries[at..]
-            .iter()
-            .take_while(|e| limit.admits(e.length as usize));
+        let wanted = dense.entries[at..].iter().take_while(|e| limit.admits(e.length as usize));
         Ok(Plan::Entries(wanted.copied().collect()))
     }
 
-    fn from_tail(&self, from: Offset, max_bytes: usize) -> Vec<StoredBatch> {
-        let at = self
-            .tail
-            .partition_point(|batch| batch.entry.last_offset < from);
+    fn read_tail(&self, from: Offset, max_bytes: usize) -> Vec<StoredBatch> {
+        let at = self.tail.partition_point(|batch| batch.entry.last_offset < from);
         let mut limit = Limit::new(max_bytes);
-        self.tail
-            .range(at..)
-            .take_while(|batch| limit.admits(batch.len()))
-            .cloned()
-            .collect()
+        self.tail.range(at..).take_while(|batch| limit.admits(batch.len())).cloned().collect()
     }
 
     /// Where the first batch is whose largest timestamp is `time` or later.
     pub(crate) fn plan_time(&self, time: Timestamp) -> Plan {
-        if let Some(summary) = self
-            .sealed
-            .iter()
-            .find(|summary| summary.max_timestamp >= time)
-        {
+        if let Some(summary) = self.sealed.iter().find(|summary| summary.max_timestamp >= time) {
             return Plan::Sealed(*summary);
         }
         let mut entries = self.dense.iter().flat_map(|dense| &dense.entries);
         let Some(entry) = entries.find(|entry| entry.max_timestamp >= time) else {
             return Plan::Nothing;
         };
-        let at = self
-            .tail
-            .partition_point(|batch| batch.entry.base_offset < entry.base_offset);
+        let at = self.tail.partition_point(|batch| batch.entry.base_offset < entry.base_offset);
         match self.tail.get(at) {
             Some(batch) if batch.entry == *entry => Plan::Tail(vec![batch.clone()]),
             _ => Plan::Entries(vec![*entry]),
@@ -328,13 +274,15 @@ impl Inner {
     }
 
     pub(crate) fn remove_waiter(&mut self, waiter: &Arc<Notify>) {
-        if let Some(at) = self
-            .waiters
-            .iter()
-            .position(|known| Arc::ptr_eq(known, waiter))
-        {
+        if let Some(at) = self.waiters.iter().position(|known| Arc::ptr_eq(known, waiter)) {
             self.waiters.swap_remove(at);
         }
+    }
+
+    /// Batches of which something is in memory: their entries, and their bytes.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> (usize, usize) {
+        (self.dense.iter().map(|dense| dense.entries.len()).sum(), self.tail.len())
     }
 
     #[cfg(test)]
@@ -358,10 +306,7 @@ pub(crate) struct Limit {
 
 impl Limit {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self {
-            left: None,
-            max_bytes,
-        }
+        Self { left: None, max_bytes }
     }
 
     pub(crate) fn admits(&mut self, bytes: usize) -> bool {

@@ -25,9 +25,7 @@ impl Reservation {
     /// Takes `bytes` of this room for a batch of its own; none if there are not as many.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Option<Self> {
-        Some(Self {
-            permit: self.permit.split(bytes)?,
-        })
+        Some(Self { permit: self.permit.split(bytes)? })
     }
 }
 
@@ -83,13 +81,7 @@ impl Item {
         batch: Batch,
     ) -> (Self, Appending) {
         let (sender, done) = oneshot::channel();
-        let item = Self {
-            partition,
-            base_offset,
-            batch,
-            done: sender,
-            _room: room,
-        };
+        let item = Self { partition, base_offset, batch, done: sender, _room: room };
         (item, Appending { base_offset, done })
     }
 }
@@ -126,29 +118,16 @@ impl Inner {
 
 impl Queue {
     pub(crate) fn new(limit: usize) -> Self {
-        let inner = Mutex::new(Inner {
-            items: VecDeque::new(),
-            state: State::Open,
-        });
+        let inner = Mutex::new(Inner { items: VecDeque::new(), state: State::Open });
         let room = Arc::new(Semaphore::new(limit));
-        Self {
-            inner,
-            arrived: Condvar::new(),
-            room,
-            limit,
-        }
+        Self { inner, arrived: Condvar::new(), room, limit }
     }
 
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, AppendError> {
         let bytes = u32::try_from(bytes.min(self.limit)).unwrap_or(u32::MAX);
         match Arc::clone(&self.room).acquire_many_owned(bytes).await {
             Ok(permit) => Ok(Reservation { permit }),
-            Err(_) => Err(self
-                .inner
-                .lock()
-                .check()
-                .err()
-                .unwrap_or(AppendError::Closed)),
+            Err(_) => Err(self.inner.lock().check().err().unwrap_or(AppendError::Closed)),
         }
     }
 

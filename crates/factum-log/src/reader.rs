@@ -46,12 +46,7 @@ pub(crate) type Jobs = Arc<Mutex<mpsc::Receiver<Job>>>;
 impl Readers {
     pub(crate) fn new() -> (Self, Jobs) {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        (
-            Self {
-                jobs: Mutex::new(Some(sender)),
-            },
-            Arc::new(Mutex::new(receiver)),
-        )
+        (Self { jobs: Mutex::new(Some(sender)) }, Arc::new(Mutex::new(receiver)))
     }
 
     /// Runs `work` on a reader thread, unless nobody waits for it any more.
@@ -66,9 +61,7 @@ impl Readers {
                 let _ = done.send(work());
             }
         };
-        jobs.send(Box::new(job))
-            .await
-            .map_err(|_| ReadError::Closed)?;
+        jobs.send(Box::new(job)).await.map_err(|_| ReadError::Closed)?;
         drop(jobs);
         answer.await.unwrap_or(Err(ReadError::Closed))
     }
@@ -125,13 +118,7 @@ pub(crate) fn find_time(
         if block == list.blocks() {
             return Ok(Vec::new());
         }
-        Ok(list
-            .block(block)?
-            .0
-            .into_iter()
-            .find(|e| e.max_timestamp >= time)
-            .into_iter()
-            .collect())
+        Ok(list.block(block)?.0.into_iter().find(|e| e.max_timestamp >= time).into_iter().collect())
     })?;
     Ok(found.into_iter().next())
 }
@@ -160,10 +147,7 @@ fn answer(
             }
             Err(ListError::Damaged(reason)) => {
                 let path = FileKey::Index(summary.journal).path();
-                return Err(ReadError::Io {
-                    action: format!("read {path}"),
-                    reason,
-                });
+                return Err(ReadError::Io { action: format!("read {path}"), reason });
             }
             Err(ListError::Io(error)) => return Err(failed(partition, summary.journal, &error)),
         }
@@ -177,11 +161,7 @@ fn index_of(
     from_list: impl Fn(&List<'_>) -> Result<Vec<BatchEntry>, ListError>,
 ) -> Result<Vec<BatchEntry>, ListError> {
     match shared.files.get(FileKey::Index(summary.journal)) {
-        Ok(file) => from_list(&List {
-            file: file.as_ref(),
-            id,
-            summary,
-        }),
+        Ok(file) => from_list(&List { file: file.as_ref(), id, summary }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(ListError::Damaged("the index is missing".into()))
         }
@@ -206,10 +186,7 @@ fn rebuild(
         Ok(Err((position, reason))) => {
             let file = journal_path(journal);
             let reason = format!("at byte {position}: {reason}");
-            Err(ReadError::Io {
-                action: format!("build {path} again from {file}"),
-                reason,
-            })
+            Err(ReadError::Io { action: format!("build {path} again from {file}"), reason })
         }
         Err(error) => Err(failed(partition, journal, &error)),
     }
@@ -221,11 +198,7 @@ fn failed(partition: &PartitionState, journal: u64, error: &io::Error) -> ReadEr
     if inner.removed {
         // The journal went with the topic while this read was on its way.
         let extent = inner.extent();
-        return ReadError::OutOfRange {
-            from: extent.end,
-            start: extent.start,
-            end: extent.end,
-        };
+        return ReadError::OutOfRange { from: extent.end, start: extent.start, end: extent.end };
     }
     ReadError::io(format!("read {}", journal_path(journal)), error)
 }
@@ -252,10 +225,7 @@ fn fetch(
         }
     }
     let bytes: usize = batches.iter().map(StoredBatch::len).sum();
-    shared
-        .counters
-        .bytes_read_disk
-        .fetch_add(bytes as u64, Relaxed);
+    shared.counters.bytes_read_disk.fetch_add(bytes as u64, Relaxed);
     Ok(batches)
 }
 
@@ -291,9 +261,7 @@ fn fetch_run(
     for entry in run {
         let start = usize::try_from(entry.position - first.position).unwrap_or(usize::MAX);
         let batch = bytes.slice(start..start + entry.length as usize);
-        entry
-            .check(&batch)
-            .map_err(|reason| damaged(partition.id, entry, reason))?;
+        entry.check(&batch).map_err(|reason| damaged(partition.id, entry, reason))?;
         batches.push(StoredBatch::split(*entry, &batch));
     }
     Ok(())

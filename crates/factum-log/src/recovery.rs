@@ -74,11 +74,7 @@ pub(crate) fn check_format(disk: &dyn Disk) -> Result<(), OpenError> {
         (Some(FORMAT_WORD), Some(Ok(version))) => version,
         _ => {
             let reason = format!("{FORMAT_WORD:?} and a number were expected, {text:?} came");
-            return Err(OpenError::Damaged {
-                file: FORMAT_FILE.into(),
-                position: 0,
-                reason,
-            });
+            return Err(OpenError::Damaged { file: FORMAT_FILE.into(), position: 0, reason });
         }
     };
     if version > FORMAT_VERSION {
@@ -95,30 +91,20 @@ pub(crate) fn check_format(disk: &dyn Disk) -> Result<(), OpenError> {
 /// Loads everything into `shared`, and answers the journal to write to.
 pub(crate) fn recover(shared: &Shared) -> Result<(Active, Recovery), OpenError> {
     let disk = shared.disk.as_ref();
-    disk.create_dir(DIRECTORY)
-        .trying(|| format!("create {DIRECTORY}"))?;
-    disk.sync_dir("")
-        .trying(|| format!("flush {}", disk.location()))?;
+    disk.create_dir(DIRECTORY).trying(|| format!("create {DIRECTORY}"))?;
+    disk.sync_dir("").trying(|| format!("flush {}", disk.location()))?;
     let files = Inventory::take(disk)?;
     files.tidy(disk)?;
     // A name that is here but was never flushed must not vanish with what is written from now on.
-    disk.sync_dir(DIRECTORY)
-        .trying(|| format!("flush {DIRECTORY}"))?;
+    disk.sync_dir(DIRECTORY).trying(|| format!("flush {DIRECTORY}"))?;
     let markers = files.markers(disk)?;
     for marker in markers.values() {
-        shared
-            .partitions
-            .note_removed(marker.topics.iter().copied());
+        shared.partitions.note_removed(marker.topics.iter().copied());
     }
     let mut opening = Opening {
         shared,
         sequence: None,
-        recovery: Recovery {
-            journals: 0,
-            batches: 0,
-            truncated: None,
-            rebuilt_indexes: 0,
-        },
+        recovery: Recovery { journals: 0, batches: 0, truncated: None, rebuilt_indexes: 0 },
     };
     let last = files.journals.last().copied();
     let first = files.journals.first().copied().unwrap_or(1);
@@ -149,10 +135,7 @@ struct Inventory {
 impl Inventory {
     fn take(disk: &dyn Disk) -> Result<Self, OpenError> {
         let mut found = Self::default();
-        for name in disk
-            .list(DIRECTORY)
-            .trying(|| format!("list {DIRECTORY}"))?
-        {
+        for name in disk.list(DIRECTORY).trying(|| format!("list {DIRECTORY}"))? {
             match Name::parse(&name) {
                 Name::Journal(number) => drop(found.journals.insert(number)),
                 Name::Index(number) => drop(found.indexes.insert(number)),
@@ -172,14 +155,9 @@ impl Inventory {
             }
         }
         // A marker stands before its journal goes: a crash between the two is finished now.
-        let removed: Vec<_> = found
-            .markers
-            .intersection(&found.journals)
-            .copied()
-            .collect();
+        let removed: Vec<_> = found.markers.intersection(&found.journals).copied().collect();
         for number in removed {
-            disk.remove(&journal_path(number))
-                .trying(|| format!("remove journal {number}"))?;
+            disk.remove(&journal_path(number)).trying(|| format!("remove journal {number}"))?;
             found.journals.remove(&number);
         }
         Ok(found)
@@ -188,18 +166,15 @@ impl Inventory {
     /// Removes what a crash left behind and nothing needs.
     fn tidy(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         for name in &self.unfinished {
-            disk.remove(&format!("{DIRECTORY}/{name}"))
-                .trying(|| format!("remove {name}"))?;
+            disk.remove(&format!("{DIRECTORY}/{name}")).trying(|| format!("remove {name}"))?;
         }
         for number in self.indexes.difference(&self.journals) {
-            disk.remove(&index_path(*number))
-                .trying(|| format!("remove index {number}"))?;
+            disk.remove(&index_path(*number)).trying(|| format!("remove index {number}"))?;
         }
         // Before the first journal nothing is missed.
         let first = self.journals.first().copied().unwrap_or(0);
         for number in self.markers.range(..first) {
-            disk.remove(&marker_path(*number))
-                .trying(|| format!("remove marker {number}"))?;
+            disk.remove(&marker_path(*number)).trying(|| format!("remove marker {number}"))?;
         }
         Ok(())
     }
@@ -268,9 +243,7 @@ impl Opening<'_> {
     /// Takes a sealed journal by its index, which is built again if there is no sound one.
     fn sealed(&mut self, number: u64) -> Result<(), OpenError> {
         let (file, header) = self.header(number)?;
-        let length = file
-            .len()
-            .trying(|| format!("read {}", journal_path(number)))?;
+        let length = file.len().trying(|| format!("read {}", journal_path(number)))?;
         let read = Index::read(self.disk(), number).trying(|| format!("read index {number}"))?;
         let fits = |index: &Index| {
             index.sealed.salt == header.salt && index.sealed.first_sequence == header.first_sequence
@@ -278,9 +251,7 @@ impl Opening<'_> {
         let index = match read {
             Ok(index) if fits(&index) => index,
             other => {
-                let reason = other
-                    .err()
-                    .unwrap_or_else(|| "it is of another file".into());
+                let reason = other.err().unwrap_or_else(|| "it is of another file".into());
                 tracing::warn!("{}: {reason}; it is built again", index_path(number));
                 self.recovery.rebuilt_indexes += 1;
                 rebuild_index(self.disk(), number)
@@ -290,11 +261,7 @@ impl Opening<'_> {
         };
         if index.sealed.end > length {
             let end = index.sealed.end;
-            return Err(damaged(
-                number,
-                length,
-                format!("the file ends here, not at {end}"),
-            ));
+            return Err(damaged(number, length, format!("the file ends here, not at {end}")));
         }
         for &(id, summary) in &index.directory {
             if let Some(partition) = self.shared.partitions.get_or_create(id) {
@@ -305,10 +272,7 @@ impl Opening<'_> {
         }
         self.recovery.batches += index.batches;
         self.sequence = Some(index.sealed.next_sequence);
-        self.shared
-            .journals
-            .lock()
-            .insert(number, Some(index.sealed));
+        self.shared.journals.lock().insert(number, Some(index.sealed));
         Ok(())
     }
 
@@ -332,10 +296,7 @@ impl Opening<'_> {
         };
         let (position, sequence) = (scan.position(), scan.sequence());
         match scan.after().trying(reading)? {
-            After::Group {
-                sequence: later,
-                position: at,
-            } => {
+            After::Group { sequence: later, position: at } => {
                 let reason =
                     format!("{reason}, but group {later} stands at byte {at}, so this was durable");
                 return Err(damaged(number, position, reason));
@@ -347,24 +308,14 @@ impl Opening<'_> {
                     "{path}: {bytes} bytes from byte {position} on were not completely written \
                      when the log stopped ({reason}); they were never acknowledged, and are cut off"
                 );
-                self.recovery.truncated = Some(Truncated {
-                    file: path.clone(),
-                    position,
-                    bytes,
-                });
+                self.recovery.truncated = Some(Truncated { file: path.clone(), position, bytes });
             }
             After::Nothing { .. } => {}
         }
         let capacity = self.shared.settings.journal_bytes.max(position);
         make_durable(file.as_ref(), capacity, last_group).trying(|| format!("flush {path}"))?;
         self.shared.journals.lock().insert(number, None);
-        Ok(Active {
-            header,
-            file,
-            position,
-            capacity,
-            sequence,
-        })
+        Ok(Active { header, file, position, capacity, sequence })
     }
 
     fn take(&mut self, number: u64, group: &Group) -> Result<(), OpenError> {
@@ -393,22 +344,12 @@ impl Opening<'_> {
             .trying(|| format!("create {}", journal_path(header.number)))?;
         self.shared.journals.lock().insert(header.number, None);
         let sequence = header.first_sequence;
-        Ok(Active {
-            header,
-            file,
-            position: UNIT_U64,
-            capacity,
-            sequence,
-        })
+        Ok(Active { header, file, position: UNIT_U64, capacity, sequence })
     }
 }
 
 fn damaged(number: u64, position: u64, reason: String) -> OpenError {
-    OpenError::Damaged {
-        file: journal_path(number),
-        position,
-        reason,
-    }
+    OpenError::Damaged { file: journal_path(number), position, reason }
 }
 
 fn hole(id: PartitionId, expected: i64, came: i64) -> String {
@@ -439,9 +380,7 @@ fn make_durable(
     let end = at + length;
     let mut buffer = vec![0; COPY_BYTES];
     while at < end {
-        let count = usize::try_from(end - at)
-            .unwrap_or(usize::MAX)
-            .min(COPY_BYTES);
+        let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(COPY_BYTES);
         file.read_exact_at(&mut buffer[..count], at)?;
         write_at(file, &buffer[..count], at)?;
         at += count as u64;
@@ -487,9 +426,5 @@ pub(crate) fn rebuild_index(
         builder.add(*id, entries);
     }
     let directory = builder.write(disk, &sealed)?;
-    Ok(Ok(Index {
-        sealed,
-        batches,
-        directory,
-    }))
+    Ok(Ok(Index { sealed, batches, directory }))
 }

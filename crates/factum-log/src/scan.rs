@@ -22,17 +22,8 @@ pub(crate) fn scan(
         let mut sealed = Vec::new();
         for partition in &partitions {
             let inner = partition.lock();
-            entries.extend(
-                inner
-                    .dense_of(journal)
-                    .iter()
-                    .map(|entry| (partition.id, *entry)),
-            );
-            sealed.extend(
-                inner
-                    .summary_of(journal)
-                    .map(|summary| (partition.id, *summary)),
-            );
+            entries.extend(inner.dense_of(journal).iter().map(|entry| (partition.id, *entry)));
+            sealed.extend(inner.summary_of(journal).map(|summary| (partition.id, *summary)));
         }
         if !sealed.is_empty() {
             entries.extend(from_index(shared, journal, &sealed)?);
@@ -51,10 +42,7 @@ fn from_index(
     sealed: &[(PartitionId, Summary)],
 ) -> Result<Entries, ReadError> {
     let reading = |error: &std::io::Error| {
-        ReadError::io(
-            format!("read the index of {}", journal_path(journal)),
-            error,
-        )
+        ReadError::io(format!("read the index of {}", journal_path(journal)), error)
     };
     match read_lists(shared, journal, sealed) {
         Ok(entries) => Ok(entries),
@@ -64,22 +52,13 @@ fn from_index(
         Err(_) => {
             let rebuilt = rebuild_index(shared.disk.as_ref(), journal);
             let index =
-                rebuilt
-                    .map_err(|error| reading(&error))?
-                    .map_err(|(position, reason)| {
-                        let reason = format!("at byte {position}: {reason}");
-                        ReadError::Io {
-                            action: format!("read {}", journal_path(journal)),
-                            reason,
-                        }
-                    })?;
+                rebuilt.map_err(|error| reading(&error))?.map_err(|(position, reason)| {
+                    let reason = format!("at byte {position}: {reason}");
+                    ReadError::Io { action: format!("read {}", journal_path(journal)), reason }
+                })?;
             crate::housekeeper::reinstall(shared, &index);
             let alive = |id: &PartitionId| sealed.binary_search_by_key(id, |(id, _)| *id).is_ok();
-            let wanted: Vec<_> = index
-                .directory
-                .into_iter()
-                .filter(|(id, _)| alive(id))
-                .collect();
+            let wanted: Vec<_> = index.directory.into_iter().filter(|(id, _)| alive(id)).collect();
             read_lists(shared, journal, &wanted).map_err(|error| match error {
                 ListError::Io(error) => reading(&error),
                 ListError::Damaged(reason) => {
@@ -96,17 +75,10 @@ fn read_lists(
     journal: u64,
     sealed: &[(PartitionId, Summary)],
 ) -> Result<Entries, ListError> {
-    let file = shared
-        .files
-        .get(FileKey::Index(journal))
-        .map_err(ListError::Io)?;
+    let file = shared.files.get(FileKey::Index(journal)).map_err(ListError::Io)?;
     let mut entries = Entries::new();
     for &(id, summary) in sealed {
-        let list = List {
-            file: file.as_ref(),
-            id,
-            summary,
-        };
+        let list = List { file: file.as_ref(), id, summary };
         for block in 0..list.blocks() {
             entries.extend(list.block(block)?.0.into_iter().map(|entry| (id, entry)));
         }

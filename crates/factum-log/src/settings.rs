@@ -20,11 +20,7 @@ pub struct LogSettings {
 impl Default for LogSettings {
     /// 128 MiB, 64 MiB, 64 MiB.
     fn default() -> Self {
-        Self {
-            journal_bytes: 128 << 20,
-            queue_bytes: 64 << 20,
-            tail_bytes: 64 << 20,
-        }
+        Self { journal_bytes: 128 << 20, queue_bytes: 64 << 20, tail_bytes: 64 << 20 }
     }
 }
 

@@ -36,10 +36,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, settings: LogSettings) -> Self {
         Self {
-            files: Files {
-                disk: Arc::clone(&disk),
-                open: Mutex::default(),
-            },
+            files: Files { disk: Arc::clone(&disk), open: Mutex::default() },
             disk,
             clock,
             settings,

@@ -36,11 +36,7 @@ impl Waiter {
                 None => signal.notify_one(),
             }
         }
-        Self {
-            shared: Arc::clone(shared),
-            signal,
-            partitions: states,
-        }
+        Self { shared: Arc::clone(shared), signal, partitions: states }
     }
 
     /// Completes when something became readable in one of the partitions, one was removed, or the
@@ -63,5 +59,32 @@ impl Drop for Waiter {
         for state in &self.partitions {
             state.lock().remove_waiter(&self.signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_event::{Partition, SystemClock, TopicId};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::settings::LogSettings;
+
+    #[test]
+    fn a_waiter_that_is_dropped_is_forgotten() {
+        let clock = Arc::new(SystemClock::new());
+        let shared = Shared::new(Arc::new(SimDisk::new(1)), clock, LogSettings::default());
+        let shared = Arc::new(shared);
+        let topic = TopicId(Uuid::nil());
+        let id = PartitionId { topic, partition: Partition::ZERO };
+        let waiters = || shared.partitions.get(id).map_or(0, |state| state.lock().waiters());
+        let first = Waiter::new(&shared, &[id]);
+        let second = Waiter::new(&shared, &[id, id]);
+        assert_eq!(waiters(), 3);
+        drop(first);
+        assert_eq!(waiters(), 2);
+        drop(second);
+        assert_eq!(waiters(), 0);
     }
 }

@@ -69,13 +69,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, active: Active, tasks: SyncSender<Task>) -> Self {
         let tail = TailOrder::default();
-        Self {
-            shared,
-            active,
-            tasks,
-            tail,
-            front: Vec::new(),
-        }
+        Self { shared, active, tasks, tail, front: Vec::new() }
     }
 
     /// Runs until the queue is closed and empty, or something fails.
@@ -118,10 +112,7 @@ impl Writer {
         self.shared.counters.flushed(group.len(), batch_bytes, took);
         self.publish(group, batches);
         for item in group.drain(..) {
-            let answer = Appended {
-                base_offset: item.base_offset,
-                appended_at,
-            };
+            let answer = Appended { base_offset: item.base_offset, appended_at };
             let _ = item.done.send(Ok(answer));
         }
         Ok(())
@@ -142,11 +133,7 @@ impl Writer {
             position += u64::from(entry.length);
             let start = index * PREFIX_BYTES;
             let prefix = prefixes.slice(start..start + PREFIX_BYTES);
-            batches.push(StoredBatch {
-                entry,
-                prefix,
-                body: item.batch.body(),
-            });
+            batches.push(StoredBatch { entry, prefix, body: item.batch.body() });
         }
         let entries = group.iter().map(|item| item.partition.id);
         let entries = entries.zip(batches.iter().map(|batch| batch.entry));
@@ -168,8 +155,7 @@ impl Writer {
         let file = &self.active.file;
         file.write_all_at(&mut buffers, self.active.position)
             .map_err(|error| self.failure("writing", &error))?;
-        file.sync_data()
-            .map_err(|error| self.failure("flushing", &error))
+        file.sync_data().map_err(|error| self.failure("flushing", &error))
     }
 
     fn failure(&self, action: &str, error: &std::io::Error) -> String {
@@ -188,8 +174,7 @@ impl Writer {
             return Ok(());
         }
         if !self.active.is_empty() {
-            self.roll()
-                .map_err(|error| self.failure("starting the journal after", &error))?;
+            self.roll().map_err(|error| self.failure("starting the journal after", &error))?;
         }
         // A group larger than a journal gets a journal of its own size.
         let needed = UNIT_U64 + layout.length;
@@ -216,13 +201,7 @@ impl Writer {
         journals.insert(header.number, None);
         drop(journals);
         let sequence = sealed.next_sequence;
-        self.active = Active {
-            header,
-            file,
-            position: UNIT_U64,
-            capacity,
-            sequence,
-        };
+        self.active = Active { header, file, position: UNIT_U64, capacity, sequence };
         // The channel is short: a housekeeper that cannot follow slows the writer, not the memory.
         // Without one the log is closing, and the index is built when it is opened again.
         let _ = self.tasks.send(Task::Index(sealed));
@@ -244,10 +223,7 @@ impl Writer {
             inner.wake();
         }
         self.tail.trim(self.shared.settings.tail_bytes);
-        self.shared
-            .counters
-            .tail_bytes
-            .store(self.tail.bytes as u64, Relaxed);
+        self.shared.counters.tail_bytes.store(self.tail.bytes as u64, Relaxed);
     }
 }
 
@@ -255,10 +231,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Only a defect ends the writer otherwise; whoever waits must not wait for ever.
         if std::thread::panicking() {
-            self.fail(
-                "the journal's writer stopped: a defect, please report it",
-                Vec::new(),
-            );
+            self.fail("the journal's writer stopped: a defect, please report it", Vec::new());
         }
     }
 }

@@ -21,7 +21,9 @@ impl ByteSize {
 
 /// Text that is no size.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{came:?} is not a size; expected a whole number of bytes, or with a unit: 64KiB, 10MB, 1GiB")]
+#[error(
+    "{came:?} is not a size; expected a whole number of bytes, or with a unit: 64KiB, 10MB, 1GiB"
+)]
 pub struct InvalidSize {
     came: String,
 }

@@ -246,10 +246,8 @@ fn listen_address(
     insecure: bool,
 ) -> Result<SocketAddr, ConfigError> {
     let text = given.unwrap_or(default);
-    let invalid =
-        || ConfigError::Address { setting, came: text.to_owned(), example: default };
-    let address =
-        text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(invalid)?;
+    let invalid = || ConfigError::Address { setting, came: text.to_owned(), example: default };
+    let address = text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(invalid)?;
     if address.ip().to_canonical().is_loopback() || insecure {
         Ok(address)
     } else {
@@ -331,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_layer_above_wins_where_it_says_something() {
-        let below = file("kafka = '127.0.0.1:1'\nhttp = '127.0.0.1:2'\ntail_bytes = '1MiB'").unwrap();
+        let below =
+            file("kafka = '127.0.0.1:1'\nhttp = '127.0.0.1:2'\ntail_bytes = '1MiB'").unwrap();
         let above = Layer { kafka: Some("127.0.0.1:3".to_owned()), ..Layer::default() };
         let config = above.over(below).resolve().unwrap();
         assert_eq!((config.kafka.port(), config.http.port()), (3, 2));

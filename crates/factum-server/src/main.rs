@@ -4,6 +4,11 @@
 //! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
 //! that speaks the Kafka protocol.
 
+#![allow(
+    unreachable_pub,
+    reason = "nothing of a binary can be reached from outside: here `pub` marks the interface of a room"
+)]
+
 use std::process::ExitCode;
 
 mod bench;

@@ -22,9 +22,8 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds of the latency histograms, in seconds: from a read out of memory to a long poll.
-const LATENCY_SECONDS: [f64; 14] = [
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const LATENCY_SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// A number that a room keeps itself, as it is at scrape time.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,29 +43,17 @@ enum Value {
 impl Reading {
     /// A number that only grows. The name is without `_total`, which the format adds.
     pub(crate) const fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Counter(value),
-        }
+        Self { name, help, value: Value::Counter(value) }
     }
 
     /// Time that was spent and only grows. The name ends in `_seconds`.
     pub(crate) const fn spent(name: &'static str, help: &'static str, time: Duration) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Seconds(time.as_secs_f64()),
-        }
+        Self { name, help, value: Value::Seconds(time.as_secs_f64()) }
     }
 
     /// A number that comes and goes.
     pub(crate) const fn gauge(name: &'static str, help: &'static str, value: f64) -> Self {
-        Self {
-            name,
-            help,
-            value: Value::Gauge(value),
-        }
+        Self { name, help, value: Value::Gauge(value) }
     }
 
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -150,11 +137,7 @@ impl Metrics {
     fn register_http(&self) {
         let registry = &mut *self.registry.lock();
         let requests = self.http_requests.clone();
-        registry.register(
-            "http_requests",
-            "HTTP requests that were answered",
-            requests,
-        );
+        registry.register("http_requests", "HTTP requests that were answered", requests);
         registry.register_with_unit(
             "http_request_duration",
             "Time from the head of an HTTP request to the head of its answer",
@@ -164,17 +147,9 @@ impl Metrics {
         let followers = self.http_followers.clone();
         registry.register("http_followers", "Event streams that are open", followers);
         let connections = self.http_connections.clone();
-        registry.register(
-            "http_connections",
-            "HTTP connections that are open",
-            connections,
-        );
+        registry.register("http_connections", "HTTP connections that are open", connections);
         let published = self.events_published.clone();
-        registry.register(
-            "http_events_published",
-            "Events appended through HTTP",
-            published,
-        );
+        registry.register("http_events_published", "Events appended through HTTP", published);
         let read = self.events_read.clone();
         registry.register("http_events_read", "Events answered through HTTP", read);
     }
@@ -193,17 +168,9 @@ impl Metrics {
             self.kafka_seconds.clone(),
         );
         let connections = self.kafka_connections.clone();
-        registry.register(
-            "kafka_connections",
-            "Kafka connections that are open",
-            connections,
-        );
+        registry.register("kafka_connections", "Kafka connections that are open", connections);
         let opened = self.kafka_connections_opened.clone();
-        registry.register(
-            "kafka_connections_opened",
-            "Kafka connections accepted",
-            opened,
-        );
+        registry.register("kafka_connections_opened", "Kafka connections accepted", opened);
         registry.register_with_unit(
             "kafka_received",
             "Bytes that came in Kafka requests",
@@ -220,9 +187,7 @@ impl Metrics {
 
     /// Asks `source` at each scrape. A reading's name is without `factum_`, which is added.
     pub(crate) fn observe(&self, source: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
-        self.registry
-            .lock()
-            .register_collector(Box::new(Source(source)));
+        self.registry.lock().register_collector(Box::new(Source(source)));
     }
 
     /// Everything in the text format of [`MEDIA_TYPE`].
@@ -240,19 +205,10 @@ impl Metrics {
         status: u16,
         took: Duration,
     ) {
-        let labels = HttpLabels {
-            method,
-            route: route.to_owned(),
-            status,
-        };
+        let labels = HttpLabels { method, route: route.to_owned(), status };
         self.http_requests.get_or_create(&labels).inc();
-        let labels = RouteLabels {
-            method,
-            route: route.to_owned(),
-        };
-        self.http_seconds
-            .get_or_create(&labels)
-            .observe(took.as_secs_f64());
+        let labels = RouteLabels { method, route: route.to_owned() };
+        self.http_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// An HTTP connection is open for as long as the answer is kept.
@@ -277,12 +233,8 @@ impl Metrics {
 
     /// A Kafka request was answered; `error` is the answer's code, 0 for none.
     pub(crate) fn kafka_request(&self, api: &'static str, error: i16, took: Duration) {
-        self.kafka_requests
-            .get_or_create(&KafkaLabels { api, error })
-            .inc();
-        self.kafka_seconds
-            .get_or_create(&ApiLabels { api })
-            .observe(took.as_secs_f64());
+        self.kafka_requests.get_or_create(&KafkaLabels { api, error }).inc();
+        self.kafka_seconds.get_or_create(&ApiLabels { api }).observe(took.as_secs_f64());
     }
 
     /// A Kafka client has connected.
@@ -338,9 +290,7 @@ impl<F> fmt::Debug for Source<F> {
 
 impl<F: Fn() -> Vec<Reading> + Send + Sync + 'static> Collector for Source<F> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        (self.0)()
-            .iter()
-            .try_for_each(|reading| reading.encode(&mut encoder))
+        (self.0)().iter().try_for_each(|reading| reading.encode(&mut encoder))
     }
 }
 
@@ -361,10 +311,7 @@ mod tests {
             "factum_kafka_sent_bytes_total 12",
             "factum_http_requests_total{method=\"GET\",route=\"/topics/{topic}\",status=\"404\"} 1",
         ] {
-            assert!(
-                text.lines().any(|have| have == line),
-                "{line} is not in\n{text}"
-            );
+            assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
     }
 
@@ -388,10 +335,7 @@ mod tests {
             "factum_log_queue_bytes 1.5",
             "factum_log_flush_seconds_total 0.25",
         ] {
-            assert!(
-                text.lines().any(|have| have == line),
-                "{line} is not in\n{text}"
-            );
+            assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
     }
 
@@ -399,18 +343,8 @@ mod tests {
     fn what_is_open_is_counted_until_it_is_dropped() {
         let metrics = Metrics::new();
         let open = metrics.http_follower();
-        assert!(
-            metrics
-                .encode()
-                .expect("text")
-                .contains("factum_http_followers 1\n")
-        );
+        assert!(metrics.encode().expect("text").contains("factum_http_followers 1\n"));
         drop(open);
-        assert!(
-            metrics
-                .encode()
-                .expect("text")
-                .contains("factum_http_followers 0\n")
-        );
+        assert!(metrics.encode().expect("text").contains("factum_http_followers 0\n"));
     }
 }

@@ -85,10 +85,7 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     served
 }
 
-fn open(
-    config: &ServeConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Broker, Recovery), ServerError> {
+fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recovery), ServerError> {
     let directory = || config.data.display().to_string();
     let disk = OsDisk::new(&config.data)
         .map_err(|source| ServerError::Data { directory: directory(), source })?;
@@ -203,7 +200,11 @@ fn log_readings(broker: &Broker) -> Vec<Reading> {
 fn group_readings(broker: &Broker) -> Vec<Reading> {
     let groups = broker.groups().metrics();
     vec![
-        Reading::gauge("groups", "Consumer groups with members now or lately", groups.groups as f64),
+        Reading::gauge(
+            "groups",
+            "Consumer groups with members now or lately",
+            groups.groups as f64,
+        ),
         Reading::gauge("group_members", "Members of consumer groups", groups.members as f64),
         Reading::counter("group_rebalances", "Rebalances begun", groups.rebalances_begun),
         Reading::counter(

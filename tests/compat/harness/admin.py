@@ -9,7 +9,8 @@ from .session import ClientError, Unsupported
 CLIENTS = ["confluent", "java", "kafkajs", "franz-go", "platformatic"]
 RECORDS = 200
 EVENTUALLY_S = 10
-RETENTION_MS = "7200000"
+# A setting that Factum can change, and not its default.
+CONFIG = {"max.message.bytes": "2000000"}
 
 
 def eventually(read, holds):
@@ -48,7 +49,7 @@ def refused(session, names, step, **arguments):
 class Administration:
     def __init__(self, suite, client):
         self.suite, self.client = suite, client
-        self.topic, self.group = f"admin-{client}", f"admin-group-{client}"
+        self.topic, self.group = f"admin-{client}-{suite.tag}", f"admin-group-{client}-{suite.tag}"
         self.session = self.member = None
         self.ends = {}
         self.times = []
@@ -107,7 +108,7 @@ class Administration:
         return f"cluster {found['cluster_id']}, node {found['nodes'][0]}"
 
     def create(self):
-        self.admin("create_topic", topic=self.topic, partitions=2, config={"retention.ms": RETENTION_MS})
+        self.admin("create_topic", topic=self.topic, partitions=2, config=CONFIG)
 
     def create_again(self):
         return refused(self.session, ["TOPIC_ALREADY_EXISTS", "TopicExists"], "create_topic", topic=self.topic, partitions=2, config={})
@@ -124,7 +125,7 @@ class Administration:
 
     def configs(self):
         found = self.admin("describe_configs", topic=self.topic)
-        equal(found.get("retention.ms"), RETENTION_MS)
+        equal({name: found.get(name) for name in CONFIG}, CONFIG)
         equal(found.get("cleanup.policy"), "delete")
         return f"{len(found)} entries"
 

@@ -8,9 +8,8 @@ PARTITIONS = 2
 
 
 class Written:
-    def __init__(self, producer, codec, expected):
-        self.producer, self.codec, self.expected = producer, codec, expected
-        self.name = f"edge-{producer}-{codec}"
+    def __init__(self, name, producer, codec, expected):
+        self.name, self.producer, self.codec, self.expected = name, producer, codec, expected
 
 
 def kcat_edges(start_ms):
@@ -26,7 +25,7 @@ def kcat_edges(start_ms):
 
 def produce(suite, client, session, codec):
     edges = kcat_edges(suite.start_ms) if client == "kcat" else [suite.speak[client].writes(oracle.edge_cases(suite.start_ms))]
-    written = Written(client, codec, [record for run in edges for record in run])
+    written = Written(f"edge-{client}-{codec}-{suite.tag}", client, codec, [record for run in edges for record in run])
     session.create(written.name, PARTITIONS)
     for number, run in enumerate(edges):
         file = suite.directory / f"{written.name}-{number}.ndjson"
@@ -70,8 +69,7 @@ def as_kcat_prints(written):
 
     kcat = load_kcat()
     shown = [[t, k, v, kcat.parse_headers(printable(h))] for t, k, v, h in written.expected]
-    copy = Written(written.producer, written.codec, shown)
-    return copy
+    return Written(written.name, written.producer, written.codec, shown)
 
 
 def compare(suite, reader, written, received):
@@ -82,14 +80,17 @@ def compare(suite, reader, written, received):
     if not suite.speak[written.producer].timestamps:
         if grouped:
             mine = [[*r[:6], oracle.side_by_side(r[6])] for r in mine]
-            written = Written(written.producer, written.codec, [[t, k, v, oracle.side_by_side(h)] for t, k, v, h in written.expected])
+            side_by_side = [[t, k, v, oracle.side_by_side(h)] for t, k, v, h in written.expected]
+            written = Written(written.name, written.producer, written.codec, side_by_side)
         oracle.compare(written.expected, mine, timestamps=False)
     else:
         oracle.compare(written.expected, mine, grouped_headers=grouped)
 
 
 def read_all(suite, reader, written):
-    readable = [w for w in written if w.codec not in suite.speak[reader].cannot_read]
+    speak = suite.speak[reader]
+    unreadable = [w for w in written if w.codec in speak.cannot_read or (w.producer, w.codec) in speak.cannot_read_from]
+    readable = [w for w in written if w not in unreadable]
     received = []
 
     def read():
@@ -99,7 +100,8 @@ def read_all(suite, reader, written):
             received.extend(session.read(wanted, sum(len(w.expected) for w in readable)))
         finally:
             session.close()
-        return f"{len(received)} records"
+        without = ", ".join(f"{w.producer}'s {w.codec}" for w in unreadable)
+        return f"{len(received)} records" + (f", without {without}" if without else "")
 
     if not suite.report.check(reader, "cross", "reads all edge-case records", read, suite.logs(reader)):
         return

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent.parent
 CLIENTS = HERE / "clients"
 INSTALL_S = 600
 MIN_NODE = {"kafkajs": (20, 0), "platformatic": (20, 19)}
-MIN_GO = (1, 21)
+MIN_GO = (1, 26)
 
 
 class Unavailable(Exception):

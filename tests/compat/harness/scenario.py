@@ -8,7 +8,7 @@ import time
 
 from . import records as oracle
 from .report import FAIL, SKIP, Skip
-from .session import Unsupported
+from .session import ClientError, Unsupported
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 MODES = {"plain": False, "idempotent": True}
@@ -16,13 +16,15 @@ PARTITIONS = 4
 AFTER_RESTART = 500
 REBALANCE_S = 60
 READ_S = 120
+COORDINATOR_S = 30
+STARTING = {"NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE"}
 
 
 class Topic:
     """A topic of the scenario: what is written to it, and where it was acknowledged."""
 
     def __init__(self, client, codec, mode, suite):
-        self.name = f"{client}-{codec}-{mode}"
+        self.name = f"{client}-{codec}-{mode}-{suite.tag}"
         self.codec, self.mode, self.idempotent = codec, mode, MODES[mode]
         self.first = suite.count
         made = oracle.generate(self.name, suite.count + AFTER_RESTART, suite.start_ms)
@@ -62,8 +64,20 @@ def next_positions(records):
     return positions
 
 
-def check_committed(suite, group, wanted):
-    found = {(t, p): o for t, p, o in suite.hand.admin("group_offsets", group=group)}
+def committed_positions(suite, group, partitions):
+    """As another client sees them; a coordinator that is starting may ask it to try again."""
+    deadline = time.monotonic() + COORDINATOR_S
+    while True:
+        try:
+            return {(t, p): o for t, p, o in suite.hand.admin("committed", group=group, partitions=partitions)}
+        except ClientError as error:
+            if error.code not in STARTING or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def check_committed(suite, group, partitions, wanted):
+    found = committed_positions(suite, group, partitions)
     if found != wanted:
         wrong = {k: (found.get(k), wanted.get(k)) for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k)}
         raise AssertionError(f"{len(wrong)} committed positions differ (found, expected), e.g. {list(wrong.items())[:3]}")
@@ -73,7 +87,7 @@ def check_committed(suite, group, wanted):
 class Scenario:
     def __init__(self, suite, client):
         self.suite, self.client, self.report = suite, client, suite.report
-        self.group = f"group-{client}"
+        self.group = f"group-{client}-{suite.tag}"
         self.main = None
         self.topics = []
         self.seen = []
@@ -100,7 +114,7 @@ class Scenario:
         for codec in CODECS:
             for mode in MODES:
                 topic = Topic(self.client, codec, mode, self.suite)
-                if self.check("create", f"create {topic.name}", lambda: self.create(topic)):
+                if self.check("create", f"create a topic for {codec}, {mode}", lambda: self.create(topic)):
                     self.check(codec, f"produce {codec}, {mode}", lambda: self.produce(topic))
 
     def create(self, topic):
@@ -128,7 +142,7 @@ class Scenario:
             else:
                 self.report.add(self.client, column, name, FAIL, "not reached")
         for topic in self.topics:
-            name = f"records of {topic.name} are equal"
+            name = f"records of {topic.codec}, {topic.mode} are equal"
             if reached:
                 self.check(topic.codec, name, lambda: self.compare(topic))
             else:
@@ -143,14 +157,22 @@ class Scenario:
         member.join(self.group, [topic.name for topic in self.topics], limit)
         return member
 
-    def rebalance(self):
-        total = sum(topic.first for topic in self.topics)
-        first = self.join("member-a", total // 3)
+    def join_two(self, first_name, limit, second_name):
+        """The first reads up to the limit, holds and commits; then the second joins, and holds."""
+        first = self.join(first_name, limit)
         first.wait_held(READ_S)
         first.commit()
-        second = self.join("member-b", 0 if self.suite.speak[self.client].holds_at_once else 1)
+        second = self.join(second_name, self.least())
         settle([first, second], self.partitions())
         second.wait_held(READ_S)
+        return first, second
+
+    def least(self):
+        return 0 if self.suite.speak[self.client].holds_at_once else 1
+
+    def rebalance(self):
+        total = sum(topic.first for topic in self.topics)
+        first, second = self.join_two("member-a", total // 3, "member-b")
         share = total * 12 // 100
         for member in (first, second):
             member.resume(share)
@@ -166,21 +188,21 @@ class Scenario:
             self.seen += member.records
             member.close()
         self.members.clear()
-        return check_committed(self.suite, self.group, next_positions(self.seen))
+        return check_committed(self.suite, self.group, self.partitions(), next_positions(self.seen))
 
     def restart(self):
         committed = next_positions(self.seen)
         if self.suite.broker.restartable:
             self.suite.broker.kill_and_restart()
-            self.suite.reopen_hand()
-        check_committed(self.suite, self.group, committed)
+            self.suite.close_hand()
+        check_committed(self.suite, self.group, self.partitions(), committed)
         for topic in self.topics[-len(MODES) :]:
             topic.produce(self.main, self.suite, topic.first, topic.first + AFTER_RESTART)
             topic.more = [AFTER_RESTART]
         total = sum(topic.first + sum(topic.more) for topic in self.topics)
         remaining = total - len({(t, p, o) for t, p, o, *_ in self.seen})
-        for name in ("member-c", "member-d"):
-            self.join(name, None)
+        for member in self.join_two("member-c", self.least(), "member-d"):
+            member.resume(None)
         self.read_rest(remaining)
         first_seen = {}
         for member in self.members:

@@ -23,6 +23,7 @@ class Speaker:
     null_headers: bool = True  # can write a header whose value is null
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
     cannot_read: tuple = ()  # codecs it cannot decompress
+    cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
     def writes(self, made):
         """The given records as this client can write them."""
@@ -121,5 +122,5 @@ SPEAKERS = {
     "java": Speaker("java"),
     "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False),
     "franz-go": Speaker("franz-go"),
-    "platformatic": Speaker("platformatic", cannot_read=platformatic_cannot_read()),
+    "platformatic": Speaker("platformatic", cannot_read=platformatic_cannot_read(), cannot_read_from=(("java", "snappy"),)),
 }

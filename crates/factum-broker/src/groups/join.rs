@@ -94,12 +94,7 @@ impl Group {
         }
     }
 
-    fn give_id(
-        &mut self,
-        turn: &Turn<'_>,
-        member_id: String,
-        request: &JoinRequest,
-    ) -> GroupError {
+    fn give_id(&mut self, turn: &Turn<'_>, member_id: String, request: &JoinRequest) -> GroupError {
         let limit = turn.settings.max_members;
         if self.pending.len() >= limit {
             return GroupError::GroupMaxSizeReached { limit };

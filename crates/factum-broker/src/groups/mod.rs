@@ -41,9 +41,7 @@ use uuid::Uuid;
 
 pub use answer::Answer;
 pub use error::GroupError;
-pub use report::{
-    Cause, DescribedMember, Description, GroupsMetrics, Listed, Rebalance, Standing,
-};
+pub use report::{Cause, DescribedMember, Description, GroupsMetrics, Listed, Rebalance, Standing};
 pub use request::{
     JoinRequest, Joined, JoinedMember, Leaving, MemberRef, Protocol, SyncRequest, Synced,
 };

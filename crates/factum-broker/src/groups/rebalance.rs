@@ -86,8 +86,12 @@ impl Group {
     /// members are likely to come.
     pub(super) fn complete_join_if_all_came(&mut self, turn: &mut Turn<'_>) {
         let waits = self.join_deadline.as_ref().is_none_or(JoinDeadline::is_initial);
-        let all = || self.members.values().all(|m| m.joining.is_some());
-        if !waits && self.pending.is_empty() && all() {
+        let all_came = || {
+            let all_joined = self.members.values().all(|m| m.joining.is_some());
+            // Who was given an id is expected, but not by a group that nobody waits in.
+            all_joined && (self.pending.is_empty() || self.members.is_empty())
+        };
+        if !waits && all_came() {
             self.complete_join(turn);
         }
     }

@@ -28,11 +28,7 @@ pub struct ProducerState {
 
 impl ProducerState {
     /// What a producer writes that has no id.
-    const NONE: Self = Self {
-        id: -1,
-        epoch: -1,
-        base_sequence: -1,
-    };
+    const NONE: Self = Self { id: -1, epoch: -1, base_sequence: -1 };
 }
 
 /// A batch that takes records.
@@ -106,7 +102,8 @@ impl BatchBuilder {
     /// Packs the records and writes the header; base offset is 0.
     ///
     /// # Errors
-    /// [`BatchError::Empty`] without a record, [`BatchError::TooLong`] above 2 GiB.
+    /// [`BatchError::Empty`] without a record, [`BatchError::TooLong`] above 2 GiB,
+    /// [`BatchError::Compress`] where a codec fails.
     pub fn build(self) -> Result<Batch, BatchError> {
         if self.is_empty() {
             return Err(BatchError::Empty);

@@ -1,8 +1,12 @@
 //! The five codecs of record batches.
 //!
 //! Unpacking stops at a limit that the caller sets, so that a few bytes cannot fill the memory;
-//! no length that the packed bytes state reserves memory unchecked. Snappy comes in two shapes:
-//! one raw block (librdkafka), or the frame of Java's xerial library, which is what we write.
+//! no length that the packed bytes state reserves memory unchecked. What a codec needs to work is
+//! bounded by its format: 16 MiB for LZ4; for zstd a window of 128 MiB, which Java's client states
+//! at its highest levels, and of which only what is unpacked is ever touched.
+//!
+//! Snappy comes in two shapes: one raw block (librdkafka), or the frame of Java's xerial library,
+//! which is what we write.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -79,10 +83,7 @@ impl Codec {
         match unpacked {
             Ok(bytes) => Ok(bytes.into()),
             Err(Failure::TooLarge) => Err(BatchError::TooLarge { limit }),
-            Err(Failure::Damaged(reason)) => Err(BatchError::Decompress {
-                codec: self,
-                reason,
-            }),
+            Err(Failure::Damaged(reason)) => Err(BatchError::Decompress { codec: self, reason }),
         }
     }
 
@@ -99,10 +100,7 @@ impl Codec {
             Self::Zstd => zstd::bulk::compress(plain, zstd::DEFAULT_COMPRESSION_LEVEL)
                 .map(|packed| out.put_slice(&packed)),
         };
-        packed.map_err(|error| BatchError::Compress {
-            codec: self,
-            reason: error.to_string(),
-        })
+        packed.map_err(|error| BatchError::Compress { codec: self, reason: error.to_string() })
     }
 }
 
@@ -116,10 +114,7 @@ impl TryFrom<u8> for Codec {
     type Error = BatchError;
 
     fn try_from(number: u8) -> Result<Self, BatchError> {
-        Self::ALL
-            .get(usize::from(number))
-            .copied()
-            .ok_or(BatchError::Codec { came: number })
+        Self::ALL.get(usize::from(number)).copied().ok_or(BatchError::Codec { came: number })
     }
 }
 
@@ -128,9 +123,7 @@ impl FromStr for Codec {
 
     fn from_str(name: &str) -> Result<Self, UnknownCodec> {
         let known = Self::ALL.into_iter().find(|codec| codec.name() == name);
-        known.ok_or_else(|| UnknownCodec {
-            came: name.chars().take(32).collect(),
-        })
+        known.ok_or_else(|| UnknownCodec { came: name.chars().take(32).collect() })
     }
 }
 
@@ -166,11 +159,7 @@ fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, Failure> {
     // One byte more than allowed tells a full output from one that is too large.
     let stop = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(stop).read_to_end(&mut unpacked)?;
-    if unpacked.len() > limit {
-        Err(Failure::TooLarge)
-    } else {
-        Ok(unpacked)
-    }
+    if unpacked.len() > limit { Err(Failure::TooLarge) } else { Ok(unpacked) }
 }
 
 fn unsnap(packed: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
@@ -198,10 +187,7 @@ fn unsnap_block(block: &[u8], limit: usize, unpacked: &mut Vec<u8>) -> Result<()
         return Err(Failure::TooLarge);
     }
     if stated / SNAPPY_MAX_RATIO > block.len() {
-        return Err(Failure::Damaged(format!(
-            "{} bytes state {stated}",
-            block.len()
-        )));
+        return Err(Failure::Damaged(format!("{} bytes state {stated}", block.len())));
     }
     let start = unpacked.len();
     unpacked.resize(start + stated, 0);
@@ -230,9 +216,7 @@ fn snap(plain: &[u8], out: &mut BytesMut) -> io::Result<()> {
 
 /// Java's client reads independent blocks only.
 fn lz4(plain: &[u8], out: &mut BytesMut) -> io::Result<()> {
-    let frame = FrameInfo::new()
-        .block_size(BlockSize::Max64KB)
-        .block_mode(BlockMode::Independent);
+    let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     let mut encoder = FrameEncoder::with_frame_info(frame, out.writer());
     encoder.write_all(plain)?;
     encoder.finish().map(drop).map_err(io::Error::other)
@@ -277,10 +261,7 @@ mod tests {
     fn raw_snappy_is_unpacked_as_librdkafka_sends_it() {
         let plain = vec![7; PLAIN];
         let raw = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
-        assert_eq!(
-            Codec::Snappy.decompress(raw.into(), PLAIN).as_deref(),
-            Ok(&plain[..])
-        );
+        assert_eq!(Codec::Snappy.decompress(raw.into(), PLAIN).as_deref(), Ok(&plain[..]));
     }
 
     #[test]
@@ -288,10 +269,7 @@ mod tests {
         // States 1 GiB in a block of 6 bytes.
         let lie = Bytes::from_static(&[0x80, 0x80, 0x80, 0x80, 0x04, 0]);
         let refused = Codec::Snappy.decompress(lie, usize::MAX);
-        assert!(
-            matches!(refused, Err(BatchError::Decompress { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(BatchError::Decompress { .. })), "{refused:?}");
     }
 
     #[test]

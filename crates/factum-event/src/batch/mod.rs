@@ -117,9 +117,7 @@ impl Batch {
     pub fn parse(bytes: Bytes) -> Result<Self, BatchError> {
         let batch = Self::parse_first(&bytes)?;
         if batch.bytes.len() < bytes.len() {
-            return Err(BatchError::Trailing {
-                bytes: bytes.len() - batch.bytes.len(),
-            });
+            return Err(BatchError::Trailing { bytes: bytes.len() - batch.bytes.len() });
         }
         Ok(batch)
     }
@@ -129,9 +127,7 @@ impl Batch {
     /// # Errors
     /// As [`parse`](Self::parse), but bytes may follow.
     pub fn parse_first(bytes: &Bytes) -> Result<Self, BatchError> {
-        let header = bytes
-            .first_chunk::<HEADER_BYTES>()
-            .ok_or_else(|| too_short(bytes))?;
+        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| too_short(bytes))?;
         let magic = i8::from_be_bytes(at(header, 16));
         if magic != 2 {
             return Err(BatchError::Magic { came: magic });
@@ -143,10 +139,7 @@ impl Batch {
             return Err(BatchError::Length { came: stated });
         }
         if total > bytes.len() {
-            return Err(BatchError::Truncated {
-                expected: total,
-                came: bytes.len(),
-            });
+            return Err(BatchError::Truncated { expected: total, came: bytes.len() });
         }
         let bytes = bytes.slice(..total);
         let stated = u32::from_be_bytes(at(header, 17));
@@ -234,14 +227,8 @@ impl Batch {
         let mut bytes = BytesMut::with_capacity(self.bytes.len());
         bytes.put_slice(&self.prefix_at(base_offset));
         bytes.put_slice(&self.bytes[PREFIX_BYTES..]);
-        let header = BatchHeader {
-            base_offset: base_offset.get(),
-            ..self.header
-        };
-        Self {
-            bytes: bytes.freeze(),
-            header,
-        }
+        let header = BatchHeader { base_offset: base_offset.get(), ..self.header };
+        Self { bytes: bytes.freeze(), header }
     }
 }
 
@@ -255,13 +242,8 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 fn too_short(bytes: &Bytes) -> BatchError {
     // Magic stands at 16 in every format: an old batch is told so, however short.
     match bytes.get(16) {
-        Some(&magic) if magic != 2 => BatchError::Magic {
-            came: magic.cast_signed(),
-        },
-        _ => BatchError::Truncated {
-            expected: HEADER_BYTES,
-            came: bytes.len(),
-        },
+        Some(&magic) if magic != 2 => BatchError::Magic { came: magic.cast_signed() },
+        _ => BatchError::Truncated { expected: HEADER_BYTES, came: bytes.len() },
     }
 }
 

@@ -66,13 +66,7 @@ impl Batch {
     pub fn decode(&self, limit: usize) -> Result<Records, BatchError> {
         let packed = self.bytes().slice(HEADER_BYTES..);
         let rest = Fields(self.codec()?.decompress(packed, limit)?);
-        Ok(Records {
-            header: *self.header(),
-            rest,
-            index: 0,
-            last_delta: -1,
-            ended: false,
-        })
+        Ok(Records { header: *self.header(), rest, index: 0, last_delta: -1, ended: false })
     }
 }
 
@@ -94,31 +88,19 @@ impl Records {
     }
 
     fn read(&mut self) -> Result<BatchRecord, BatchError> {
-        let at_index = |fault| BatchError::Record {
-            index: self.index,
-            fault,
-        };
+        let at_index = |fault| BatchError::Record { index: self.index, fault };
         let raw = RawRecord::read(&mut self.rest).map_err(at_index)?;
         let delta = raw.offset_delta;
         if delta <= self.last_delta || delta > self.header.last_offset_delta {
             let (after, last) = (self.last_delta, self.header.last_offset_delta);
-            return Err(at_index(RecordFault::OffsetDelta {
-                came: delta,
-                after,
-                last,
-            }));
+            return Err(at_index(RecordFault::OffsetDelta { came: delta, after, last }));
         }
         let base_offset = self.header.base_offset;
-        let offset = base_offset
-            .checked_add(i64::from(delta))
-            .and_then(Offset::new);
+        let offset = base_offset.checked_add(i64::from(delta)).and_then(Offset::new);
         let offset = offset.ok_or(BatchError::Offset { base_offset, delta })?;
         self.last_delta = delta;
         self.index += 1;
-        Ok(BatchRecord {
-            offset,
-            record: raw.resolve(&self.header),
-        })
+        Ok(BatchRecord { offset, record: raw.resolve(&self.header) })
     }
 }
 
@@ -220,12 +202,7 @@ impl RawRecord {
             let base = header.base_timestamp.as_millis();
             Timestamp::from_millis(base.wrapping_add(self.timestamp_delta))
         };
-        Record {
-            key: self.key,
-            value: self.value,
-            headers: self.headers,
-            timestamp,
-        }
+        Record { key: self.key, value: self.value, headers: self.headers, timestamp }
     }
 }
 
@@ -243,17 +220,13 @@ impl Fields {
             let name = self.bytes("header name length")?;
             let name = std::str::from_utf8(&name).map_err(|_| RecordFault::HeaderName)?;
             let key = name.to_owned();
-            headers.push(Header {
-                key,
-                value: self.nullable_bytes("header value length")?,
-            });
+            headers.push(Header { key, value: self.nullable_bytes("header value length")? });
         }
         Ok(headers)
     }
 
     fn bytes(&mut self, field: &'static str) -> Result<Bytes, RecordFault> {
-        self.nullable_bytes(field)?
-            .ok_or(RecordFault::Length { field, came: -1 })
+        self.nullable_bytes(field)?.ok_or(RecordFault::Length { field, came: -1 })
     }
 
     fn nullable_bytes(&mut self, field: &'static str) -> Result<Option<Bytes>, RecordFault> {
@@ -291,11 +264,7 @@ impl Fields {
             }
         }
         let cut_off = self.0.len() < max_bytes;
-        Err(if cut_off {
-            RecordFault::CutOff(field)
-        } else {
-            RecordFault::Varint(field)
-        })
+        Err(if cut_off { RecordFault::CutOff(field) } else { RecordFault::Varint(field) })
     }
 
     fn skip_byte(&mut self, field: &'static str) -> Result<(), RecordFault> {

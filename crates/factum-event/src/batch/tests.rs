@@ -51,15 +51,9 @@ const FROM_JAVA: [(Codec, &str); 5] = [
 ];
 
 fn bytes_from_hex(hex: &str) -> Bytes {
-    let digits: Vec<u8> = hex
-        .chars()
-        .filter_map(|c| c.to_digit(16))
-        .map(|digit| digit.to_le_bytes()[0])
-        .collect();
-    digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> =
+        hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit.to_le_bytes()[0]).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 fn record(timestamp: i64, key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Record {
@@ -80,10 +74,7 @@ fn three_records() -> [Record; 3] {
     first.headers = vec![
         Header::new("ce_id", "1"),
         Header::new("ce_id", ""),
-        Header {
-            key: "empty".to_owned(),
-            value: None,
-        },
+        Header { key: "empty".to_owned(), value: None },
     ];
     let mut last = record(1_700_000_000_500, Some(b""), None);
     last.headers = vec![Header::new("näme", &b"\x00\xff"[..])];
@@ -99,12 +90,7 @@ fn built(codec: Codec, records: &[Record]) -> Batch {
 }
 
 fn records_of(batch: &Batch) -> Vec<Record> {
-    batch
-        .records(LIMIT)
-        .unwrap()
-        .into_iter()
-        .map(|read| read.record)
-        .collect()
+    batch.records(LIMIT).unwrap().into_iter().map(|read| read.record).collect()
 }
 
 /// The batch with other bytes at `position`, and a CRC that fits them.
@@ -144,27 +130,16 @@ fn batches_of_javas_client_are_read_with_every_codec() {
         assert_eq!(records_of(&batch), three_records(), "{codec}");
         let header = batch.header();
         assert_eq!(
-            (
-                header.producer_id,
-                header.producer_epoch,
-                header.base_sequence
-            ),
+            (header.producer_id, header.producer_epoch, header.base_sequence),
             (4711, 3, 42)
         );
-        assert_eq!(
-            header.max_timestamp,
-            Timestamp::from_millis(1_700_000_000_500)
-        );
+        assert_eq!(header.max_timestamp, Timestamp::from_millis(1_700_000_000_500));
     }
 }
 
 #[test]
 fn an_uncompressed_batch_is_built_to_the_byte_as_javas_client_does() {
-    let producer = ProducerState {
-        id: 4711,
-        epoch: 3,
-        base_sequence: 42,
-    };
+    let producer = ProducerState { id: 4711, epoch: 3, base_sequence: 42 };
     let mut builder = BatchBuilder::new(Codec::None, Some(producer));
     for record in three_records() {
         builder.push(&record);
@@ -189,61 +164,36 @@ fn keys_and_values_of_an_uncompressed_batch_are_not_copied() {
 fn offsets_follow_the_base_offset_up_to_the_largest() {
     let batch = built(Codec::Lz4, &three_records());
     let largest = Offset::new(i64::MAX - 2).unwrap();
-    let offsets: Vec<_> = batch
-        .at(largest)
-        .records(LIMIT)
-        .unwrap()
-        .iter()
-        .map(|read| read.offset.get())
-        .collect();
+    let offsets: Vec<_> =
+        batch.at(largest).records(LIMIT).unwrap().iter().map(|read| read.offset.get()).collect();
     assert_eq!(offsets, [i64::MAX - 2, i64::MAX - 1, i64::MAX]);
     let error = batch.at(largest.next()).records(LIMIT).unwrap_err();
-    assert_eq!(
-        error,
-        BatchError::Offset {
-            base_offset: i64::MAX - 1,
-            delta: 2
-        }
-    );
+    assert_eq!(error, BatchError::Offset { base_offset: i64::MAX - 1, delta: 2 });
 }
 
 #[test]
 fn append_time_replaces_the_time_of_every_record() {
     let batch = patched(&built(Codec::None, &three_records()), 21, &[0, 0x08]);
     let appended = Timestamp::from_millis(1_700_000_000_500);
-    assert!(
-        records_of(&batch)
-            .iter()
-            .all(|record| record.timestamp == appended)
-    );
+    assert!(records_of(&batch).iter().all(|record| record.timestamp == appended));
 }
 
 #[test]
 fn a_compacted_batch_may_have_gaps() {
-    let gap = patched(
-        &built(Codec::None, &three_records()),
-        23,
-        &9_i32.to_be_bytes(),
-    );
+    let gap = patched(&built(Codec::None, &three_records()), 23, &9_i32.to_be_bytes());
     assert_eq!(gap.records(LIMIT).unwrap().len(), 3);
     assert!(gap.check_producible().is_err());
 }
 
 #[test]
 fn bombs_are_refused_and_the_limit_is_exact() {
-    let zeros = Record {
-        value: Some(vec![0; 100_000].into()),
-        ..record(0, None, None)
-    };
+    let zeros = Record { value: Some(vec![0; 100_000].into()), ..record(0, None, None) };
     let plain = built(Codec::None, std::slice::from_ref(&zeros)).len() - HEADER_BYTES;
     for codec in Codec::ALL.into_iter().skip(1) {
         let batch = built(codec, std::slice::from_ref(&zeros));
         assert!(batch.len() < 10_000);
         assert!(batch.records(plain).is_ok());
-        assert_eq!(
-            batch.records(plain - 1),
-            Err(BatchError::TooLarge { limit: plain - 1 })
-        );
+        assert_eq!(batch.records(plain - 1), Err(BatchError::TooLarge { limit: plain - 1 }));
     }
 }
 
@@ -258,17 +208,11 @@ fn what_no_producer_may_write_is_refused() {
     let refused = |position, with: &[u8]| patched(&batch, position, with).check_producible();
     assert_eq!(refused(21, &[0, 0x20]), Err(BatchError::Control));
     for codec in 5..=7 {
-        assert_eq!(
-            refused(21, &[0, codec]),
-            Err(BatchError::Codec { came: codec })
-        );
+        assert_eq!(refused(21, &[0, codec]), Err(BatchError::Codec { came: codec }));
     }
     for (position, number) in [(23, 3_i32), (57, 0), (57, 2), (57, i32::MAX)] {
         let refused = refused(position, &number.to_be_bytes());
-        assert!(
-            matches!(refused, Err(BatchError::Counts { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(BatchError::Counts { .. })), "{refused:?}");
     }
     // Producer 0 whose epoch and sequence are still -1.
     let without_either = patched(&batch, 43, &[0; 8]);
@@ -276,15 +220,9 @@ fn what_no_producer_may_write_is_refused() {
     let without_sequence = patched(&without_either, 51, &[0; 2]);
     for batch in [&without_either, &without_epoch, &without_sequence] {
         let refused = batch.check_producible();
-        assert!(
-            matches!(refused, Err(BatchError::Producer { id: 0, .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(BatchError::Producer { id: 0, .. })), "{refused:?}");
     }
-    assert_eq!(
-        patched(&without_epoch, 51, &[0; 2]).check_producible(),
-        Ok(())
-    );
+    assert_eq!(patched(&without_epoch, 51, &[0; 2]).check_producible(), Ok(()));
 }
 
 #[test]
@@ -297,66 +235,21 @@ fn records_that_contradict_themselves_are_refused() {
         (&[14, 0, 0, 0, 1, 1, 0], CutOff("record length")),
         (&[0x80, 0x80, 0x80, 0x80, 0x80, 0], Varint("record length")),
         (&[0xff, 0xff, 0xff, 0xff, 0x1f, 0], Varint("record length")),
-        (
-            &[1],
-            Length {
-                field: "record length",
-                came: -1,
-            },
-        ),
+        (&[1], Length { field: "record length", came: -1 }),
         (&[0], CutOff("attributes")),
         (&[2, 0], CutOff("timestamp delta")),
-        (
-            &[24, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 0],
-            Varint("timestamp delta"),
-        ),
-        (
-            &[12, 0, 0, 2, 1, 1, 0],
-            OffsetDelta {
-                came: 1,
-                after: -1,
-                last: 0,
-            },
-        ),
-        (
-            &[12, 0, 0, 1, 1, 1, 0],
-            OffsetDelta {
-                came: -1,
-                after: -1,
-                last: 0,
-            },
-        ),
-        (
-            &[12, 0, 0, 0, 3, 1, 0],
-            Length {
-                field: "key length",
-                came: -2,
-            },
-        ),
+        (&[24, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 0], Varint("timestamp delta")),
+        (&[12, 0, 0, 2, 1, 1, 0], OffsetDelta { came: 1, after: -1, last: 0 }),
+        (&[12, 0, 0, 1, 1, 1, 0], OffsetDelta { came: -1, after: -1, last: 0 }),
+        (&[12, 0, 0, 0, 3, 1, 0], Length { field: "key length", came: -2 }),
         (&[12, 0, 0, 0, 1, 4, 0], CutOff("value length")),
-        (
-            &[12, 0, 0, 0, 1, 1, 1],
-            Length {
-                field: "header count",
-                came: -1,
-            },
-        ),
-        (
-            &[14, 0, 0, 0, 1, 1, 2, 1],
-            Length {
-                field: "header name length",
-                came: -1,
-            },
-        ),
+        (&[12, 0, 0, 0, 1, 1, 1], Length { field: "header count", came: -1 }),
+        (&[14, 0, 0, 0, 1, 1, 2, 1], Length { field: "header name length", came: -1 }),
         (&[18, 0, 0, 0, 1, 1, 2, 2, 0xff, 1], HeaderName),
         (&[14, 0, 0, 0, 1, 1, 0, 0], Trailing { bytes: 1 }),
     ];
     for (bytes, fault) in cases {
-        assert_eq!(
-            fault_of(1, bytes),
-            BatchError::Record { index: 0, fault },
-            "{bytes:?}"
-        );
+        assert_eq!(fault_of(1, bytes), BatchError::Record { index: 0, fault }, "{bytes:?}");
     }
 }
 
@@ -365,19 +258,9 @@ fn counts_that_contradict_the_records_are_refused() {
     let one = [12, 0, 0, 0, 1, 1, 0];
     let fault = RecordFault::CutOff("record length");
     assert_eq!(fault_of(2, &one), BatchError::Record { index: 1, fault });
-    let fault = RecordFault::OffsetDelta {
-        came: 0,
-        after: 0,
-        last: 1,
-    };
-    assert_eq!(
-        fault_of(2, &[one, one].concat()),
-        BatchError::Record { index: 1, fault }
-    );
-    assert_eq!(
-        fault_of(1, &[one, one].concat()),
-        BatchError::TrailingRecords { bytes: 7 }
-    );
+    let fault = RecordFault::OffsetDelta { came: 0, after: 0, last: 1 };
+    assert_eq!(fault_of(2, &[one, one].concat()), BatchError::Record { index: 1, fault });
+    assert_eq!(fault_of(1, &[one, one].concat()), BatchError::TrailingRecords { bytes: 7 });
 }
 
 #[test]
@@ -391,9 +274,7 @@ fn stated_counts_reserve_no_memory() {
 
 #[test]
 fn reading_ends_after_an_error() {
-    let mut records = with_records(3, &[12, 0, 0, 0, 1, 1, 0, 1])
-        .decode(LIMIT)
-        .unwrap();
+    let mut records = with_records(3, &[12, 0, 0, 0, 1, 1, 0, 1]).decode(LIMIT).unwrap();
     assert!(records.next().unwrap().is_ok());
     assert!(records.next().unwrap().is_err());
     assert!(records.next().is_none());
@@ -401,10 +282,7 @@ fn reading_ends_after_an_error() {
 
 #[test]
 fn an_empty_batch_cannot_be_built() {
-    assert_eq!(
-        BatchBuilder::new(Codec::None, None).build(),
-        Err(BatchError::Empty)
-    );
+    assert_eq!(BatchBuilder::new(Codec::None, None).build(), Err(BatchError::Empty));
 }
 
 #[test]
@@ -412,16 +290,10 @@ fn every_length_that_cuts_a_batch_off_is_refused() {
     for codec in Codec::ALL {
         let batch = built(codec, &three_records());
         for length in 0..batch.len() {
-            assert!(
-                Batch::parse(batch.bytes().slice(..length)).is_err(),
-                "{codec} at {length}"
-            );
+            assert!(Batch::parse(batch.bytes().slice(..length)).is_err(), "{codec} at {length}");
         }
         let longer = [batch.bytes(), &b"x"[..]].concat();
-        assert_eq!(
-            Batch::parse(longer.into()),
-            Err(BatchError::Trailing { bytes: 1 })
-        );
+        assert_eq!(Batch::parse(longer.into()), Err(BatchError::Trailing { bytes: 1 }));
     }
 }
 
@@ -433,10 +305,7 @@ fn every_byte_after_the_prefix_is_guarded() {
             for bit in 0..8 {
                 let mut bytes = batch.bytes().to_vec();
                 bytes[position] ^= 1 << bit;
-                assert!(
-                    Batch::parse(bytes.into()).is_err(),
-                    "{codec} at {position}, bit {bit}"
-                );
+                assert!(Batch::parse(bytes.into()).is_err(), "{codec} at {position}, bit {bit}");
             }
         }
     }
@@ -457,12 +326,7 @@ fn some_record() -> impl Strategy<Value = Record> {
     let header = ("[a-cä]{0,3}", some_bytes()).prop_map(|(key, value)| Header { key, value });
     let time = prop_oneof![any::<i64>(), -5_i64..5, Just(i64::MIN), Just(i64::MAX)];
     (some_bytes(), some_bytes(), vec(header, 0..4), time).prop_map(|(key, value, headers, time)| {
-        Record {
-            key,
-            value,
-            headers,
-            timestamp: Timestamp::from_millis(time),
-        }
+        Record { key, value, headers, timestamp: Timestamp::from_millis(time) }
     })
 }
 

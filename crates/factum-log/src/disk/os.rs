@@ -40,11 +40,7 @@ impl OsDisk {
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
-        }
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
 }
 
@@ -69,21 +65,14 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(path))?;
+        let file = OpenOptions::new().read(true).write(true).open(self.path(path))?;
         Ok(Arc::new(OsFile { file }))
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.path(path))?;
+        let file =
+            options.read(true).write(true).create(true).truncate(true).open(self.path(path))?;
         Ok(Arc::new(OsFile { file }))
     }
 
@@ -101,11 +90,7 @@ impl Disk for OsDisk {
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path(path))?;
+        let file = options.write(true).create(true).truncate(false).open(self.path(path))?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(OsLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -189,11 +174,8 @@ mod tests {
         let disk = OsDisk::new(directory.path()).unwrap();
         let file = disk.create("a").unwrap();
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
-        let mut buffers: Vec<_> = bytes
-            .iter()
-            .map(std::slice::from_ref)
-            .map(IoSlice::new)
-            .collect();
+        let mut buffers: Vec<_> =
+            bytes.iter().map(std::slice::from_ref).map(IoSlice::new).collect();
         buffers.insert(0, IoSlice::new(&[]));
         file.write_all_at(&mut buffers, 7).unwrap();
         let mut read = vec![0; 5000];
@@ -206,10 +188,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let disk = OsDisk::new(directory.path()).unwrap();
         let held = disk.lock("l").unwrap();
-        assert_eq!(
-            disk.lock("l").err().unwrap().kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(disk.lock("l").err().unwrap().kind(), io::ErrorKind::WouldBlock);
         drop(held);
         assert!(disk.lock("l").is_ok());
     }

@@ -28,10 +28,6 @@ impl Random {
     }
 
     /// The next number.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it never ends, and is no iterator"
-    )]
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -107,10 +103,7 @@ impl SimDisk {
             syncs: 0,
             stats: SimStats::default(),
         };
-        Self {
-            world: Arc::new(Mutex::new(world)),
-            generation: 0,
-        }
+        Self { world: Arc::new(Mutex::new(world)), generation: 0 }
     }
 
     /// Sets what goes wrong from now on.
@@ -134,10 +127,7 @@ impl SimDisk {
     #[must_use]
     pub fn restarted(&self) -> Self {
         let generation = self.world.lock().generation;
-        Self {
-            world: Arc::clone(&self.world),
-            generation,
-        }
+        Self { world: Arc::clone(&self.world), generation }
     }
 
     /// Whether this handle is of before a crash or a kill.
@@ -160,11 +150,7 @@ impl SimDisk {
                 *byte ^= 1 << (bit % 8);
             }
         }
-        if at < file.live.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::NotFound.into())
-        }
+        if at < file.live.len() { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     /// What has happened so far.
@@ -185,11 +171,7 @@ fn alive<T>(
     act: impl FnOnce(&mut World) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut world = world.lock();
-    if world.generation == generation {
-        act(&mut world)
-    } else {
-        Err(crashed())
-    }
+    if world.generation == generation { act(&mut world) } else { Err(crashed()) }
 }
 
 fn crashed() -> io::Error {
@@ -286,10 +268,7 @@ impl Change {
 
 impl World {
     fn named(&self, path: &str) -> io::Result<u64> {
-        self.names
-            .get(path)
-            .copied()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn inode(&mut self, inode: u64) -> &mut Inode {
@@ -312,18 +291,10 @@ impl World {
         let Some(capacity) = self.faults.capacity else {
             return Ok(());
         };
-        let others: usize = self
-            .inodes
-            .iter()
-            .filter(|(id, _)| **id != inode)
-            .map(|(_, f)| f.live.len())
-            .sum();
+        let others: usize =
+            self.inodes.iter().filter(|(id, _)| **id != inode).map(|(_, f)| f.live.len()).sum();
         let enough = (others + length) as u64 <= capacity;
-        if enough {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::StorageFull.into())
-        }
+        if enough { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     fn write(&mut self, inode: u64, at: usize, bytes: Vec<u8>) -> io::Result<()> {
@@ -346,11 +317,7 @@ impl World {
             self.crash();
             return Err(crashed());
         }
-        if fail {
-            Err(io::Error::other("simulated write error"))
-        } else {
-            Ok(())
-        }
+        if fail { Err(io::Error::other("simulated write error")) } else { Ok(()) }
     }
 
     fn sync(&mut self, inode: u64) -> io::Result<()> {
@@ -432,10 +399,7 @@ impl World {
         self.generation += 1;
         self.locked.clear();
         let ignore_syncs = self.faults.ignore_syncs;
-        self.faults = Faults {
-            ignore_syncs,
-            ..Faults::default()
-        };
+        self.faults = Faults { ignore_syncs, ..Faults::default() };
         (self.writes, self.syncs) = (0, 0);
     }
 }
@@ -447,10 +411,7 @@ impl Disk for SimDisk {
 
     fn list(&self, directory: &str) -> io::Result<Vec<String>> {
         self.alive(|world| {
-            let inside = world
-                .names
-                .keys()
-                .filter(|path| directory_of(path) == directory);
+            let inside = world.names.keys().filter(|path| directory_of(path) == directory);
             let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
             Ok(inside.map(name).collect())
         })
@@ -469,10 +430,7 @@ impl Disk for SimDisk {
         let inode = self.alive(|world| {
             let inode = world.inodes.keys().next_back().map_or(1, |last| last + 1);
             world.inodes.insert(inode, Inode::default());
-            world.rename(NameChange::Link {
-                path: path.to_owned(),
-                inode,
-            });
+            world.rename(NameChange::Link { path: path.to_owned(), inode });
             Ok(inode)
         })?;
         Ok(self.file(inode))
@@ -481,9 +439,7 @@ impl Disk for SimDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.alive(|world| {
             world.named(path)?;
-            world.rename(NameChange::Unlink {
-                path: path.to_owned(),
-            });
+            world.rename(NameChange::Unlink { path: path.to_owned() });
             Ok(())
         })
     }
@@ -491,10 +447,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.alive(|world| {
             world.named(from)?;
-            world.rename(NameChange::Rename {
-                from: from.to_owned(),
-                to: to.to_owned(),
-            });
+            world.rename(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
             Ok(())
         })
     }
@@ -514,10 +467,7 @@ impl Disk for SimDisk {
                 Err(io::ErrorKind::WouldBlock.into())
             }
         })?;
-        Ok(Box::new(SimLock {
-            disk: self.clone(),
-            path: path.to_owned(),
-        }))
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_owned() }))
     }
 
     fn random(&self) -> u64 {
@@ -527,11 +477,7 @@ impl Disk for SimDisk {
 
 impl SimDisk {
     fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
-        Arc::new(SimFile {
-            world: Arc::clone(&self.world),
-            generation: self.generation,
-            inode,
-        })
+        Arc::new(SimFile { world: Arc::clone(&self.world), generation: self.generation, inode })
     }
 }
 
@@ -576,10 +522,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_all_at(&self, buffers: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
-        let bytes = buffers
-            .iter()
-            .flat_map(|buffer| buffer.iter().copied())
-            .collect();
+        let bytes = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
         self.alive(|world| world.write(self.inode, index(position)?, bytes))
     }
 
@@ -635,10 +578,7 @@ mod tests {
             disk.crash();
             assert!(file.len().is_err() && disk.list("d").is_err());
             let bytes = content(&disk.restarted(), "d/a").unwrap();
-            assert!(
-                bytes.len() >= 2000 && bytes[..1000] == [7; 1000],
-                "seed {seed}"
-            );
+            assert!(bytes.len() >= 2000 && bytes[..1000] == [7; 1000], "seed {seed}");
         }
     }
 
@@ -660,10 +600,7 @@ mod tests {
                 _ => "torn",
             });
         }
-        assert_eq!(
-            seen.into_iter().collect::<Vec<_>>(),
-            ["kept", "lost", "torn"]
-        );
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["kept", "lost", "torn"]);
     }
 
     #[test]
@@ -684,10 +621,7 @@ mod tests {
             let disk = SimDisk::new(seed);
             let file = disk.create("a").unwrap();
             disk.sync_dir("").unwrap();
-            disk.set_faults(Faults {
-                fail_sync: Some(1),
-                ..Faults::default()
-            });
+            disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
             write_at(file.as_ref(), b"abc", 0).unwrap();
             assert!(file.sync_data().is_err());
             file.sync_data().unwrap();
@@ -700,17 +634,11 @@ mod tests {
     #[test]
     fn a_full_disk_says_so() {
         let disk = SimDisk::new(1);
-        disk.set_faults(Faults {
-            capacity: Some(100),
-            ..Faults::default()
-        });
+        disk.set_faults(Faults { capacity: Some(100), ..Faults::default() });
         let file = disk.create("a").unwrap();
         write_at(file.as_ref(), &[0; 100], 0).unwrap();
         let error = write_at(file.as_ref(), &[0; 1], 100).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(
-            file.allocate(101).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        assert_eq!(file.allocate(101).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -39,10 +39,7 @@ pub(crate) fn read_header(
         if header.number == number {
             Ok(header)
         } else {
-            Err(format!(
-                "the file says that it is journal {}",
-                header.number
-            ))
+            Err(format!("the file says that it is journal {}", header.number))
         }
     }))
 }

@@ -59,9 +59,7 @@ impl FileHeader {
         check_crc(rest.get_u32(), &bytes[12..], "file header")?;
         let version = rest.get_u32();
         if version != FORMAT_VERSION {
-            return Err(format!(
-                "the file has format {version}, not {FORMAT_VERSION}"
-            ));
+            return Err(format!("the file has format {version}, not {FORMAT_VERSION}"));
         }
         Ok(Self {
             number: rest.get_u64(),
@@ -110,22 +108,13 @@ impl GroupHeader {
         };
         let counted = (1..=MAX_GROUP_BATCHES).contains(&(header.count as usize));
         if version != GROUP_VERSION || !counted {
-            return Err(format!(
-                "group version {version} with {} batches",
-                header.count
-            ));
+            return Err(format!("group version {version} with {} batches", header.count));
         }
         if header.length > room {
-            return Err(format!(
-                "the group has {} bytes, the file only {room}",
-                header.length
-            ));
+            return Err(format!("the group has {} bytes, the file only {room}", header.length));
         }
-        if header.length % UNIT_U64 != 0 || header.length < header.front_bytes() as u64 {
-            return Err(format!(
-                "the group's length of {} is impossible",
-                header.length
-            ));
+        if !header.length.is_multiple_of(UNIT_U64) || header.length < header.front_bytes() as u64 {
+            return Err(format!("the group's length of {} is impossible", header.length));
         }
         Ok(header)
     }
@@ -147,12 +136,7 @@ impl Layout {
         let front = UNIT + count * UNIT;
         let padding = (front + batch_bytes).next_multiple_of(UNIT) - front - batch_bytes;
         let length = (front + batch_bytes + padding) as u64;
-        Self {
-            count,
-            front: front as u64,
-            padding,
-            length,
-        }
+        Self { count, front: front as u64, padding, length }
     }
 }
 
@@ -228,11 +212,7 @@ pub(crate) fn decode_entries(
     front: &[u8],
     (journal, position): (u64, u64),
 ) -> Result<Vec<(PartitionId, BatchEntry)>, String> {
-    check_crc(
-        header.crc,
-        front.get(8..).unwrap_or_default(),
-        "group header",
-    )?;
+    check_crc(header.crc, front.get(8..).unwrap_or_default(), "group header")?;
     let mut at = position + header.front_bytes() as u64;
     let mut entries = Vec::with_capacity(header.count as usize);
     for bytes in front[UNIT..].chunks_exact(UNIT) {
@@ -267,10 +247,7 @@ fn decode_entry(mut bytes: &[u8]) -> Result<(PartitionId, BatchEntry), String> {
     if (length as usize) < HEADER_BYTES {
         return Err(format!("an entry has a batch of {length} bytes"));
     }
-    let id = PartitionId {
-        topic: TopicId(Uuid::from_bytes(topic)),
-        partition,
-    };
+    let id = PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition };
     let entry = BatchEntry {
         base_offset,
         last_offset: base_offset.plus(delta),
@@ -294,9 +271,7 @@ pub(crate) fn check_crc(stated: u32, bytes: &[u8], what: &str) -> Result<(), Str
     if stated == computed {
         Ok(())
     } else {
-        Err(format!(
-            "the {what} has CRC {computed:08x}, but states {stated:08x}"
-        ))
+        Err(format!("the {what} has CRC {computed:08x}, but states {stated:08x}"))
     }
 }
 
@@ -308,13 +283,7 @@ mod tests {
 
     fn any_entry() -> impl Strategy<Value = (PartitionId, BatchEntry)> {
         let place = (any::<u128>(), 0..i32::MAX, 0..i64::MAX / 2, 0..i32::MAX);
-        let rest = (
-            any::<i64>(),
-            any::<i64>(),
-            any::<i16>(),
-            any::<i32>(),
-            61..5000_u32,
-        );
+        let rest = (any::<i64>(), any::<i64>(), any::<i16>(), any::<i32>(), 61..5000_u32);
         (place, rest, any::<(i16, u32)>()).prop_map(|(place, rest, (attributes, crc))| {
             let base_offset = Offset::new(place.2).unwrap();
             let entry = BatchEntry {
@@ -332,13 +301,7 @@ mod tests {
                 position: 0,
             };
             let topic = TopicId(Uuid::from_u128(place.0));
-            (
-                PartitionId {
-                    topic,
-                    partition: Partition::new(place.1).unwrap(),
-                },
-                entry,
-            )
+            (PartitionId { topic, partition: Partition::new(place.1).unwrap() }, entry)
         })
     }
 
@@ -354,11 +317,7 @@ mod tests {
     fn decode(front: &[u8], room: u64) -> Result<Vec<(PartitionId, BatchEntry)>, String> {
         let header = GroupHeader::decode(front.first_chunk().unwrap(), room)?;
         assert_eq!(header.sequence, 9, "checked by CRC in the end");
-        decode_entries(
-            &header,
-            &front[..header.front_bytes().min(front.len())],
-            (3, 640),
-        )
+        decode_entries(&header, &front[..header.front_bytes().min(front.len())], (3, 640))
     }
 
     proptest! {
@@ -411,10 +370,7 @@ mod tests {
 
     #[test]
     fn a_group_longer_than_the_file_is_refused() {
-        let id = PartitionId {
-            topic: TopicId(Uuid::nil()),
-            partition: Partition::ZERO,
-        };
+        let id = PartitionId { topic: TopicId(Uuid::nil()), partition: Partition::ZERO };
         let (_, mut entry) = decode_entry(&[1; UNIT]).unwrap();
         entry.length = 100;
         let (front, layout) = encode(&[(id, entry)]);

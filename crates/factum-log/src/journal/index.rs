@@ -104,12 +104,7 @@ impl IndexBuilder {
         for number in [sealed.number, sealed.salt, sealed.end] {
             covered.put_u64(number);
         }
-        for number in [
-            sealed.first_sequence,
-            sealed.next_sequence,
-            start as u64,
-            self.batches,
-        ] {
+        for number in [sealed.first_sequence, sealed.next_sequence, start as u64, self.batches] {
             covered.put_u64(number);
         }
         covered.put_u32(u32::try_from(self.directory.len()).unwrap_or(u32::MAX));
@@ -117,13 +112,7 @@ impl IndexBuilder {
         self.bytes.put_slice(&MAGIC);
         self.bytes.put_u32(crc32c(&covered));
         self.bytes.put_slice(&covered);
-        write_whole(
-            disk,
-            DIRECTORY,
-            &index_path(sealed.number),
-            &self.bytes,
-            false,
-        )?;
+        write_whole(disk, DIRECTORY, &index_path(sealed.number), &self.bytes, false)?;
         Ok(self.directory)
     }
 }
@@ -164,9 +153,7 @@ impl Index {
         if let Err(reason) = check_crc(crc, &directory, "directory") {
             return Ok(Err(reason));
         }
-        let lines = directory
-            .chunks_exact(UNIT)
-            .map(|line| decode_summary(line, number));
+        let lines = directory.chunks_exact(UNIT).map(|line| decode_summary(line, number));
         Ok(lines.collect::<Result<_, _>>().map(|directory| {
             index.directory = directory;
             index
@@ -191,18 +178,11 @@ fn decode_footer(footer: &[u8; FOOTER_BYTES], number: u64) -> Result<Footer, Str
         next_sequence: rest.get_u64(),
     };
     if version != FORMAT_VERSION || sealed.number != number {
-        return Err(format!(
-            "it is of journal {}, format {version}",
-            sealed.number
-        ));
+        return Err(format!("it is of journal {}, format {version}", sealed.number));
     }
     let start = rest.get_u64();
     let batches = rest.get_u64();
-    let index = Index {
-        sealed,
-        batches,
-        directory: Vec::new(),
-    };
+    let index = Index { sealed, batches, directory: Vec::new() };
     Ok((index, start, rest.get_u32(), rest.get_u32()))
 }
 
@@ -241,15 +221,12 @@ impl List<'_> {
         let count = (self.summary.count as usize - before).min(BLOCK_ENTRIES);
         let skipped = before * UNIT + block * TRAILER_BYTES;
         let mut bytes = vec![0; count * UNIT + TRAILER_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, self.summary.list + skipped as u64)?;
+        self.file.read_exact_at(&mut bytes, self.summary.list + skipped as u64)?;
         let (entries, mut trailer) = bytes.split_at(count * UNIT);
         let max_timestamp = Timestamp::from_millis(trailer.get_i64());
         let stated = trailer.get_u32();
         if block_crc(self.id, block, &bytes[..count * UNIT + 8]) != stated {
-            return Err(ListError::Damaged(
-                "a list of batches has a wrong CRC".into(),
-            ));
+            return Err(ListError::Damaged("a list of batches has a wrong CRC".into()));
         }
         let entries = entries
             .chunks_exact(UNIT)
@@ -349,21 +326,8 @@ fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summar
     let (Some(partition), Some(base), Some(last)) = (partition, base, last) else {
         return Err("a partition or an offset is below zero".into());
     };
-    let id = PartitionId {
-        topic: TopicId(Uuid::from_bytes(topic)),
-        partition,
-    };
-    Ok((
-        id,
-        Summary {
-            journal,
-            base,
-            last,
-            max_timestamp,
-            list,
-            count,
-        },
-    ))
+    let id = PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition };
+    Ok((id, Summary { journal, base, last, max_timestamp, list, count }))
 }
 
 #[cfg(test)]
@@ -390,19 +354,11 @@ mod tests {
     }
 
     fn id(topic: u128) -> PartitionId {
-        PartitionId {
-            topic: TopicId(Uuid::from_u128(topic)),
-            partition: Partition::ZERO,
-        }
+        PartitionId { topic: TopicId(Uuid::from_u128(topic)), partition: Partition::ZERO }
     }
 
-    const SEALED: Sealed = Sealed {
-        number: 5,
-        salt: 1,
-        end: 9999,
-        first_sequence: 2,
-        next_sequence: 3,
-    };
+    const SEALED: Sealed =
+        Sealed { number: 5, salt: 1, end: 9999, first_sequence: 2, next_sequence: 3 };
 
     fn write(disk: &SimDisk) -> Vec<BatchEntry> {
         let entries: Vec<_> = (0..150).map(entry).collect();
@@ -423,11 +379,7 @@ mod tests {
         let entries = write(&disk);
         let (id, summary) = Index::read(&disk, 5).unwrap().unwrap().directory[1];
         let file = disk.open(&index_path(5)).unwrap();
-        let list = List {
-            file: file.as_ref(),
-            id,
-            summary,
-        };
+        let list = List { file: file.as_ref(), id, summary };
         let mut read = Vec::new();
         for block in 0..list.blocks() {
             read.extend(list.block(block).ok().unwrap().0);
@@ -438,10 +390,7 @@ mod tests {
         assert_eq!(by_offset.ok(), Some(1));
         let by_time = list.first_block(|_, max| max.as_millis() >= 149);
         assert_eq!(by_time.ok(), Some(2));
-        assert_eq!(
-            list.first_block(|_, max| max.as_millis() >= 150).ok(),
-            Some(3)
-        );
+        assert_eq!(list.first_block(|_, max| max.as_millis() >= 150).ok(), Some(3));
     }
 
     #[test]
@@ -454,23 +403,14 @@ mod tests {
             let file = disk.open(&index_path(5)).unwrap();
             let sound = Index::read(&disk, 5).unwrap().is_ok_and(|index| {
                 index.directory.iter().all(|&(id, summary)| {
-                    let list = List {
-                        file: file.as_ref(),
-                        id,
-                        summary,
-                    };
+                    let list = List { file: file.as_ref(), id, summary };
                     (0..list.blocks()).all(|block| list.block(block).is_ok())
                 })
             });
             // The zeros behind a block's CRC mean nothing.
             let zeros =
                 |list: u64, entries: u64| (list + entries * 64 + 12)..(list + entries * 64 + 16);
-            let spare = [
-                zeros(0, 1),
-                zeros(80, 64),
-                zeros(80 + 4112, 64),
-                zeros(80 + 8224, 22),
-            ];
+            let spare = [zeros(0, 1), zeros(80, 64), zeros(80 + 4112, 64), zeros(80 + 8224, 22)];
             if !spare.iter().any(|range| range.contains(&at)) {
                 assert!(!sound, "byte {at}");
             }

@@ -30,13 +30,7 @@ pub(crate) struct Marker {
 impl Marker {
     /// Writes it, durably.
     pub(crate) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        write_whole(
-            disk,
-            DIRECTORY,
-            &marker_path(self.number),
-            &self.encode(),
-            true,
-        )
+        write_whole(disk, DIRECTORY, &marker_path(self.number), &self.encode(), true)
     }
 
     pub(crate) fn read(disk: &dyn Disk, number: u64) -> io::Result<Result<Self, String>> {
@@ -82,10 +76,7 @@ impl Marker {
                 .collect(),
         };
         if version != FORMAT_VERSION || marker.number != number {
-            return Err(format!(
-                "it is of journal {}, format {version}",
-                marker.number
-            ));
+            return Err(format!("it is of journal {}, format {version}", marker.number));
         }
         Ok(marker)
     }
@@ -105,12 +96,7 @@ mod tests {
     fn a_marker_is_read_as_it_was_written_and_not_otherwise() {
         let disk = SimDisk::new(1);
         let topics = vec![TopicId(Uuid::from_u128(7)), TopicId(Uuid::from_u128(8))];
-        let marker = Marker {
-            number: 3,
-            first_sequence: 10,
-            next_sequence: 12,
-            topics,
-        };
+        let marker = Marker { number: 3, first_sequence: 10, next_sequence: 12, topics };
         marker.write(&disk).unwrap();
         assert_eq!(Marker::read(&disk, 3).unwrap(), Ok(marker));
         disk.flip_bit(&marker_path(3), 45, 2).unwrap();

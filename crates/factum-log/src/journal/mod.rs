@@ -45,12 +45,7 @@ pub(crate) enum Name {
 
 impl Name {
     pub(crate) fn parse(name: &str) -> Self {
-        let number = |suffix| {
-            name.strip_suffix(suffix)
-                .filter(|n| n.len() == 20)?
-                .parse()
-                .ok()
-        };
+        let number = |suffix| name.strip_suffix(suffix).filter(|n| n.len() == 20)?.parse().ok();
         if name.ends_with(crate::disk::NEW_SUFFIX) {
             Self::Unfinished
         } else if let Some(number) = number(JOURNAL_SUFFIX) {

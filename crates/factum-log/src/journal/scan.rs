@@ -61,14 +61,7 @@ impl<'a> Scan<'a> {
     ) -> io::Result<Self> {
         let length = file.len()?;
         let sequence = header.first_sequence;
-        Ok(Self {
-            file,
-            header,
-            length,
-            position: UNIT_U64,
-            sequence,
-            check_batches,
-        })
+        Ok(Self { file, header, length, position: UNIT_U64, sequence, check_batches })
     }
 
     /// Where the next group begins, or should.
@@ -89,10 +82,7 @@ impl<'a> Scan<'a> {
         };
         if group.header.sequence != self.sequence {
             let came = group.header.sequence;
-            return Ok(Found::Invalid(format!(
-                "group {} was expected, not {came}",
-                self.sequence
-            )));
+            return Ok(Found::Invalid(format!("group {} was expected, not {came}", self.sequence)));
         }
         if self.check_batches
             && let Err(reason) = self.check(group)?
@@ -111,9 +101,7 @@ impl<'a> Scan<'a> {
         let mut at = self.position;
         let mut chunk = vec![0; CHUNK_BYTES];
         while at < self.length {
-            let count = usize::try_from(self.length - at)
-                .unwrap_or(usize::MAX)
-                .min(CHUNK_BYTES);
+            let count = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
             let bytes = &mut chunk[..count];
             self.file.read_exact_at(bytes, at)?;
             for (index, unit) in bytes.chunks(UNIT).enumerate() {
@@ -126,10 +114,7 @@ impl<'a> Scan<'a> {
                 if let Found::Group(group) = self.group_at(position)?
                     && group.header.sequence >= least
                 {
-                    return Ok(After::Group {
-                        sequence: group.header.sequence,
-                        position,
-                    });
+                    return Ok(After::Group { sequence: group.header.sequence, position });
                 }
             }
             at += count as u64;
@@ -158,16 +143,10 @@ impl<'a> Scan<'a> {
         };
         let mut front = vec![0; header.front_bytes()];
         self.file.read_exact_at(&mut front, position)?;
-        Ok(
-            match decode_entries(&header, &front, (self.header.number, position)) {
-                Ok(entries) => Found::Group(Group {
-                    header,
-                    position,
-                    entries,
-                }),
-                Err(reason) => Found::Invalid(reason),
-            },
-        )
+        Ok(match decode_entries(&header, &front, (self.header.number, position)) {
+            Ok(entries) => Found::Group(Group { header, position, entries }),
+            Err(reason) => Found::Invalid(reason),
+        })
     }
 
     /// Reads the batches of a group and checks each.

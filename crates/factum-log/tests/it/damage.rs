@@ -18,11 +18,7 @@ use crate::support::{
 const GROUP: u64 = 64 + 64 + 1088;
 
 fn file(directory: &Path, number: u64) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(journal(directory, number))
-        .unwrap()
+    OpenOptions::new().read(true).write(true).open(journal(directory, number)).unwrap()
 }
 
 fn flip(file: &File, position: u64) {
@@ -39,9 +35,7 @@ fn a_torn_end_is_cut_off_and_said() {
         let (log, _) = open(directory.path(), small()).unwrap();
         fill(&log, id, 0..5, 1000);
         log.close();
-        file(directory.path(), 1)
-            .set_len(64 + 4 * GROUP + cut)
-            .unwrap();
+        file(directory.path(), 1).set_len(64 + 4 * GROUP + cut).unwrap();
         let (log, recovery) = open(directory.path(), small()).unwrap();
         let truncated = recovery.truncated.expect("it says so");
         assert_eq!(truncated.position, 64 + 4 * GROUP, "cut {cut}");
@@ -65,11 +59,7 @@ fn a_damaged_last_group_is_a_torn_end() {
         log.close();
         flip(&file(directory.path(), 1), 64 + 4 * GROUP + at);
         let (log, recovery) = open(directory.path(), small()).unwrap();
-        assert_eq!(
-            recovery.truncated.unwrap().position,
-            64 + 4 * GROUP,
-            "byte {at}"
-        );
+        assert_eq!(recovery.truncated.unwrap().position, 64 + 4 * GROUP, "byte {at}");
         assert_filled(&log, id, 0..4, 1000);
     }
 }
@@ -81,9 +71,7 @@ fn a_group_of_which_only_the_middle_was_written_is_a_torn_end() {
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..5, 1000);
     log.close();
-    file(directory.path(), 1)
-        .write_all_at(&[0; 512], 64 + 4 * GROUP)
-        .unwrap();
+    file(directory.path(), 1).write_all_at(&[0; 512], 64 + 4 * GROUP).unwrap();
     let (log, recovery) = open(directory.path(), small()).unwrap();
     let truncated = recovery.truncated.unwrap();
     assert_eq!(truncated.position, 64 + 4 * GROUP);
@@ -100,14 +88,7 @@ fn damage_before_a_sound_group_refuses_to_open_and_changes_nothing() {
         flip(&file(directory.path(), 1), 64 + 2 * GROUP + at);
         let before = std::fs::read(journal(directory.path(), 1)).unwrap();
         let error = open(directory.path(), small()).err().unwrap();
-        let OpenError::Damaged {
-            file,
-            position,
-            reason,
-        } = &error
-        else {
-            panic!("{error}")
-        };
+        let OpenError::Damaged { file, position, reason } = &error else { panic!("{error}") };
         assert_eq!(
             (file.as_str(), *position),
             ("journal/00000000000000000001.journal", 64 + 2 * GROUP,)
@@ -126,10 +107,7 @@ fn a_damaged_file_header_refuses_to_open() {
     for number in [1, 2] {
         flip(&file(directory.path(), number), 20);
         let error = open(directory.path(), small()).err().unwrap();
-        assert!(
-            matches!(error, OpenError::Damaged { position: 0, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::Damaged { position: 0, .. }), "{error}");
         flip(&file(directory.path(), number), 20);
     }
     assert!(open(directory.path(), small()).is_ok());
@@ -151,20 +129,10 @@ fn a_flipped_bit_in_a_sealed_journal_is_never_served() {
         let before = block_on(log.read(id, offset(0), 100_000)).unwrap();
         assert_eq!(before.len(), 2, "what is sound before it is served");
         let error = block_on(log.read(id, offset(2), 100_000)).unwrap_err();
-        let ReadError::Damaged {
-            file: name,
-            position,
-            first,
-            last,
-            ..
-        } = &error
-        else {
+        let ReadError::Damaged { file: name, position, first, last, .. } = &error else {
             panic!("{error}")
         };
-        assert_eq!(
-            (name.as_str(), *position),
-            ("journal/00000000000000000001.journal", start)
-        );
+        assert_eq!((name.as_str(), *position), ("journal/00000000000000000001.journal", start));
         assert_eq!((*first, *last), (offset(2), offset(2)));
         let after = block_on(log.read(id, offset(3), 100_000)).unwrap();
         assert!(after.len() > 3, "what is sound after it is served");
@@ -194,27 +162,13 @@ fn a_failed_flush_ends_appending_but_not_reading() {
     let id = partition(1, 0);
     let (log, _) = open_on(disk.clone(), small()).unwrap();
     fill(&log, id, 0..3, 100);
-    disk.set_faults(Faults {
-        fail_sync: Some(1),
-        ..Faults::default()
-    });
+    disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
     let error = append(&log, id, numbered(3, 100)).unwrap_err();
-    let AppendError::Failed(reason) = &error else {
-        panic!("{error}")
-    };
-    assert!(
-        reason.contains("simulated flush error") && reason.contains("start again"),
-        "{reason}"
-    );
+    let AppendError::Failed(reason) = &error else { panic!("{error}") };
+    assert!(reason.contains("simulated flush error") && reason.contains("start again"), "{reason}");
     assert_eq!(log.failure().as_ref(), Some(reason));
     assert_eq!(start(&log, id, numbered(4, 100)).err(), Some(error.clone()));
-    assert_eq!(
-        log.extent(id),
-        Extent {
-            start: offset(0),
-            end: offset(3)
-        }
-    );
+    assert_eq!(log.extent(id), Extent { start: offset(0), end: offset(3) });
     assert_filled(&log, id, 0..3, 100);
     log.close();
     assert_eq!(start(&log, id, numbered(4, 100)).err(), Some(error));
@@ -223,19 +177,11 @@ fn a_failed_flush_ends_appending_but_not_reading() {
 #[test]
 fn a_full_disk_fails_the_append_that_does_not_fit() {
     let disk = SimDisk::new(3);
-    disk.set_faults(Faults {
-        capacity: Some(40 << 10),
-        ..Faults::default()
-    });
+    disk.set_faults(Faults { capacity: Some(40 << 10), ..Faults::default() });
     let id = partition(1, 0);
-    let settings = LogSettings {
-        queue_bytes: 2000,
-        ..small()
-    };
+    let settings = LogSettings { queue_bytes: 2000, ..small() };
     let (log, _) = open_on(disk.clone(), settings).unwrap();
-    let taken = (0..)
-        .take_while(|&n| append(&log, id, numbered(n, 1000)).is_ok())
-        .count() as u64;
+    let taken = (0..).take_while(|&n| append(&log, id, numbered(n, 1000)).is_ok()).count() as u64;
     assert!(taken > 10);
     assert!(log.failure().unwrap().contains("full") || log.failure().unwrap().contains("space"));
     assert_filled(&log, id, 0..taken, 1000);

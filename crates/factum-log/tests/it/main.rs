@@ -1,5 +1,7 @@
 //! Tests of the log through its public interface: on the real disk and on the simulated one.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod damage;
 mod real_disk;
 mod simulation;

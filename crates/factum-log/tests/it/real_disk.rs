@@ -13,11 +13,11 @@ use crate::support::{
     append, assert_filled, batch, fill, numbered, offset, open, partition, read_all, small, start,
 };
 
-pub fn journal(directory: &Path, number: u64) -> PathBuf {
+pub(crate) fn journal(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("journal/{number:020}.journal"))
 }
 
-pub fn index(directory: &Path, number: u64) -> PathBuf {
+pub(crate) fn index(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("journal/{number:020}.index"))
 }
 
@@ -35,20 +35,11 @@ fn what_was_appended_is_there_after_reopening() {
     assert!(recovery.journals > 2, "{recovery:?}");
     assert_eq!((recovery.batches, recovery.rebuilt_indexes), (53, 0));
     assert_eq!(recovery.truncated, None);
-    assert_eq!(
-        log.extent(a),
-        Extent {
-            start: offset(0),
-            end: offset(50)
-        }
-    );
+    assert_eq!(log.extent(a), Extent { start: offset(0), end: offset(50) });
     assert_eq!(read_all(&log, a).unwrap(), before);
     assert_filled(&log, b, 100..103, 10);
     // And it goes on where it was.
-    assert_eq!(
-        append(&log, a, numbered(50, 1000)).unwrap().base_offset,
-        offset(50)
-    );
+    assert_eq!(append(&log, a, numbered(50, 1000)).unwrap().base_offset, offset(50));
     assert_filled(&log, a, 0..51, 1000);
 }
 
@@ -57,15 +48,9 @@ fn an_empty_log_opens_again() {
     let directory = tempdir().unwrap();
     for _ in 0..3 {
         let (log, recovery) = open(directory.path(), small()).unwrap();
-        assert_eq!(
-            (recovery.journals, recovery.batches, recovery.truncated),
-            (1, 0, None)
-        );
+        assert_eq!((recovery.journals, recovery.batches, recovery.truncated), (1, 0, None));
         assert_eq!(log.extent(partition(1, 0)), Extent::EMPTY);
-        assert_eq!(
-            block_on(log.read(partition(1, 0), Offset::ZERO, 100)),
-            Ok(vec![])
-        );
+        assert_eq!(block_on(log.read(partition(1, 0), Offset::ZERO, 100)), Ok(vec![]));
     }
 }
 
@@ -74,25 +59,13 @@ fn batches_take_as_many_offsets_as_they_have_records() {
     let directory = tempdir().unwrap();
     let (log, _) = open(directory.path(), small()).unwrap();
     let id = partition(1, 0);
-    let offsets: Vec<_> = (1..=4)
-        .map(|n| append(&log, id, batch(n, 0, b"x")).unwrap())
-        .collect();
-    let offsets: Vec<_> = offsets
-        .iter()
-        .map(|appended| appended.base_offset.get())
-        .collect();
+    let offsets: Vec<_> = (1..=4).map(|n| append(&log, id, batch(n, 0, b"x")).unwrap()).collect();
+    let offsets: Vec<_> = offsets.iter().map(|appended| appended.base_offset.get()).collect();
     assert_eq!(offsets, [0, 1, 3, 6]);
     let read = block_on(log.read(id, offset(4), 1)).unwrap();
-    assert_eq!(
-        (read.len(), read[0].entry.base_offset),
-        (1, offset(3)),
-        "the one that contains it"
-    );
+    assert_eq!((read.len(), read[0].entry.base_offset), (1, offset(3)), "the one that contains it");
     assert_eq!(read[0].to_batch().unwrap().header().record_count, 3);
-    assert_eq!(
-        (read[0].entry.producer_id, read[0].entry.base_sequence),
-        (7, 11)
-    );
+    assert_eq!((read[0].entry.producer_id, read[0].entry.base_sequence), (7, 11));
 }
 
 #[test]
@@ -102,11 +75,8 @@ fn an_offset_outside_the_partition_is_refused_with_its_extent() {
     let id = partition(1, 0);
     fill(&log, id, 0..3, 10);
     assert_eq!(block_on(log.read(id, offset(3), 10)), Ok(vec![]));
-    let refused = |from| ReadError::OutOfRange {
-        from: offset(from),
-        start: offset(0),
-        end: offset(3),
-    };
+    let refused =
+        |from| ReadError::OutOfRange { from: offset(from), start: offset(0), end: offset(3) };
     assert_eq!(block_on(log.read(id, offset(4), 10)), Err(refused(4)));
     let unknown = block_on(log.read(partition(9, 0), offset(1), 10)).unwrap_err();
     assert!(matches!(unknown, ReadError::OutOfRange { .. }));
@@ -116,11 +86,7 @@ fn an_offset_outside_the_partition_is_refused_with_its_extent() {
 fn reads_return_at_least_one_batch_and_no_more_than_asked() {
     for tail_bytes in [0, 1 << 20] {
         let directory = tempdir().unwrap();
-        let settings = LogSettings {
-            tail_bytes,
-            journal_bytes: 1 << 20,
-            ..small()
-        };
+        let settings = LogSettings { tail_bytes, journal_bytes: 1 << 20, ..small() };
         let (log, _) = open(directory.path(), settings).unwrap();
         let id = partition(1, 0);
         fill(&log, id, 0..20, 1000);
@@ -131,11 +97,7 @@ fn reads_return_at_least_one_batch_and_no_more_than_asked() {
         }
         let metrics = log.metrics();
         let (tail, disk) = (metrics.bytes_read_tail, metrics.bytes_read_disk);
-        assert!(if tail_bytes == 0 {
-            tail == 0 && disk > 0
-        } else {
-            tail > 0 && disk == 0
-        });
+        assert!(if tail_bytes == 0 { tail == 0 && disk > 0 } else { tail > 0 && disk == 0 });
         assert_eq!((metrics.flushes, metrics.batches), (20, 20));
     }
 }
@@ -167,20 +129,13 @@ fn a_list_damaged_while_the_log_is_open_is_built_again() {
     fill(&log, id, 0..40, 1000);
     log.close();
     let (log, recovery) = open(directory.path(), small()).unwrap();
-    let file = OpenOptions::new()
-        .write(true)
-        .open(index(directory.path(), 1))
-        .unwrap();
+    let file = OpenOptions::new().write(true).open(index(directory.path(), 1)).unwrap();
     file.write_all_at(b"damage", 20).unwrap();
-    assert_eq!(
-        recovery.rebuilt_indexes, 0,
-        "lists are not read when the log is opened"
-    );
+    assert_eq!(recovery.rebuilt_indexes, 0, "lists are not read when the log is opened");
     assert_filled(&log, id, 0..40, 1000);
     let mut scanned = Vec::new();
     fs::remove_file(index(directory.path(), 2)).unwrap();
-    log.scan(&mut |_, entry| scanned.push(entry.base_offset.get()))
-        .unwrap();
+    log.scan(&mut |_, entry| scanned.push(entry.base_offset.get())).unwrap();
     assert_eq!(scanned, (0..40).collect::<Vec<_>>());
 }
 
@@ -190,12 +145,7 @@ fn a_directory_in_use_is_refused_by_name() {
     let (log, _) = open(directory.path(), small()).unwrap();
     let error = open(directory.path(), small()).err().unwrap();
     assert!(matches!(error, OpenError::Locked { .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains(&directory.path().display().to_string()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
     log.close();
     assert!(open(directory.path(), small()).is_ok());
 }
@@ -206,17 +156,7 @@ fn a_newer_format_is_refused_and_garbage_too() {
     drop(open(directory.path(), small()).unwrap());
     fs::write(directory.path().join("FORMAT"), "factum-log 2\n").unwrap();
     let error = open(directory.path(), small()).err().unwrap();
-    assert!(
-        matches!(
-            error,
-            OpenError::NewerFormat {
-                found: 2,
-                supported: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::NewerFormat { found: 2, supported: 1, .. }), "{error}");
     fs::write(directory.path().join("FORMAT"), "something else").unwrap();
     let error = open(directory.path(), small()).err().unwrap();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
@@ -225,10 +165,7 @@ fn a_newer_format_is_refused_and_garbage_too() {
 #[test]
 fn a_batch_larger_than_a_journal_gets_one_of_its_own() {
     let directory = tempdir().unwrap();
-    let settings = LogSettings {
-        queue_bytes: 10_000,
-        ..small()
-    };
+    let settings = LogSettings { queue_bytes: 10_000, ..small() };
     let (log, _) = open(directory.path(), settings).unwrap();
     let id = partition(1, 0);
     for number in 0..6 {
@@ -237,11 +174,7 @@ fn a_batch_larger_than_a_journal_gets_one_of_its_own() {
     }
     log.close();
     let (log, _) = open(directory.path(), settings).unwrap();
-    let lengths: Vec<_> = read_all(&log, id)
-        .unwrap()
-        .iter()
-        .map(|b| b.body.len())
-        .collect();
+    let lengths: Vec<_> = read_all(&log, id).unwrap().iter().map(|b| b.body.len()).collect();
     assert_eq!(lengths, [100_045, 145, 100_045, 145, 100_045, 145]);
 }
 
@@ -249,33 +182,22 @@ fn a_batch_larger_than_a_journal_gets_one_of_its_own() {
 fn one_flush_serves_all_that_waits() {
     let directory = tempdir().unwrap();
     let (log, _) = open(directory.path(), LogSettings::default()).unwrap();
-    let open_appends: Vec<_> = (0..2000)
-        .map(|n| start(&log, partition(1, n % 500), numbered(0, 100)).unwrap())
-        .collect();
+    let open_appends: Vec<_> =
+        (0..2000).map(|n| start(&log, partition(1, n % 500), numbered(0, 100)).unwrap()).collect();
     for appending in open_appends {
         block_on(appending).unwrap();
     }
     let metrics = log.metrics();
     assert_eq!(metrics.batches, 2000);
     assert!(metrics.flushes < 200, "{} flushes", metrics.flushes);
-    assert_eq!(
-        metrics.flush_times.counts.iter().sum::<u64>(),
-        metrics.flushes
-    );
+    assert_eq!(metrics.flush_times.counts.iter().sum::<u64>(), metrics.flushes);
 }
 
 #[test]
 fn times_are_looked_up_in_sealed_and_open_journals() {
     for tail_bytes in [0, 1 << 20] {
         let directory = tempdir().unwrap();
-        let (log, _) = open(
-            directory.path(),
-            LogSettings {
-                tail_bytes,
-                ..small()
-            },
-        )
-        .unwrap();
+        let (log, _) = open(directory.path(), LogSettings { tail_bytes, ..small() }).unwrap();
         let id = partition(1, 0);
         assert_eq!(block_on(log.find_max_timestamp(id)), Ok(None));
         // 0 10 20 … but in between one that is early and one that is late.
@@ -299,11 +221,7 @@ fn times_are_looked_up_in_sealed_and_open_journals() {
         };
         for time in 0..600 {
             let expected = times.iter().position(|&t| t >= time);
-            assert_eq!(
-                find(time),
-                expected.map(|at| i64::try_from(at).unwrap()),
-                "time {time}"
-            );
+            assert_eq!(find(time), expected.map(|at| i64::try_from(at).unwrap()), "time {time}");
         }
         let largest = block_on(log.find_max_timestamp(id)).unwrap().unwrap();
         assert_eq!(largest.entry.base_offset, offset(59));
@@ -322,11 +240,7 @@ fn a_removed_topic_is_gone_and_its_journals_with_it() {
     log.remove_topic(gone.topic);
     assert_eq!(log.extent(gone), Extent::EMPTY);
     let error = start(&log, gone, numbered(0, 1)).err();
-    assert_eq!(
-        error,
-        Some(AppendError::Removed),
-        "its offsets are not used again"
-    );
+    assert_eq!(error, Some(AppendError::Removed), "its offsets are not used again");
     log.close();
     let after = log.metrics().journals;
     assert!(after < before / 2, "{after} of {before} journals are left");
@@ -361,9 +275,7 @@ fn what_a_crash_left_unfinished_is_cleared_away() {
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..5, 1000);
     log.close();
-    let unfinished = directory
-        .path()
-        .join("journal/00000000000000000002.journal.new");
+    let unfinished = directory.path().join("journal/00000000000000000002.journal.new");
     fs::write(&unfinished, b"half a header").unwrap();
     let (log, recovery) = open(directory.path(), small()).unwrap();
     assert!(!unfinished.exists());

@@ -1,7 +1,8 @@
 //! The log on the simulated disk against a model, with crashes, from seeds.
 //!
-//! `FACTUM_SEED=7` runs one seed, `FACTUM_SEEDS=10000` that many. Threads of the log run freely,
-//! so that a seed fixes the workload and the accidents but not every interleaving.
+//! `FACTUM_SEED=7` runs one seed, `FACTUM_SEEDS=10000` that many, both that many from there on.
+//! Threads of the log run freely, so that a seed fixes the workload and the accidents but not
+//! every interleaving.
 
 use std::env;
 use std::sync::Arc;
@@ -47,20 +48,14 @@ struct Model {
 
 impl Model {
     fn new(id: PartitionId) -> Self {
-        Self {
-            id,
-            attempts: Vec::new(),
-            seen: Offset::ZERO,
-        }
+        Self { id, attempts: Vec::new(), seen: Offset::ZERO }
     }
 
     /// Checks what was read, and notes that it was seen.
     fn check(&mut self, read: &[StoredBatch]) -> Result<(), Violation> {
         for stored in read {
             let base = stored.entry.base_offset;
-            let at = self
-                .attempts
-                .binary_search_by_key(&base, |attempt| attempt.base);
+            let at = self.attempts.binary_search_by_key(&base, |attempt| attempt.base);
             let Ok(at) = at else {
                 return Err(format!("offset {base} was never appended"));
             };
@@ -76,15 +71,9 @@ impl Model {
     fn settle(&mut self, log: &Log) -> Result<(), Violation> {
         let end = log.extent(self.id).end;
         if end < self.seen {
-            return Err(format!(
-                "offset {} was seen, but the log ends at {end}",
-                self.seen
-            ));
+            return Err(format!("offset {} was seen, but the log ends at {end}", self.seen));
         }
-        let lost = self
-            .attempts
-            .iter()
-            .find(|a| a.acknowledged && a.base >= end);
+        let lost = self.attempts.iter().find(|a| a.acknowledged && a.base >= end);
         if let Some(lost) = lost {
             return Err(format!("offset {} was acknowledged and is lost", lost.base));
         }
@@ -110,16 +99,9 @@ impl World {
     fn new() -> Self {
         let topics: Vec<u128> = (1..=TOPICS as u128).collect();
         let model = |at: usize| {
-            Mutex::new(Model::new(partition(
-                topics[at % TOPICS],
-                i32::try_from(at).unwrap(),
-            )))
+            Mutex::new(Model::new(partition(topics[at % TOPICS], i32::try_from(at).unwrap())))
         };
-        Self {
-            models: (0..PARTITIONS).map(model).collect(),
-            topics,
-            removed: Vec::new(),
-        }
+        Self { models: (0..PARTITIONS).map(model).collect(), topics, removed: Vec::new() }
     }
 
     /// Removes a topic, and goes on with a new one in its place.
@@ -160,18 +142,9 @@ impl World {
             verify_time(log, &model, random)?;
         }
         let mut scanned = 0;
-        log.scan(&mut |_, _| scanned += 1)
-            .map_err(|error| error.to_string())?;
-        let expected: usize = self
-            .models
-            .iter()
-            .map(|model| model.lock().attempts.len())
-            .sum();
-        if scanned == expected {
-            Ok(())
-        } else {
-            Err(format!("scanned {scanned}, not {expected}"))
-        }
+        log.scan(&mut |_, _| scanned += 1).map_err(|error| error.to_string())?;
+        let expected: usize = self.models.iter().map(|model| model.lock().attempts.len()).sum();
+        if scanned == expected { Ok(()) } else { Err(format!("scanned {scanned}, not {expected}")) }
     }
 }
 
@@ -179,25 +152,15 @@ fn verify_time(log: &Log, model: &Model, random: &mut Random) -> Result<(), Viol
     let time = Timestamp::from_millis(random.below(1100).cast_signed());
     let found = block_on(log.find_time(model.id, time)).map_err(|error| error.to_string())?;
     let timestamp = |attempt: &Attempt| attempt.batch.header().max_timestamp;
-    let expected = model
-        .attempts
-        .iter()
-        .find(|attempt| timestamp(attempt) >= time);
+    let expected = model.attempts.iter().find(|attempt| timestamp(attempt) >= time);
     let (found, expected) = (found.map(|b| b.entry.base_offset), expected.map(|a| a.base));
     if found != expected {
-        return Err(format!(
-            "time {} found {found:?}, not {expected:?}",
-            time.as_millis()
-        ));
+        return Err(format!("time {} found {found:?}, not {expected:?}", time.as_millis()));
     }
     let found = block_on(log.find_max_timestamp(model.id)).map_err(|error| error.to_string())?;
     let found = found.map(|stored| stored.entry.max_timestamp);
     let expected = model.attempts.iter().map(timestamp).max();
-    if found == expected {
-        Ok(())
-    } else {
-        Err(format!("largest {found:?}, not {expected:?}"))
-    }
+    if found == expected { Ok(()) } else { Err(format!("largest {found:?}, not {expected:?}")) }
 }
 
 /// One client: appends to its own partitions, reads from all.
@@ -228,25 +191,15 @@ fn work(log: &Log, world: &World, worker: usize, seed: u64) -> Result<(), Violat
 }
 
 fn append(log: &Log, model: &Mutex<Model>, random: &mut Random) -> Option<Appending> {
-    let length = if random.one_in(30) {
-        20_000
-    } else {
-        random.below(2500)
-    };
-    let content: Vec<u8> = (0..length / 8 + 1)
-        .flat_map(|_| random.next().to_be_bytes())
-        .collect();
+    let length = if random.one_in(30) { 20_000 } else { random.below(2500) };
+    let content: Vec<u8> = (0..length / 8 + 1).flat_map(|_| random.next().to_be_bytes()).collect();
     let records = i32::try_from(random.below(4) + 1).unwrap();
     let batch = batch(records, random.below(1000).cast_signed(), &content);
     // Held until the attempt is noted: whoever reads it must find it in the model.
     let mut model = model.lock();
     let appending = start(log, model.id, batch.clone()).ok()?;
     let base = appending.base_offset();
-    model.attempts.push(Attempt {
-        base,
-        batch,
-        acknowledged: false,
-    });
+    model.attempts.push(Attempt { base, batch, acknowledged: false });
     Some(appending)
 }
 
@@ -256,16 +209,10 @@ fn acknowledge(model: &Mutex<Model>, appending: Appending) -> Result<(), Violati
         return Ok(());
     };
     let mut model = model.lock();
-    let at = model
-        .attempts
-        .binary_search_by_key(&base, |attempt| attempt.base);
+    let at = model.attempts.binary_search_by_key(&base, |attempt| attempt.base);
     let at = at.map_err(|_| format!("offset {base} is not the one that was given"))?;
     model.attempts[at].acknowledged = true;
-    if appended.base_offset == base {
-        Ok(())
-    } else {
-        Err(format!("offset {base} has moved"))
-    }
+    if appended.base_offset == base { Ok(()) } else { Err(format!("offset {base} has moved")) }
 }
 
 fn read(log: &Log, model: &Mutex<Model>, random: &mut Random) -> Result<(), Violation> {
@@ -289,10 +236,7 @@ fn read(log: &Log, model: &Mutex<Model>, random: &mut Random) -> Result<(), Viol
 }
 
 fn random_faults(random: &mut Random, ignore_syncs: bool) -> Faults {
-    let mut faults = Faults {
-        ignore_syncs,
-        ..Faults::default()
-    };
+    let mut faults = Faults { ignore_syncs, ..Faults::default() };
     let at = Some(random.below(25) + 1);
     match random.below(7) {
         0 | 1 => faults.crash_at_write = at,
@@ -317,10 +261,7 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
             drop(open_on(now, settings(&mut random)));
             end(&disk, &mut random);
         }
-        disk.set_faults(Faults {
-            ignore_syncs,
-            ..Faults::default()
-        });
+        disk.set_faults(Faults { ignore_syncs, ..Faults::default() });
         let opened = open_on(disk.restarted(), settings(&mut random));
         let (log, _) = opened.map_err(|error| format!("it does not open: {error}"))?;
         for &topic in &world.removed {
@@ -337,9 +278,7 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
                     scope.spawn(move || work(log, world_now, worker, seed))
                 })
                 .collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().unwrap())
+            workers.into_iter().try_for_each(|worker| worker.join().unwrap())
         })?;
         if random.one_in(4) {
             let which = usize::try_from(random.below(TOPICS as u64)).unwrap();
@@ -364,11 +303,7 @@ fn end(disk: &SimDisk, random: &mut Random) {
 
 fn settings(random: &mut Random) -> LogSettings {
     let tail_bytes = [0, 8 << 10, 1 << 20][usize::try_from(random.below(3)).unwrap()];
-    LogSettings {
-        journal_bytes: 16 << 10,
-        queue_bytes: 64 << 10,
-        tail_bytes,
-    }
+    LogSettings { journal_bytes: 16 << 10, queue_bytes: 64 << 10, tail_bytes }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -377,10 +312,9 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn no_crash_loses_or_invents_anything() {
-    let seeds = match number("FACTUM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("FACTUM_SEEDS").unwrap_or(200),
-    };
+    let first = number("FACTUM_SEED");
+    let count = number("FACTUM_SEEDS").unwrap_or(if first.is_some() { 1 } else { 200 });
+    let seeds = first.unwrap_or(0)..first.unwrap_or(0) + count;
     let total = Arc::new(Mutex::new(SimStats::default()));
     for seed in seeds {
         match run(seed, false) {
@@ -401,8 +335,5 @@ fn no_crash_loses_or_invents_anything() {
 #[test]
 fn the_checker_finds_a_log_whose_flushes_do_nothing() {
     let found = (0..100).find(|&seed| run(seed, true).is_err());
-    assert!(
-        found.is_some(),
-        "no violation in 100 seeds: the checker checks nothing"
-    );
+    assert!(found.is_some(), "no violation in 100 seeds: the checker checks nothing");
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// A clock that goes on by a millisecond whenever somebody looks.
 #[derive(Default)]
-pub struct TestClock(AtomicU64);
+pub(crate) struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -29,24 +29,21 @@ impl Clock for TestClock {
     }
 }
 
-pub fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(TestClock::default())
 }
 
-pub fn partition(topic: u128, number: i32) -> PartitionId {
+pub(crate) fn partition(topic: u128, number: i32) -> PartitionId {
     let partition = Partition::new(number).unwrap();
-    PartitionId {
-        topic: TopicId(Uuid::from_u128(topic)),
-        partition,
-    }
+    PartitionId { topic: TopicId(Uuid::from_u128(topic)), partition }
 }
 
-pub fn offset(value: i64) -> Offset {
+pub(crate) fn offset(value: i64) -> Offset {
     Offset::new(value).unwrap()
 }
 
 /// A batch of `records` offsets whose records are any bytes: the log does not look inside.
-pub fn batch(records: i32, max_timestamp: i64, content: &[u8]) -> Batch {
+pub(crate) fn batch(records: i32, max_timestamp: i64, content: &[u8]) -> Batch {
     let mut covered = BytesMut::new();
     covered.put_i16(0);
     covered.put_i32(records - 1);
@@ -68,45 +65,44 @@ pub fn batch(records: i32, max_timestamp: i64, content: &[u8]) -> Batch {
 }
 
 /// A batch of one record with a content of its own.
-pub fn numbered(number: u64, bytes: usize) -> Batch {
+pub(crate) fn numbered(number: u64, bytes: usize) -> Batch {
     let content: Vec<u8> = (number..).flat_map(u64::to_be_bytes).take(bytes).collect();
     batch(1, number.cast_signed(), &content)
 }
 
-pub fn small() -> LogSettings {
-    LogSettings {
-        journal_bytes: 16 << 10,
-        queue_bytes: 1 << 20,
-        tail_bytes: 0,
-    }
+pub(crate) fn small() -> LogSettings {
+    LogSettings { journal_bytes: 16 << 10, queue_bytes: 1 << 20, tail_bytes: 0 }
 }
 
-pub fn open_on(disk: impl Disk, settings: LogSettings) -> Result<(Log, Recovery), OpenError> {
+pub(crate) fn open_on(
+    disk: impl Disk,
+    settings: LogSettings,
+) -> Result<(Log, Recovery), OpenError> {
     Log::open(Arc::new(disk), clock(), settings)
 }
 
-pub fn open(directory: &Path, settings: LogSettings) -> Result<(Log, Recovery), OpenError> {
+pub(crate) fn open(directory: &Path, settings: LogSettings) -> Result<(Log, Recovery), OpenError> {
     open_on(OsDisk::new(directory).unwrap(), settings)
 }
 
-pub fn start(log: &Log, id: PartitionId, batch: Batch) -> Result<Appending, AppendError> {
+pub(crate) fn start(log: &Log, id: PartitionId, batch: Batch) -> Result<Appending, AppendError> {
     let room = block_on(log.reserve(batch.len()))?;
     log.append(room, id, batch)
 }
 
-pub fn append(log: &Log, id: PartitionId, batch: Batch) -> Result<Appended, AppendError> {
+pub(crate) fn append(log: &Log, id: PartitionId, batch: Batch) -> Result<Appended, AppendError> {
     block_on(start(log, id, batch)?)
 }
 
 /// Appends batches with the numbers `numbers`, one flush after the other.
-pub fn fill(log: &Log, id: PartitionId, numbers: std::ops::Range<u64>, bytes: usize) {
+pub(crate) fn fill(log: &Log, id: PartitionId, numbers: std::ops::Range<u64>, bytes: usize) {
     for number in numbers {
         append(log, id, numbered(number, bytes)).unwrap();
     }
 }
 
 /// Everything from `from` on, read in steps of `max_bytes`.
-pub fn read_from(
+pub(crate) fn read_from(
     log: &Log,
     id: PartitionId,
     from: Offset,
@@ -116,17 +112,9 @@ pub fn read_from(
     let mut next = from;
     while next < log.extent(id).end {
         let some = block_on(log.read(id, next, max_bytes))?;
-        assert!(
-            !some.is_empty(),
-            "nothing at {next} of {:?}",
-            log.extent(id)
-        );
+        assert!(!some.is_empty(), "nothing at {next} of {:?}", log.extent(id));
         for batch in some {
-            assert!(
-                batch.entry.base_offset <= next,
-                "a gap before {}",
-                batch.entry.base_offset
-            );
+            assert!(batch.entry.base_offset <= next, "a gap before {}", batch.entry.base_offset);
             next = batch.entry.next_offset();
             all.push(batch);
         }
@@ -134,18 +122,23 @@ pub fn read_from(
     Ok(all)
 }
 
-pub fn read_all(log: &Log, id: PartitionId) -> Result<Vec<StoredBatch>, ReadError> {
+pub(crate) fn read_all(log: &Log, id: PartitionId) -> Result<Vec<StoredBatch>, ReadError> {
     read_from(log, id, log.extent(id).start, 10_000)
 }
 
 /// Whether `stored` is `batch` at its offset, byte by byte.
-pub fn is_same(stored: &StoredBatch, batch: &Batch) -> bool {
+pub(crate) fn is_same(stored: &StoredBatch, batch: &Batch) -> bool {
     let expected: Bytes = batch.at(stored.entry.base_offset).bytes().clone();
     expected[..16] == stored.prefix[..] && expected[16..] == stored.body[..]
 }
 
 /// Checks that a partition has exactly the batches that [`fill`] wrote.
-pub fn assert_filled(log: &Log, id: PartitionId, numbers: std::ops::Range<u64>, bytes: usize) {
+pub(crate) fn assert_filled(
+    log: &Log,
+    id: PartitionId,
+    numbers: std::ops::Range<u64>,
+    bytes: usize,
+) {
     let read = read_all(log, id).unwrap();
     assert_eq!(read.len() as u64, numbers.end - numbers.start);
     for (stored, number) in read.iter().zip(numbers) {

@@ -24,9 +24,7 @@ impl Wake for Count {
 
 fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
     let waker = Waker::noop();
-    std::pin::Pin::new(future)
-        .poll(&mut Context::from_waker(waker))
-        .is_pending()
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(waker)).is_pending()
 }
 
 #[test]
@@ -35,16 +33,10 @@ fn a_waiter_wakes_for_its_partitions_and_no_others() {
     let (log, _) = open(directory.path(), small()).unwrap();
     let mut waiter = log.waiter(&[partition(1, 0), partition(1, 1)]);
     append(&log, partition(1, 2), numbered(0, 10)).unwrap();
-    assert!(
-        is_pending(&mut Box::pin(waiter.changed())),
-        "nothing of its own has come"
-    );
+    assert!(is_pending(&mut Box::pin(waiter.changed())), "nothing of its own has come");
     append(&log, partition(1, 1), numbered(0, 10)).unwrap();
     block_on(waiter.changed());
-    assert!(
-        is_pending(&mut Box::pin(waiter.changed())),
-        "once told, it waits again"
-    );
+    assert!(is_pending(&mut Box::pin(waiter.changed())), "once told, it waits again");
 }
 
 #[test]
@@ -74,39 +66,20 @@ fn a_waiter_wakes_when_the_topic_goes_and_when_the_log_closes() {
     let count = Arc::new(Count::default());
     let waker = Waker::from(Arc::clone(&count));
     let mut changed = pin!(waiter.changed());
-    assert!(
-        changed
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_pending()
-    );
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     log.close();
     assert!(count.0.load(Ordering::SeqCst) > 0);
-    assert_eq!(
-        changed.poll(&mut Context::from_waker(&waker)),
-        Poll::Ready(())
-    );
+    assert_eq!(changed.poll(&mut Context::from_waker(&waker)), Poll::Ready(()));
 }
 
 #[test]
 fn room_is_given_back_when_batches_are_durable_or_given_up() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(
-        directory.path(),
-        LogSettings {
-            queue_bytes: 1000,
-            ..small()
-        },
-    )
-    .unwrap();
+    let (log, _) = open(directory.path(), LogSettings { queue_bytes: 1000, ..small() }).unwrap();
     let first = block_on(log.reserve(600)).unwrap();
     let mut second = Box::pin(log.reserve(600));
     assert!(is_pending(&mut second), "600 and 600 are more than 1000");
-    assert_eq!(
-        log.metrics().queue_bytes,
-        1000,
-        "what waits in line has what was left"
-    );
+    assert_eq!(log.metrics().queue_bytes, 1000, "what waits in line has what was left");
     drop(first);
     let room = block_on(second).unwrap();
     block_on(log.append(room, partition(1, 0), numbered(0, 500)).unwrap()).unwrap();
@@ -122,45 +95,28 @@ fn after_closing_every_call_says_so_and_what_was_queued_is_durable() {
     let id = partition(1, 0);
     let (log, _) = open(directory.path(), small()).unwrap();
     let room = block_on(log.reserve(10)).unwrap();
-    let queued: Vec<_> = (0..10)
-        .map(|n| start(&log, id, numbered(n, 100)).unwrap())
-        .collect();
+    let queued: Vec<_> = (0..10).map(|n| start(&log, id, numbered(n, 100)).unwrap()).collect();
     log.close();
     log.close();
     for appending in queued {
         block_on(appending).unwrap();
     }
-    assert_eq!(
-        log.append(room, id, numbered(0, 1)).err(),
-        Some(AppendError::Closed)
-    );
+    assert_eq!(log.append(room, id, numbered(0, 1)).err(), Some(AppendError::Closed));
     assert_eq!(block_on(log.reserve(1)).err(), Some(AppendError::Closed));
-    assert_eq!(
-        block_on(log.read(id, Offset::ZERO, 1)),
-        Err(ReadError::Closed)
-    );
+    assert_eq!(block_on(log.read(id, Offset::ZERO, 1)), Err(ReadError::Closed));
     assert_eq!(log.scan(&mut |_, _| {}), Err(ReadError::Closed));
     drop(log);
     let (log, recovery) = open(directory.path(), small()).unwrap();
     assert_eq!(recovery.batches, 10);
     drop(log);
-    assert!(
-        open(directory.path(), small()).is_ok(),
-        "the last handle closes it"
-    );
+    assert!(open(directory.path(), small()).is_ok(), "the last handle closes it");
 }
 
 #[test]
 fn many_threads_get_offsets_in_the_order_of_their_calls() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(
-        directory.path(),
-        LogSettings {
-            journal_bytes: 1 << 20,
-            ..small()
-        },
-    )
-    .unwrap();
+    let (log, _) =
+        open(directory.path(), LogSettings { journal_bytes: 1 << 20, ..small() }).unwrap();
     let id = partition(1, 0);
     std::thread::scope(|scope| {
         for _ in 0..4 {

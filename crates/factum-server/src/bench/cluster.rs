@@ -129,7 +129,10 @@ fn create_topic(
     Ok(())
 }
 
-fn leaders(name: &Str, answer: &MetadataResponse) -> Result<BTreeMap<String, Vec<i32>>, BenchError> {
+fn leaders(
+    name: &Str,
+    answer: &MetadataResponse,
+) -> Result<BTreeMap<String, Vec<i32>>, BenchError> {
     let topic = answer.topics.first().ok_or_else(|| BenchError::Refused {
         what: format!("metadata of {name}"),
         code: code_name(i16::from(ErrorCode::UnknownTopicOrPartition)),

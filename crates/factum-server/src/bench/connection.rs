@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use factum_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use factum_wire::{ApiKey, ErrorCode, Message, Request, Response, Str, frame};
+use factum_wire::{ApiKey, ErrorCode, Request, Response, Str, frame};
 
 use super::error::BenchError;
 
@@ -129,9 +129,8 @@ impl Receiver {
     }
 
     fn frame(&mut self) -> Result<Bytes, BenchError> {
-        let failed = |address: &str, source| {
-            BenchError::Connection { address: address.to_owned(), source }
-        };
+        let failed =
+            |address: &str, source| BenchError::Connection { address: address.to_owned(), source };
         let mut prefix = [0; 4];
         self.stream.read_exact(&mut prefix).map_err(|error| failed(&self.address, error))?;
         let size = frame::size(prefix, frame::DEFAULT_LIMIT)?;
@@ -190,7 +189,8 @@ fn write_all(stream: &mut TcpStream, segments: &[Bytes]) -> io::Result<()> {
 
 /// Kafka's name of an error code.
 pub fn code_name(code: i16) -> String {
-    ErrorCode::try_from(code).map_or_else(|_| format!("error {code}"), |code| code.name().to_owned())
+    ErrorCode::try_from(code)
+        .map_or_else(|_| format!("error {code}"), |code| code.name().to_owned())
 }
 
 /// An error unless the code is 0.

@@ -51,11 +51,6 @@ impl Client {
         Ok(Self { agent: config.new_agent(), server: server.to_owned() })
     }
 
-    /// The URL that was given.
-    pub fn server(&self) -> &str {
-        &self.server
-    }
-
     /// Gets a JSON document.
     pub fn get(&self, path: &str) -> Result<Value, CliError> {
         let sent = self.agent.get(self.url(path)).call();
@@ -132,10 +127,7 @@ impl Client {
         format!("{}{path}", self.server)
     }
 
-    fn check(
-        &self,
-        sent: Result<Response<Body>, ureq::Error>,
-    ) -> Result<Response<Body>, CliError> {
+    fn check(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, CliError> {
         let response = sent.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response)) }
     }
@@ -223,7 +215,7 @@ mod tests {
 
     #[test]
     fn servers_are_http_urls() {
-        assert_eq!(Client::new("http://h:1/").unwrap().server(), "http://h:1");
+        assert_eq!(Client::new("http://h:1/").unwrap().server, "http://h:1");
         for bad in ["", "h:1", "https://h", "http://", "http://a b"] {
             assert!(matches!(Client::new(bad), Err(CliError::Usage(_))), "{bad}");
         }

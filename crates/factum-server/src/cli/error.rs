@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn errors_for_programs_carry_code_message_and_advice() {
         let error = CliError::failed("unknown-topic", "no topic x").advise("create it");
-        let expected = r#"{"error":{"code":"unknown-topic","message":"no topic x","advice":"create it"}}"#;
+        let expected =
+            r#"{"error":{"code":"unknown-topic","message":"no topic x","advice":"create it"}}"#;
         assert_eq!(error.to_json().to_string(), expected);
     }
 }

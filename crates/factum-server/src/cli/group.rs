@@ -157,7 +157,8 @@ impl Group {
     fn rows(&self) -> BTreeMap<(&str, u32), Option<&Committed>> {
         let assigned = self.members.iter().flat_map(|member| &member.partitions);
         let assigned = assigned.map(|one| ((one.topic.as_str(), one.partition), None));
-        let committed = self.offsets.iter().map(|one| ((one.topic.as_str(), one.partition), Some(one)));
+        let committed =
+            self.offsets.iter().map(|one| ((one.topic.as_str(), one.partition), Some(one)));
         // What is committed comes last and wins.
         assigned.chain(committed).collect()
     }
@@ -197,7 +198,8 @@ fn describe(terminal: &Terminal, answer: Value) -> Result<(), CliError> {
 
 fn described(group: &Group, colors: Colors) -> String {
     let style = if group.state == "Stable" { GOOD } else { WARN };
-    let heading = format!("{}  {}", colors.paint(BOLD, &group.name), colors.paint(style, &group.state));
+    let heading =
+        format!("{}  {}", colors.paint(BOLD, &group.name), colors.paint(style, &group.state));
     let members = if group.members.is_empty() {
         colors.paint(DIM, "no members")
     } else {

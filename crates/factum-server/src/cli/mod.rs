@@ -9,8 +9,8 @@ mod group;
 mod publish;
 mod read;
 mod serve;
-mod table;
-mod terminal;
+pub(crate) mod table;
+pub(crate) mod terminal;
 mod topic;
 
 use std::ffi::OsString;
@@ -64,18 +64,37 @@ Examples:
 #[derive(Debug, Args)]
 struct Global {
     /// What results look like: text or JSON; auto is text on a terminal, JSON in a pipe
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "FORMAT",
-          env = "FACTUM_OUTPUT", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "FORMAT",
+        env = "FACTUM_OUTPUT",
+        help_heading = "Global options"
+    )]
     output: OutputChoice,
 
     /// When to colour; auto is on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN",
-          help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
     color: ColorChoice,
 
     /// The server that commands talk to
-    #[arg(long, global = true, default_value = "http://127.0.0.1:8080", value_name = "URL",
-          env = "FACTUM_SERVER", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        env = "FACTUM_SERVER",
+        help_heading = "Global options"
+    )]
     server: String,
 }
 
@@ -83,7 +102,7 @@ struct Global {
 enum Command {
     Serve(serve::ServeArgs),
     Topic(topic::TopicArgs),
-    Publish(publish::PublishArgs),
+    Publish(Box<publish::PublishArgs>),
     Read(read::ReadArgs),
     Group(group::GroupArgs),
     Bench(crate::bench::BenchArgs),
@@ -111,7 +130,7 @@ fn run(command: Command, server: &str, terminal: &Terminal) -> Result<(), CliErr
     match command {
         Command::Serve(args) => serve::run(args, terminal),
         Command::Topic(args) => topic::run(args, &client()?, terminal),
-        Command::Publish(args) => publish::run(args, &client()?, terminal),
+        Command::Publish(args) => publish::run(*args, &client()?, terminal),
         Command::Read(args) => read::run(&args, &client()?, terminal),
         Command::Group(args) => group::run(args, &client()?, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
@@ -175,7 +194,9 @@ mod tests {
         fn visit(command: &clap::Command, lines: &mut Vec<String>) {
             let help = command.get_after_help().or(command.get_after_long_help());
             let help = help.map(ToString::to_string).unwrap_or_default();
-            lines.extend(help.lines().map(str::trim).filter(|l| l.starts_with("factum ")).map(String::from));
+            lines.extend(
+                help.lines().map(str::trim).filter(|l| l.starts_with("factum ")).map(String::from),
+            );
             command.get_subcommands().for_each(|below| visit(below, lines));
         }
         let mut lines = Vec::new();

@@ -10,7 +10,7 @@ use super::table::grouped;
 use super::terminal::{BOLD, DIM, GOOD, WARN};
 use super::{CliError, Terminal};
 use crate::byte_size::ByteSize;
-use crate::config::{Layer, ServeConfig};
+use crate::config::{ConfigError, Layer, ServeConfig};
 use crate::server::{self, Listening};
 
 /// Run a server
@@ -35,7 +35,13 @@ pub struct ServeArgs {
     config: Option<PathBuf>,
 
     /// How log lines look on stderr
-    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", env = "FACTUM_LOG_FORMAT")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        env = "FACTUM_LOG_FORMAT"
+    )]
     log_format: LogFormat,
 
     #[command(flatten)]
@@ -53,9 +59,9 @@ enum LogFormat {
 /// Runs `factum serve` until it is told to stop.
 pub fn run(args: ServeArgs, terminal: &Terminal) -> Result<(), CliError> {
     start_logging(args.log_format, terminal)?;
-    let unusable = |error| CliError::usage(format!("{error}"));
-    let file = Layer::from_file(args.config.as_deref()).map_err(|error| unusable(error.to_string()))?;
-    let config = args.layer.over(file).resolve().map_err(|error| unusable(error.to_string()))?;
+    let unusable = |error: ConfigError| CliError::usage(error.to_string());
+    let file = Layer::from_file(args.config.as_deref()).map_err(unusable)?;
+    let config = args.layer.over(file).resolve().map_err(unusable)?;
     let (terminal, shown) = (*terminal, config.clone());
     server::run(config, move |listening| announce(&terminal, &shown, listening))
         .map_err(|error| CliError::failed("serve", error))
@@ -122,11 +128,10 @@ fn banner(terminal: &Terminal, config: &ServeConfig, listening: &Listening) -> S
         format!("  {}{}", label("Kafka"), listening.kafka),
         format!("  {}http://{}", label("HTTP"), listening.http),
         format!(
-            "  {}{} ({} batches in {} journals)",
+            "  {}{} ({} batches recovered)",
             label("Data"),
             config.data.display(),
-            grouped(recovery.batches),
-            recovery.journals
+            grouped(recovery.batches)
         ),
     ];
     if let Some(cut) = &recovery.truncated {

@@ -185,6 +185,7 @@ pub struct Colors {
 
 impl Colors {
     /// No colours.
+    #[cfg(test)]
     pub const OFF: Self = Self { on: false };
 
     /// The text in this style.

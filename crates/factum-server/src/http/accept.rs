@@ -28,31 +28,16 @@ pub(super) struct Offer {
 
 /// What there is; of equals the first is taken.
 const OFFERS: [Offer; 4] = [
-    Offer {
-        media_type: BATCH_MEDIA_TYPE,
-        form: Form::Page,
-    },
-    Offer {
-        media_type: "application/x-ndjson",
-        form: Form::Lines,
-    },
-    Offer {
-        media_type: "text/event-stream",
-        form: Form::Stream,
-    },
-    Offer {
-        media_type: "application/json",
-        form: Form::Page,
-    },
+    Offer { media_type: BATCH_MEDIA_TYPE, form: Form::Page },
+    Offer { media_type: "application/x-ndjson", form: Form::Lines },
+    Offer { media_type: "text/event-stream", form: Form::Stream },
+    Offer { media_type: "application/json", form: Form::Page },
 ];
 
 /// The form that the client likes most.
 pub(super) fn negotiate(headers: &HeaderMap) -> Result<Offer, Problem> {
-    let accept: Vec<&str> = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
+    let accept: Vec<&str> =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     if accept.is_empty() {
         return Ok(OFFERS[0]);
     }
@@ -70,18 +55,10 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<Offer, Problem> {
 fn refused(accept: &str) -> Problem {
     let offered: Vec<&str> = OFFERS.iter().map(|offer| offer.media_type).collect();
     let came: String = accept.chars().take(64).collect();
-    let detail = format!(
-        "{came:?} cannot be answered; accept one of {}",
-        offered.join(", ")
-    );
-    Problem::new(
-        StatusCode::NOT_ACCEPTABLE,
-        "not-acceptable",
-        "Not acceptable",
-        detail,
-    )
-    .with("expected", offered)
-    .with("came", came)
+    let detail = format!("{came:?} cannot be answered; accept one of {}", offered.join(", "));
+    Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Not acceptable", detail)
+        .with("expected", offered)
+        .with("came", came)
 }
 
 /// How much the client likes a media type, from 0 to 1, by the range that names it best.
@@ -91,9 +68,7 @@ fn quality(accept: &str, media_type: &str) -> f32 {
         let mut parts = range.split(';').map(str::trim);
         let rank = rank(parts.next().unwrap_or_default(), media_type);
         if rank > best.0 {
-            let quality = parts
-                .find_map(|part| part.strip_prefix("q="))
-                .map_or(1.0, weight);
+            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, weight);
             best = (rank, quality);
         }
     }
@@ -103,9 +78,7 @@ fn quality(accept: &str, media_type: &str) -> f32 {
 /// How exactly a range names a media type; 0 is not at all.
 fn rank(range: &str, media_type: &str) -> u8 {
     let all_of_kind = range.strip_suffix("/*").is_some_and(|kind| {
-        media_type
-            .split_once('/')
-            .is_some_and(|(have, _)| have.eq_ignore_ascii_case(kind))
+        media_type.split_once('/').is_some_and(|(have, _)| have.eq_ignore_ascii_case(kind))
     });
     match range {
         _ if range.eq_ignore_ascii_case(media_type) => 3,
@@ -116,10 +89,7 @@ fn rank(range: &str, media_type: &str) -> u8 {
 }
 
 fn weight(text: &str) -> f32 {
-    text.parse()
-        .ok()
-        .filter(|weight| (0.0..=1.0).contains(weight))
-        .unwrap_or(0.0)
+    text.parse().ok().filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -136,22 +106,10 @@ mod tests {
             ("text/event-stream", Some("text/event-stream")),
             ("text/*", Some("text/event-stream")),
             ("application/json", Some("application/json")),
-            (
-                "text/html, */*;q=0.8",
-                Some("application/cloudevents-batch+json"),
-            ),
-            (
-                "application/x-ndjson;q=0.5, text/event-stream",
-                Some("text/event-stream"),
-            ),
-            (
-                "Text/Event-Stream; charset=utf-8",
-                Some("text/event-stream"),
-            ),
-            (
-                "*/*, application/cloudevents-batch+json;q=0",
-                Some("application/x-ndjson"),
-            ),
+            ("text/html, */*;q=0.8", Some("application/cloudevents-batch+json")),
+            ("application/x-ndjson;q=0.5, text/event-stream", Some("text/event-stream")),
+            ("Text/Event-Stream; charset=utf-8", Some("text/event-stream")),
+            ("*/*, application/cloudevents-batch+json;q=0", Some("application/x-ndjson")),
             ("text/html", None),
             ("*/*;q=0", None),
             ("*/*;q=often", None),

@@ -41,9 +41,7 @@ impl Cursor {
 
     /// The places that it names.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Option<TopicName>, Partition)> {
-        self.0
-            .iter()
-            .flat_map(|(topic, places)| places.keys().map(move |place| (topic, *place)))
+        self.0.iter().flat_map(|(topic, places)| places.keys().map(move |place| (topic, *place)))
     }
 }
 
@@ -84,10 +82,7 @@ impl FromStr for Cursor {
                 Some((topic, places)) => (Some(topic.parse().map_err(|_| InvalidCursor)?), places),
                 None => (None, group),
             };
-            let places = places
-                .split(',')
-                .map(place)
-                .collect::<Option<BTreeMap<_, _>>>();
+            let places = places.split(',').map(place).collect::<Option<BTreeMap<_, _>>>();
             cursor.0.insert(topic, places.ok_or(InvalidCursor)?);
         }
         Ok(cursor)
@@ -96,10 +91,7 @@ impl FromStr for Cursor {
 
 fn place(text: &str) -> Option<(Partition, Offset)> {
     let (partition, next) = text.split_once(':')?;
-    Some((
-        Partition::new(partition.parse().ok()?)?,
-        Offset::new(next.parse().ok()?)?,
-    ))
+    Some((Partition::new(partition.parse().ok()?)?, Offset::new(next.parse().ok()?)?))
 }
 
 #[cfg(test)]
@@ -125,15 +117,10 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for bad in [
-            "", "0", "0:", ":1", "-1:2", "0:-2", "0:1,", ";", "a b/0:1", "/0:1", "0:1;",
-        ] {
+        for bad in ["", "0", "0:", ":1", "-1:2", "0:-2", "0:1,", ";", "a b/0:1", "/0:1", "0:1;"] {
             assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad}");
         }
-        assert_eq!(
-            "0:1,".repeat(MAX_CURSOR_BYTES).parse::<Cursor>(),
-            Err(InvalidCursor)
-        );
+        assert_eq!("0:1,".repeat(MAX_CURSOR_BYTES).parse::<Cursor>(), Err(InvalidCursor));
     }
 
     proptest! {

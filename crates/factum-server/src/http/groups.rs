@@ -77,9 +77,7 @@ struct CommittedOffset {
 /// `GET /groups`
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Groups>, Problem> {
     let groups = shared.door.log.groups().await?;
-    Ok(Json(Groups {
-        groups: groups.into_iter().map(Group::from).collect(),
-    }))
+    Ok(Json(Groups { groups: groups.into_iter().map(Group::from).collect() }))
 }
 
 /// `GET /groups/{group}`
@@ -104,11 +102,7 @@ pub(super) async fn reset(
     shared.door.log.commit(&group, offsets.clone()).await?;
     let offsets = offsets
         .into_iter()
-        .map(|((topic, partition), offset)| CommittedOffset {
-            topic,
-            partition,
-            offset,
-        })
+        .map(|((topic, partition), offset)| CommittedOffset { topic, partition, offset })
         .collect();
     Ok(Json(Committed { offsets }))
 }
@@ -131,11 +125,7 @@ async fn locate(
 ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
     let info = shared.door.log.topic(topic).await?;
     let mut offsets = BTreeMap::new();
-    for have in info
-        .partitions
-        .iter()
-        .filter(|p| only.is_none_or(|only| only == p.partition))
-    {
+    for have in info.partitions.iter().filter(|p| only.is_none_or(|only| only == p.partition)) {
         let offset = match place {
             Place::Start => have.start,
             Place::End => have.end,
@@ -145,25 +135,14 @@ async fn locate(
                 return Err(LogError::OffsetOutOfRange { from, start, end });
             }
             Place::At(offset) => offset.clamp(have.start, have.end),
-            place => {
-                shared
-                    .door
-                    .log
-                    .locate(topic, have.partition, place)
-                    .await?
-                    .offset
-            }
+            place => shared.door.log.locate(topic, have.partition, place).await?.offset,
         };
         offsets.insert((topic.clone(), have.partition), offset);
     }
     match only {
         Some(partition) if offsets.is_empty() => {
             let (topic, partitions) = (topic.clone(), info.partitions.len());
-            Err(LogError::UnknownPartition {
-                topic,
-                partition,
-                partitions,
-            })
+            Err(LogError::UnknownPartition { topic, partition, partitions })
         }
         _ => Ok(offsets),
     }
@@ -174,16 +153,15 @@ impl To {
         match self {
             Self::Offset(offset) => Ok(Place::At(offset)),
             Self::Place(text) => {
-                text.parse()
-                    .map_err(|error: factum_event::position::InvalidPlace| {
-                        Problem::new(
-                            StatusCode::BAD_REQUEST,
-                            "invalid-body",
-                            "Invalid body",
-                            error.to_string(),
-                        )
-                        .with("expected", RESET)
-                    })
+                text.parse().map_err(|error: factum_event::position::InvalidPlace| {
+                    Problem::new(
+                        StatusCode::BAD_REQUEST,
+                        "invalid-body",
+                        "Invalid body",
+                        error.to_string(),
+                    )
+                    .with("expected", RESET)
+                })
             }
         }
     }

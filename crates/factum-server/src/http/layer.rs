@@ -56,10 +56,7 @@ pub(super) async fn observe(
     }
     let took = shared.door.clock.monotonic().saturating_sub(started);
     let status = response.status().as_u16();
-    shared
-        .door
-        .metrics
-        .http_request(method, route, status, took);
+    shared.door.metrics.http_request(method, route, status, took);
     span.in_scope(|| tracing::debug!(status, ?took, "answered"));
     response
 }
@@ -70,12 +67,10 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let permit = Arc::clone(&shared.requests)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let limit = shared.door.limits.requests;
-            Problem::busy("too-many-requests-at-once", "requests", limit)
-        })?;
+    let permit = Arc::clone(&shared.requests).try_acquire_owned().map_err(|_| {
+        let limit = shared.door.limits.requests;
+        Problem::busy("too-many-requests-at-once", "requests", limit)
+    })?;
     let place = Place(Arc::new(permit));
     request.extensions_mut().insert(place.clone());
     Ok(next.run(request).await)
@@ -83,19 +78,13 @@ pub(super) async fn admit(
 
 /// No route of this path.
 pub(super) async fn not_found(uri: Uri) -> Problem {
-    let detail = format!(
-        "there is nothing at {}; GET / lists what there is",
-        uri.path()
-    );
+    let detail = format!("there is nothing at {}; GET / lists what there is", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
 }
 
 /// A route of this path, but not of this method.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!(
-        "{} does not take {method}; header allow lists what it takes",
-        uri.path()
-    );
+    let detail = format!("{} does not take {method}; header allow lists what it takes", uri.path());
     let status = StatusCode::METHOD_NOT_ALLOWED;
     Problem::new(status, "method-not-allowed", "Method not allowed", detail)
 }
@@ -103,20 +92,14 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
 /// The method as a label; clients make up methods, and labels must be few.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN
-        .into_iter()
-        .find(|known| *known == method.as_str())
-        .unwrap_or("other")
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// The client's id of the request if it is short and printable, or a new one.
 fn request_id(shared: &Shared, request: &Request) -> String {
     header(request, REQUEST_ID)
         .filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID)
-        .map_or_else(
-            || shared.ids.next(shared.door.clock.now()).to_string(),
-            str::to_owned,
-        )
+        .map_or_else(|| shared.ids.next(shared.door.clock.now()).to_string(), str::to_owned)
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

@@ -36,22 +36,12 @@ pub(super) fn answer(
     place: layer::Place,
 ) -> Response {
     let left = limit.unwrap_or(u64::MAX);
-    let lines = Lines {
-        shared,
-        reading,
-        filter,
-        left,
-        done: false,
-        _place: place,
-    };
+    let lines = Lines { shared, reading, filter, left, done: false, _place: place };
     let blocks = unfold(lines, |mut lines| async move {
         let block = lines.block().await.transpose()?;
         Some((block, lines))
     });
-    let headers = [
-        (CONTENT_TYPE, "application/x-ndjson"),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(blocks)).into_response()
 }
 

@@ -39,10 +39,7 @@ struct Topic {
 impl MemoryLog {
     /// An empty log.
     pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: watch::Sender::new(0),
-        }
+        Self { state: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
     /// Runs `f` on the state as a whole answer, and wakes those who wait.
@@ -65,20 +62,16 @@ impl MemoryLog {
 
 impl State {
     fn topic(&self, name: &TopicName) -> Result<&Topic> {
-        self.topics
-            .get(name)
-            .ok_or_else(|| LogError::UnknownTopic(name.clone()))
+        self.topics.get(name).ok_or_else(|| LogError::UnknownTopic(name.clone()))
     }
 
     fn records(&self, topic: &TopicName, partition: Partition) -> Result<&Vec<StoredRecord>> {
         let partitions = &self.topic(topic)?.partitions;
-        partitions
-            .get(partition.index())
-            .ok_or_else(|| LogError::UnknownPartition {
-                topic: topic.clone(),
-                partition,
-                partitions: partitions.len(),
-            })
+        partitions.get(partition.index()).ok_or_else(|| LogError::UnknownPartition {
+            topic: topic.clone(),
+            partition,
+            partitions: partitions.len(),
+        })
     }
 
     fn info(&self, name: &TopicName) -> Result<TopicInfo> {
@@ -104,18 +97,10 @@ impl State {
             self.clock += 1;
             let partition = outgoing.partition.unwrap_or(Partition::ZERO);
             let end = offset(self.records(name, partition)?.len());
-            let position = Position {
-                topic: name.clone(),
-                partition,
-                offset: end,
-            };
+            let position = Position { topic: name.clone(), partition, offset: end };
             positions.push(position.clone());
             let appended_at = Timestamp::from_millis(self.clock);
-            let stored = StoredRecord {
-                position,
-                appended_at,
-                record: outgoing.record,
-            };
+            let stored = StoredRecord { position, appended_at, record: outgoing.record };
             let topic = self.topics.get_mut(name).expect("looked up above");
             topic.partitions[partition.index()].push(stored);
         }
@@ -123,18 +108,10 @@ impl State {
     }
 
     fn group(&self, name: &GroupName) -> Result<GroupInfo> {
-        let offsets = self
-            .groups
-            .get(name)
-            .ok_or_else(|| LogError::UnknownGroup(name.clone()))?;
+        let offsets = self.groups.get(name).ok_or_else(|| LogError::UnknownGroup(name.clone()))?;
         let offset = |((topic, partition), offset): (&TopicPartition, &Offset)| {
             let (topic, partition, offset) = (topic.clone(), *partition, *offset);
-            GroupOffset {
-                topic,
-                partition,
-                offset,
-                lag: None,
-            }
+            GroupOffset { topic, partition, offset, lag: None }
         };
         Ok(GroupInfo {
             name: name.clone(),
@@ -146,17 +123,11 @@ impl State {
 }
 
 fn number(at: usize) -> Partition {
-    i32::try_from(at)
-        .ok()
-        .and_then(Partition::new)
-        .expect("few partitions")
+    i32::try_from(at).ok().and_then(Partition::new).expect("few partitions")
 }
 
 fn offset(at: usize) -> Offset {
-    i64::try_from(at)
-        .ok()
-        .and_then(Offset::new)
-        .expect("few records")
+    i64::try_from(at).ok().and_then(Offset::new).expect("few records")
 }
 
 impl EventLog for MemoryLog {
@@ -169,11 +140,7 @@ impl EventLog for MemoryLog {
             let id = TopicId(Uuid::from_u128(state.created));
             let count = topic.partitions.unwrap_or(1) as usize;
             let partitions = std::iter::repeat_with(Vec::new).take(count).collect();
-            let new = Topic {
-                id,
-                configs: topic.configs,
-                partitions,
-            };
+            let new = Topic { id, configs: topic.configs, partitions };
             state.topics.insert(topic.name.clone(), new);
             state.info(&topic.name)
         })
@@ -230,19 +197,13 @@ impl EventLog for MemoryLog {
             let records = state.records(topic, partition)?;
             let end = offset(records.len());
             if from > end {
-                return Err(LogError::OffsetOutOfRange {
-                    from,
-                    start: Offset::ZERO,
-                    end,
-                });
+                return Err(LogError::OffsetOutOfRange { from, start: Offset::ZERO, end });
             }
             // Few at once, so that readings meet the end of a chunk.
             let few = (limit.records as usize).min(3);
             let skip = usize::try_from(from.get()).expect("few records");
             let records: Vec<_> = records.iter().skip(skip).take(few).cloned().collect();
-            let next = records
-                .last()
-                .map_or(from, |last| last.position.offset.next());
+            let next = records.last().map_or(from, |last| last.position.offset.next());
             Ok(Chunk { records, next, end })
         })
     }
@@ -279,10 +240,7 @@ impl EventLog for MemoryLog {
                     .unwrap_or(records.len()),
                 Place::End | Place::MaxTimestamp => records.len(),
             };
-            Ok(Located {
-                offset: offset(at),
-                timestamp: None,
-            })
+            Ok(Located { offset: offset(at), timestamp: None })
         })
     }
 
@@ -310,11 +268,7 @@ impl EventLog for MemoryLog {
         offsets: BTreeMap<TopicPartition, Offset>,
     ) -> BoxFuture<'a, Result<()>> {
         self.change(|state| {
-            state
-                .groups
-                .entry(group.clone())
-                .or_default()
-                .extend(offsets);
+            state.groups.entry(group.clone()).or_default().extend(offsets);
             Ok(())
         })
     }
@@ -322,8 +276,7 @@ impl EventLog for MemoryLog {
     fn delete_group<'a>(&'a self, group: &'a GroupName) -> BoxFuture<'a, Result<()>> {
         self.change(|state| {
             let gone = state.groups.remove(group);
-            gone.map(|_| ())
-                .ok_or_else(|| LogError::UnknownGroup(group.clone()))
+            gone.map(|_| ()).ok_or_else(|| LogError::UnknownGroup(group.clone()))
         })
     }
 }

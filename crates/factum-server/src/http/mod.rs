@@ -149,14 +149,8 @@ pub(crate) fn router(door: HttpDoor) -> Router {
     let events = Router::new()
         .route("/events", get(read::all))
         .route("/topics", get(topics::list).post(topics::create))
-        .route(
-            "/topics/{topic}",
-            get(topics::show).patch(topics::grow).delete(topics::delete),
-        )
-        .route(
-            "/topics/{topic}/events",
-            post(publish::publish).get(read::topic),
-        )
+        .route("/topics/{topic}", get(topics::show).patch(topics::grow).delete(topics::delete))
+        .route("/topics/{topic}/events", post(publish::publish).get(read::topic))
         .route("/groups", get(groups::list))
         .route("/groups/{group}", get(groups::show).delete(groups::delete))
         .route("/groups/{group}/offsets", put(groups::reset))

@@ -3,7 +3,7 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, Uri};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use factum_event::event::StoredEvent;
+use factum_event::event::{StoredEvent, json};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::Shared;
@@ -46,14 +46,8 @@ pub(super) async fn answer(
     let (body, events) = fill(shared, &mut page).await?;
     shared.door.metrics.http_read(events);
     let cursor = page.reading.cursor().to_string();
-    let link = page
-        .reading
-        .has_more()
-        .then(|| AppendHeaders([(LINK, next.link(&cursor))]));
-    let headers = [
-        (CONTENT_TYPE, offer.media_type.to_owned()),
-        (CURSOR, cursor),
-    ];
+    let link = page.reading.has_more().then(|| AppendHeaders([(LINK, next.link(&cursor))]));
+    let headers = [(CONTENT_TYPE, offer.media_type.to_owned()), (CURSOR, cursor)];
     let response = (headers, [(CACHE_CONTROL, "no-store")], body);
     Ok(match link {
         Some(link) => (link, response).into_response(),
@@ -64,10 +58,7 @@ pub(super) async fn answer(
 /// The JSON array, and how many events it has.
 async fn fill(shared: &Shared, page: &mut Page) -> Result<(String, u64), Problem> {
     let limits = &shared.door.limits;
-    let limit = page
-        .limit
-        .unwrap_or(limits.page_events)
-        .min(limits.max_page_events);
+    let limit = page.limit.unwrap_or(limits.page_events).min(limits.max_page_events);
     let mut body = String::from("[");
     let (mut events, mut scanned) = (0, 0);
     while events < limit && scanned < limits.page_scan && body.len() < limits.page_bytes {
@@ -78,7 +69,7 @@ async fn fill(shared: &Shared, page: &mut Page) -> Result<(String, u64), Problem
         let stored = StoredEvent::from(record);
         if page.filter.takes(&stored.event) {
             body.push_str(if events > 0 { "," } else { "" });
-            body.push_str(&stored.to_line());
+            body.push_str(&json::encode(&stored.to_event()));
             events += 1;
         }
         if scanned % YIELD_EVERY == 0 {
@@ -91,10 +82,7 @@ async fn fill(shared: &Shared, page: &mut Page) -> Result<(String, u64), Problem
 
 impl Next<'_> {
     fn link(&self, cursor: &str) -> String {
-        let kept = self
-            .pairs
-            .iter()
-            .filter(|(name, _)| name != "from" && name != "cursor");
+        let kept = self.pairs.iter().filter(|(name, _)| name != "from" && name != "cursor");
         let mut link = format!("<{}?", self.uri.path());
         for (name, value) in kept {
             link.push_str(&format!("{name}={}&", encoded(value)));

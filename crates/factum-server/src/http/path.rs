@@ -46,22 +46,16 @@ impl FromRequestParts<Shared> for GroupPath {
 
 /// Refuses Factum's own topics.
 pub(super) fn writable(topic: TopicName) -> Result<TopicName, Problem> {
-    if topic.is_internal() {
-        Err(Problem::internal_topic(&topic))
-    } else {
-        Ok(topic)
-    }
+    if topic.is_internal() { Err(Problem::internal_topic(&topic)) } else { Ok(topic) }
 }
 
 async fn name<T>(parts: &mut Parts, shared: &Shared) -> Result<T, Problem>
 where
     T: std::str::FromStr<Err = InvalidName>,
 {
-    let Path(name) = Path::<String>::from_request_parts(parts, shared)
-        .await
-        .map_err(|error| {
-            let status = StatusCode::BAD_REQUEST;
-            Problem::new(status, "invalid-request", "Invalid path", error.body_text())
-        })?;
+    let Path(name) = Path::<String>::from_request_parts(parts, shared).await.map_err(|error| {
+        let status = StatusCode::BAD_REQUEST;
+        Problem::new(status, "invalid-request", "Invalid path", error.body_text())
+    })?;
     Ok(name.parse::<T>()?)
 }

@@ -4,7 +4,6 @@
 //! rooms below to status codes is in this file. A handler answers with the problem alone; the
 //! layer around all routes writes the document, which names the request that it belongs to.
 
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -44,13 +43,7 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self(Box::new(Facts {
-            status,
-            name,
-            title,
-            detail,
-            members: Map::new(),
-        }))
+        Self(Box::new(Facts { status, name, title, detail, members: Map::new() }))
     }
 
     /// The same with one more member in its document.
@@ -73,67 +66,53 @@ impl Problem {
     pub(super) fn parameter(parameter: &str, came: &str, expected: impl std::fmt::Display) -> Self {
         let came: String = came.chars().take(64).collect();
         let detail = format!("parameter {parameter} is {came:?}; expected {expected}");
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid-parameter",
-            "Invalid query parameter",
-            detail,
-        )
-        .with("parameter", parameter)
-        .with("expected", expected.to_string())
-        .with("came", came)
+        Self::new(StatusCode::BAD_REQUEST, "invalid-parameter", "Invalid query parameter", detail)
+            .with("parameter", parameter)
+            .with("expected", expected.to_string())
+            .with("came", came)
     }
 
     /// A body that is not the JSON that the route takes.
     pub(super) fn body(expected: &str, error: &serde_json::Error) -> Self {
         let detail = format!("the body is not understood: {error}; expected {expected}");
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid-body",
-            "Invalid body",
-            detail,
-        )
-        .with("expected", expected)
+        Self::new(StatusCode::BAD_REQUEST, "invalid-body", "Invalid body", detail)
+            .with("expected", expected)
+    }
+
+    /// A body above the limit, known from its length or from counting.
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        let detail = format!(
+            "the body is larger than the limit of {limit} bytes; send fewer or smaller events"
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
+            .with("limit", limit)
+    }
+
+    /// A body that broke off.
+    pub(super) fn incomplete_body(error: &dyn std::fmt::Display) -> Self {
+        let detail = format!("the body did not arrive in full: {error}");
+        Self::new(StatusCode::BAD_REQUEST, "incomplete-body", "Incomplete body", detail)
     }
 
     /// Writing to one of Factum's own topics.
     pub(super) fn internal_topic(topic: &TopicName) -> Self {
         let detail =
             format!("topic {topic} is Factum's own: it can be read, but only Factum writes");
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "internal-topic",
-            "Topic of Factum's own",
-            detail,
-        )
+        Self::new(StatusCode::FORBIDDEN, "internal-topic", "Topic of Factum's own", detail)
     }
 
     /// A limit on what happens at once was hit; it goes away by itself.
     pub(super) fn busy(name: &'static str, what: &str, limit: usize) -> Self {
         let detail = format!("the limit of {limit} {what} at once is reached; try again shortly");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            name,
-            "Limit reached",
-            detail,
-        )
-        .with("limit", limit)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, name, "Limit reached", detail)
+            .with("limit", limit)
     }
 
     /// A status that the HTTP library chose by itself.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let title = status.canonical_reason().unwrap_or("Refused");
-        let name = if status.is_server_error() {
-            "internal"
-        } else {
-            "refused"
-        };
-        Self::new(
-            status,
-            name,
-            title,
-            format!("the request was answered with {status}"),
-        )
+        let name = if status.is_server_error() { "internal" } else { "refused" };
+        Self::new(status, name, title, format!("the request was answered with {status}"))
     }
 
     /// The document in place of what `response` carries.
@@ -177,10 +156,9 @@ impl From<LogError> for Problem {
                 format!("create it: POST /topics {{\"name\":\"{topic}\"}}, or factum topic create"),
             ),
             LogError::UnknownPartition { partitions, .. } => problem.with("partitions", partitions),
-            LogError::OffsetOutOfRange { from, start, end } => problem
-                .with("from", from.get())
-                .with("start", start.get())
-                .with("end", end.get()),
+            LogError::OffsetOutOfRange { from, start, end } => {
+                problem.with("from", from.get()).with("start", start.get()).with("end", end.get())
+            }
             LogError::RecordTooLarge { bytes, limit, .. } => {
                 problem.with("bytes", bytes).with("limit", limit)
             }
@@ -198,11 +176,9 @@ fn log_facts(error: &LogError) -> (StatusCode, &'static str, &'static str) {
             (S::NOT_FOUND, "unknown-partition", "Unknown partition")
         }
         LogError::TopicExists(_) => (S::CONFLICT, "topic-exists", "Topic exists"),
-        LogError::OffsetOutOfRange { .. } => (
-            S::RANGE_NOT_SATISFIABLE,
-            "offset-out-of-range",
-            "Offset out of range",
-        ),
+        LogError::OffsetOutOfRange { .. } => {
+            (S::RANGE_NOT_SATISFIABLE, "offset-out-of-range", "Offset out of range")
+        }
         LogError::RecordTooLarge { .. } => {
             (S::PAYLOAD_TOO_LARGE, "record-too-large", "Record too large")
         }
@@ -235,9 +211,9 @@ impl From<EventError> for Problem {
             problem = problem.with("index", index);
         }
         match innermost(&error) {
-            EventError::Invalid { expected, came, .. } => problem
-                .with("expected", *expected)
-                .with("came", came.as_str()),
+            EventError::Invalid { expected, came, .. } => {
+                problem.with("expected", *expected).with("came", came.as_str())
+            }
             EventError::TooLarge { limit, .. } => problem.with("limit", *limit),
             _ => problem,
         }
@@ -263,25 +239,6 @@ impl From<InvalidName> for Problem {
     }
 }
 
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        match rejection.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => Self::new(
-                status,
-                "body-too-large",
-                "Body too large",
-                "the body is larger than the server takes; send fewer or smaller events",
-            ),
-            _ => Self::new(
-                StatusCode::BAD_REQUEST,
-                "incomplete-body",
-                "Incomplete body",
-                format!("the body did not arrive in full: {rejection}"),
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use factum_event::{Offset, Partition};
@@ -295,9 +252,7 @@ mod tests {
         let Ok(Value::Object(document)) = serde_json::from_str(&document) else {
             panic!("{document} is no object");
         };
-        let name = document["type"]
-            .as_str()
-            .and_then(|uri| uri.strip_prefix(TYPE_PREFIX));
+        let name = document["type"].as_str().and_then(|uri| uri.strip_prefix(TYPE_PREFIX));
         (status, name.expect("a URN").to_owned(), document)
     }
 
@@ -306,21 +261,13 @@ mod tests {
         let topic: TopicName = "orders".parse().expect("a name");
         let group = "billing".parse().expect("a name");
         let zero = Offset::ZERO;
-        let range = LogError::OffsetOutOfRange {
-            from: zero,
-            start: zero,
-            end: zero,
-        };
+        let range = LogError::OffsetOutOfRange { from: zero, start: zero, end: zero };
         let partition = LogError::UnknownPartition {
             topic: topic.clone(),
             partition: Partition::ZERO,
             partitions: 3,
         };
-        let large = LogError::RecordTooLarge {
-            topic: topic.clone(),
-            bytes: 2,
-            limit: 1,
-        };
+        let large = LogError::RecordTooLarge { topic: topic.clone(), bytes: 2, limit: 1 };
         let table = [
             (LogError::UnknownTopic(topic.clone()), 404, "unknown-topic"),
             (partition, 404, "unknown-partition"),
@@ -335,11 +282,7 @@ mod tests {
         ];
         for (error, status, name) in table {
             let (have_status, have_name, document) = facts(error.clone());
-            assert_eq!(
-                (have_status, have_name.as_str()),
-                (status, name),
-                "{error:?}"
-            );
+            assert_eq!((have_status, have_name.as_str()), (status, name), "{error:?}");
             assert_eq!(document["detail"], error.to_string());
             assert_eq!(document["instance"], "/x");
         }
@@ -347,22 +290,14 @@ mod tests {
 
     #[test]
     fn an_event_at_fault_is_named_with_its_place_in_the_batch() {
-        let error = Box::new(EventError::Missing {
-            attribute: "source",
-        });
+        let error = Box::new(EventError::Missing { attribute: "source" });
         let (status, name, document) = facts(EventError::InBatch { index: 2, error });
         assert_eq!((status, name.as_str()), (400, "missing-attribute"));
         assert_eq!(document["attribute"], "source");
         assert_eq!(document["index"], 2);
-        let format = EventError::Format {
-            came: "application/cloudevents+xml".into(),
-        };
+        let format = EventError::Format { came: "application/cloudevents+xml".into() };
         assert_eq!(facts(format).0, 415);
-        let large = EventError::TooLarge {
-            what: "events",
-            came: 3,
-            limit: 2,
-        };
+        let large = EventError::TooLarge { what: "events", came: 3, limit: 2 };
         assert_eq!(facts(large).0, 413);
     }
 

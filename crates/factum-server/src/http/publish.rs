@@ -2,7 +2,7 @@
 //! and answers where they stand once they are on the disk.
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -34,30 +34,22 @@ pub(super) async fn publish(
     request: Request,
 ) -> Result<Response, Problem> {
     let partition = partition(request.uri())?;
-    // An unknown topic is said before a body is waited for.
-    shared.door.log.topic(&topic).await?;
     let headers = request.headers().clone();
+    // First the body: a client that is still sending might not hear the answer.
     let body = body(&shared, request).await?;
+    shared.door.log.topic(&topic).await?;
     let events = events(&shared, &headers, body)?;
     if events.is_empty() {
-        return Ok(Json(Published {
-            positions: Vec::new(),
-        })
-        .into_response());
+        return Ok(Json(Published { positions: Vec::new() }).into_response());
     }
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let now = shared.door.clock.now();
     let record = |event: &Event| kafka::encode(event, kafka::Mode::Binary, now);
-    let records = events.iter().map(|event| Outgoing {
-        partition,
-        record: record(event),
-    });
+    let records = events.iter().map(|event| Outgoing { partition, record: record(event) });
     let positions = shared.door.log.append(&topic, records.collect()).await?;
     shared.door.metrics.http_published(positions.len());
     let published = positions.into_iter().zip(ids);
-    let positions = published
-        .map(|(position, id)| PublishedEvent { position, id })
-        .collect();
+    let positions = published.map(|(position, id)| PublishedEvent { position, id }).collect();
     Ok((StatusCode::CREATED, Json(Published { positions })).into_response())
 }
 
@@ -74,30 +66,27 @@ fn partition(uri: &Uri) -> Result<Option<Partition>, Problem> {
 
 /// The body of a request, within its limits of size and time.
 pub(super) async fn body(shared: &Shared, request: Request) -> Result<Bytes, Problem> {
+    let announced = request.body().size_hint().lower();
+    if announced > shared.door.limits.body_bytes as u64 {
+        return Err(Problem::body_too_large(shared.door.limits.body_bytes));
+    }
     let limit = shared.door.limits.body_timeout;
     match tokio::time::timeout(limit, Bytes::from_request(request, shared)).await {
-        Ok(body) => Ok(body?),
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::body_too_large(shared.door.limits.body_bytes))
+        }
+        Ok(Err(error)) => Err(Problem::incomplete_body(&error)),
         Err(_) => {
             let detail = format!("the body did not arrive within {} s", limit.as_secs_f64());
             let status = StatusCode::REQUEST_TIMEOUT;
-            Err(Problem::new(
-                status,
-                "body-timeout",
-                "Body too slow",
-                detail,
-            ))
+            Err(Problem::new(status, "body-timeout", "Body too slow", detail))
         }
     }
 }
 
 fn events(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Vec<Event>, Problem> {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let message = http::decode(headers, body, shared.door.limits.batch_events)?;
-    Ok(message
-        .into_events()
-        .into_iter()
-        .map(Event::without_position)
-        .collect())
+    Ok(message.into_events().into_iter().map(Event::without_position).collect())
 }

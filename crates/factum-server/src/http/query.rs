@@ -49,9 +49,7 @@ impl Filter {
     pub(super) fn takes(&self, event: &Event) -> bool {
         (self.types.is_empty() || self.types.iter().any(|wanted| wanted == event.event_type()))
             && self.exact.iter().all(|(name, wanted)| {
-                event
-                    .attribute(name)
-                    .is_some_and(|have| have.as_ref() == wanted)
+                event.attribute(name).is_some_and(|have| have.as_ref() == wanted)
             })
     }
 }
@@ -76,11 +74,7 @@ impl ReadQuery {
             query.take(name, value)?;
         }
         if query.cursor.is_some() && query.from.is_some() {
-            return Err(Problem::parameter(
-                "from",
-                "beside a cursor",
-                "one of the two",
-            ));
+            return Err(Problem::parameter("from", "beside a cursor", "one of the two"));
         }
         Ok(query)
     }
@@ -91,9 +85,7 @@ impl ReadQuery {
             "from" => self.from = Some(place(name, value)?),
             "until" => self.until = Some(place(name, value)?),
             "cursor" => {
-                let cursor = value
-                    .parse()
-                    .map_err(|error| Problem::parameter(name, value, error));
+                let cursor = value.parse().map_err(|error| Problem::parameter(name, value, error));
                 self.cursor = Some(cursor?);
             }
             "partition" => self.partition = Some(partition(value)?),
@@ -120,16 +112,11 @@ pub(super) fn partition(value: &str) -> Result<Partition, Problem> {
 
 /// Reads a place. No place has a space in it: it is the `+` of a zone that was not encoded.
 fn place(name: &str, value: &str) -> Result<Place, Problem> {
-    value
-        .replace(' ', "+")
-        .parse()
-        .map_err(|_| Problem::parameter(name, value, PLACE))
+    value.replace(' ', "+").parse().map_err(|_| Problem::parameter(name, value, PLACE))
 }
 
 fn number<T: FromStr>(name: &str, value: &str, expected: &str) -> Result<T, Problem> {
-    value
-        .parse()
-        .map_err(|_| Problem::parameter(name, value, expected))
+    value.parse().map_err(|_| Problem::parameter(name, value, expected))
 }
 
 #[cfg(test)]
@@ -176,30 +163,19 @@ mod tests {
             ("from=start&cursor=0:1", "from"),
         ];
         for (query, parameter) in table {
-            let problem = parse(query)
-                .err()
-                .unwrap_or_else(|| panic!("{query} was taken"));
+            let problem = parse(query).err().unwrap_or_else(|| panic!("{query} was taken"));
             let start = format!("parameter {parameter} is ");
-            assert!(
-                problem.detail().starts_with(&start),
-                "{query}: {}",
-                problem.detail()
-            );
+            assert!(problem.detail().starts_with(&start), "{query}: {}", problem.detail());
         }
     }
 
     #[test]
     fn a_filter_takes_events_that_have_every_value() {
-        let event = Event::builder("shop", "placed")
-            .id("1")
-            .subject("o-1")
-            .correlationid("c");
+        let event = Event::builder("shop", "placed").id("1").subject("o-1").correlationid("c");
         let event = event.build().expect("an event");
         let takes = |query| parse(query).expect("a query").filter.takes(&event);
         assert!(takes(""));
-        assert!(takes(
-            "type=other&type=placed&source=shop&subject=o-1&correlationid=c&id=1"
-        ));
+        assert!(takes("type=other&type=placed&source=shop&subject=o-1&correlationid=c&id=1"));
         assert!(!takes("type=other"));
         assert!(!takes("type=placed&subject=o-2"));
         assert!(!takes("correlationid=d"));

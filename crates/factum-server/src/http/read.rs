@@ -42,11 +42,7 @@ pub(super) async fn all(
     let query = ReadQuery::parse(&pairs)?;
     if let Some(partition) = query.partition {
         let expected = "no partition, as all topics are read";
-        return Err(Problem::parameter(
-            "partition",
-            &partition.to_string(),
-            expected,
-        ));
+        return Err(Problem::parameter("partition", &partition.to_string(), expected));
     }
     answer(shared, Scope::All, query, &pairs, place, &uri, &headers).await
 }
@@ -61,14 +57,7 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let offer = negotiate(headers)?;
-    let ReadQuery {
-        from,
-        cursor,
-        until,
-        limit,
-        filter,
-        ..
-    } = query;
+    let ReadQuery { from, cursor, until, limit, filter, .. } = query;
     let mut begin = match cursor {
         Some(cursor) => Begin::Cursor(cursor),
         None => Begin::Place(from.unwrap_or(Place::Start)),
@@ -80,17 +69,7 @@ async fn answer(
             Form::Lines => Ok(lines::answer(shared, reading, filter, limit, place)),
             _ => {
                 let next = page::Next { uri, pairs };
-                page::answer(
-                    &shared,
-                    Page {
-                        reading,
-                        filter,
-                        limit,
-                    },
-                    offer,
-                    next,
-                )
-                .await
+                page::answer(&shared, Page { reading, filter, limit }, offer, next).await
             }
         };
     }
@@ -100,9 +79,7 @@ async fn answer(
     }
     if let Some(seen) = headers.get(LAST_EVENT_ID) {
         let seen = seen.to_str().unwrap_or_default();
-        let cursor = seen
-            .parse()
-            .map_err(|error| Problem::parameter(LAST_EVENT_ID, seen, error));
+        let cursor = seen.parse().map_err(|error| Problem::parameter(LAST_EVENT_ID, seen, error));
         begin = Begin::Cursor(cursor?);
     }
     let slot = stream::Slot::take(&shared)?;

@@ -141,10 +141,7 @@ impl Reading {
         let (least, most) = CHUNK_BYTES;
         let bytes = (BUFFER_BYTES / self.sources.len().max(1)).clamp(least, most);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.limit = ReadLimit {
-            bytes,
-            records: CHUNK_RECORDS,
-        };
+        self.limit = ReadLimit { bytes, records: CHUNK_RECORDS };
     }
 
     fn add(&mut self, topic: &TopicInfo, partition: Partition, at: Offset, until: Option<Offset>) {
@@ -192,9 +189,7 @@ impl Reading {
 
     /// Whether there is something left before the end of a reading that does not follow.
     pub(super) fn has_more(&self) -> bool {
-        self.sources
-            .iter()
-            .any(|s| !s.gone && s.until.is_some_and(|until| s.next < until))
+        self.sources.iter().any(|s| !s.gone && s.until.is_some_and(|until| s.next < until))
     }
 
     /// Where to go on after the records that were yielded.
@@ -214,11 +209,7 @@ impl Reading {
     pub(super) async fn refresh(&mut self) -> Result<(), LogError> {
         let topics = topics(&*self.log, &self.scope).await?;
         let ids: BTreeSet<_> = topics.iter().map(|topic| topic.id.0).collect();
-        for source in self
-            .sources
-            .iter_mut()
-            .filter(|source| !ids.contains(&source.id.0))
-        {
+        for source in self.sources.iter_mut().filter(|source| !ids.contains(&source.id.0)) {
             if let Scope::Topic(topic, _) = &self.scope {
                 return Err(LogError::UnknownTopic(topic.clone()));
             }
@@ -253,10 +244,7 @@ impl Reading {
             self.hungry.pop();
             return Ok(());
         }
-        let read = self
-            .log
-            .read(&source.topic, source.partition, source.fetch, self.limit)
-            .await;
+        let read = self.log.read(&source.topic, source.partition, source.fetch, self.limit).await;
         self.hungry.pop();
         let chunk = match (read, &self.scope) {
             (Ok(chunk), _) => chunk,
@@ -313,9 +301,7 @@ impl Source {
     fn take(&mut self, records: Vec<StoredRecord>, next: Offset) -> Option<Timestamp> {
         self.fetch = self.until.map_or(next, |until| next.min(until));
         let until = self.until;
-        let kept = records
-            .into_iter()
-            .filter(|r| until.is_none_or(|u| r.position.offset < u));
+        let kept = records.into_iter().filter(|r| until.is_none_or(|u| r.position.offset < u));
         self.records.extend(kept);
         let head = self.records.front().map(order);
         if head.is_none() {
@@ -353,12 +339,9 @@ async fn start(
         Begin::Place(Place::Start) => return Ok(start),
         Begin::Place(Place::End) => return Ok(end),
         Begin::Place(Place::At(offset)) => (*offset, !several),
-        Begin::Place(place) => (
-            log.locate(&topic.name, info.partition, *place)
-                .await?
-                .offset,
-            false,
-        ),
+        Begin::Place(place) => {
+            (log.locate(&topic.name, info.partition, *place).await?.offset, false)
+        }
         Begin::Cursor(cursor) => match cursor.get(&scope.key(&topic.name), info.partition) {
             // A topic that was deleted and created again begins anew in a read of all.
             Some(offset) if offset > end && matches!(scope, Scope::All) => (start, true),
@@ -367,11 +350,7 @@ async fn start(
         },
     };
     if exact && !(start..=end).contains(&at) {
-        return Err(LogError::OffsetOutOfRange {
-            from: at,
-            start,
-            end,
-        });
+        return Err(LogError::OffsetOutOfRange { from: at, start, end });
     }
     Ok(at.clamp(start, end))
 }
@@ -398,27 +377,16 @@ async fn topics(log: &dyn EventLog, scope: &Scope) -> Result<Vec<TopicInfo>, Log
         Scope::Topic(topic, None) => Ok(vec![log.topic(topic).await?]),
         Scope::Topic(topic, Some(partition)) => {
             let info = log.topic(topic).await?;
-            if info
-                .partitions
-                .iter()
-                .all(|have| have.partition != *partition)
-            {
+            if info.partitions.iter().all(|have| have.partition != *partition) {
                 let partitions = info.partitions.len();
                 let (topic, partition) = (topic.clone(), *partition);
-                return Err(LogError::UnknownPartition {
-                    topic,
-                    partition,
-                    partitions,
-                });
+                return Err(LogError::UnknownPartition { topic, partition, partitions });
             }
             Ok(vec![info])
         }
         Scope::All => {
             let topics = log.topics().await?;
-            Ok(topics
-                .into_iter()
-                .filter(|topic| !topic.name.is_internal())
-                .collect())
+            Ok(topics.into_iter().filter(|topic| !topic.name.is_internal()).collect())
         }
     }
 }
@@ -427,11 +395,7 @@ fn selected<'a>(
     topic: &'a TopicInfo,
     scope: &Scope,
 ) -> impl Iterator<Item = (&'a TopicInfo, PartitionInfo)> + use<'a> {
-    let only = if let Scope::Topic(_, only) = scope {
-        *only
-    } else {
-        None
-    };
+    let only = if let Scope::Topic(_, only) = scope { *only } else { None };
     let partitions = topic.partitions.iter().copied();
     partitions
         .filter(move |info| only.is_none_or(|only| only == info.partition))
@@ -451,11 +415,7 @@ fn check(
         }
     });
     let expected = "a cursor that an earlier answer to the same read gave";
-    if fits {
-        Ok(())
-    } else {
-        Err(Problem::parameter("cursor", &cursor.to_string(), expected))
-    }
+    if fits { Ok(()) } else { Err(Problem::parameter("cursor", &cursor.to_string(), expected)) }
 }
 
 fn too_many(partitions: usize, limit: usize) -> Problem {
@@ -463,11 +423,6 @@ fn too_many(partitions: usize, limit: usize) -> Problem {
         "this read covers {partitions} partitions, more than the limit of {limit}; \
          read topic by topic, or name a partition"
     );
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "too-many-partitions",
-        "Too many partitions",
-        detail,
-    )
-    .with("limit", limit)
+    Problem::new(StatusCode::BAD_REQUEST, "too-many-partitions", "Too many partitions", detail)
+        .with("limit", limit)
 }

@@ -36,12 +36,8 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, place)) => {
                 let open = metrics.http_connection();
-                let connection = connection(
-                    stream,
-                    router.clone(),
-                    limits.header_timeout,
-                    shutdown.clone(),
-                );
+                let connection =
+                    connection(stream, router.clone(), limits.header_timeout, shutdown.clone());
                 tokio::spawn(async move {
                     connection.await;
                     drop((place, open));
@@ -61,10 +57,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // Small answers go out at once; a socket that refuses works all the same.
     let _ = stream.set_nodelay(true);
@@ -97,10 +90,7 @@ async fn connection(
 /// Waits for all connections to end, within the limit.
 async fn drain(places: &Semaphore, limits: &HttpLimits) {
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if tokio::time::timeout(limits.drain_timeout, places.acquire_many(all))
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(limits.drain_timeout, places.acquire_many(all)).await.is_err() {
         tracing::warn!("HTTP requests were cut off, as they did not end in time");
     }
 }
@@ -108,4 +98,95 @@ async fn drain(places: &Semaphore, limits: &HttpLimits) {
 /// Completes when the server is to stop, or nobody is left to say so.
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stopped| *stopped).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    struct Server {
+        address: std::net::SocketAddr,
+        metrics: Arc<Metrics>,
+        stop: watch::Sender<bool>,
+        ended: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(limits: HttpLimits, router: Router) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, shutdown) = watch::channel(false);
+        let metrics = Arc::new(Metrics::new());
+        let ended = tokio::spawn(serve(listener, router, limits, Arc::clone(&metrics), shutdown));
+        Server { address, metrics, stop, ended }
+    }
+
+    async fn read(stream: &mut TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("text up to the end");
+        text
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_headers_is_cut_off() {
+        let limits =
+            HttpLimits { header_timeout: Duration::from_millis(20), ..HttpLimits::default() };
+        let server = start(limits, Router::new()).await;
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost:").await.expect("written");
+        let answer = read(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_runs_is_answered_before_the_server_ends() {
+        let (begun, mut has_begun) = watch::channel(false);
+        let (go, may_go) = watch::channel(false);
+        let slow = move || async move {
+            begun.send_replace(true);
+            let _ = may_go.clone().wait_for(|go| *go).await;
+            "done"
+        };
+        let server = start(HttpLimits::default(), Router::new().route("/", get(slow))).await;
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+        has_begun.wait_for(|begun| *begun).await.expect("it runs");
+        server.stop.send_replace(true);
+        go.send_replace(true);
+        assert!(read(&mut stream).await.ends_with("done"));
+        server.ended.await.expect("it ends");
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_does_not_hold_the_server_back() {
+        let limits =
+            HttpLimits { drain_timeout: Duration::from_millis(20), ..HttpLimits::default() };
+        let (begun, mut has_begun) = watch::channel(false);
+        let stuck = move || async move {
+            begun.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let server = start(limits, Router::new().route("/", get(stuck))).await;
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+        has_begun.wait_for(|begun| *begun).await.expect("it runs");
+        assert!(server.metrics.encode().expect("text").contains("factum_http_connections 1\n"));
+        server.stop.send_replace(true);
+        server.ended.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn connections_above_the_limit_wait_for_a_place() {
+        let limits = HttpLimits { connections: 1, ..HttpLimits::default() };
+        let server = start(limits, Router::new().route("/", get(|| async { "here" }))).await;
+        let first = TcpStream::connect(server.address).await.expect("a connection");
+        let mut second = TcpStream::connect(server.address).await.expect("a connection");
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        second.write_all(request).await.expect("written");
+        drop(first);
+        assert!(read(&mut second).await.ends_with("here"));
+    }
 }

@@ -38,19 +38,10 @@ pub(super) struct Slot {
 impl Slot {
     /// Takes a place, if one is free.
     pub(super) fn take(shared: &Shared) -> Result<Self, Problem> {
-        let permit = Arc::clone(&shared.followers)
-            .try_acquire_owned()
-            .map_err(|_| {
-                Problem::busy(
-                    "too-many-followers",
-                    "event streams",
-                    shared.door.limits.followers,
-                )
-            })?;
-        Ok(Self {
-            _permit: permit,
-            _open: shared.door.metrics.http_follower(),
-        })
+        let permit = Arc::clone(&shared.followers).try_acquire_owned().map_err(|_| {
+            Problem::busy("too-many-followers", "event streams", shared.door.limits.followers)
+        })?;
+        Ok(Self { _permit: permit, _open: shared.door.metrics.http_follower() })
     }
 }
 
@@ -179,12 +170,7 @@ impl Stream {
         }
         self.metrics.http_read(1);
         // Writing to a text cannot fail.
-        let _ = write!(
-            text,
-            "id: {}\ndata: {}\n\n",
-            self.reading.cursor(),
-            stored.to_line()
-        );
+        let _ = write!(text, "id: {}\ndata: {}\n\n", self.reading.cursor(), stored.to_line());
         self.keep_alive.reset();
         self.left -= 1;
         if self.left == 0 {

@@ -73,21 +73,13 @@ pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Json<
             ("internal", "true") => internal = true,
             ("internal", "false") => internal = false,
             _ => {
-                return Err(Problem::parameter(
-                    &name,
-                    &value,
-                    "only internal=true or false",
-                ));
+                return Err(Problem::parameter(&name, &value, "only internal=true or false"));
             }
         }
     }
     let topics = shared.door.log.topics().await?;
-    let shown = topics
-        .into_iter()
-        .filter(|topic| internal || !topic.name.is_internal());
-    Ok(Json(Topics {
-        topics: shown.map(Topic::from).collect(),
-    }))
+    let shown = topics.into_iter().filter(|topic| internal || !topic.name.is_internal());
+    Ok(Json(Topics { topics: shown.map(Topic::from).collect() }))
 }
 
 /// `POST /topics`
@@ -98,16 +90,8 @@ pub(super) async fn create(
     let body = body(&shared, request).await?;
     let create: Create = read(&body, CREATE)?;
     let name = writable(create.name.parse()?)?;
-    let configs = create
-        .configs
-        .into_iter()
-        .map(|(key, value)| (key, text(value)))
-        .collect();
-    let topic = NewTopic {
-        name,
-        partitions: create.partitions,
-        configs,
-    };
+    let configs = create.configs.into_iter().map(|(key, value)| (key, text(value))).collect();
+    let topic = NewTopic { name, partitions: create.partitions, configs };
     let topic = shared.door.log.create_topic(topic).await?;
     let location = [(LOCATION, format!("/topics/{}", topic.name))];
     Ok((StatusCode::CREATED, location, Json(Topic::from(topic))).into_response())

@@ -60,7 +60,8 @@ async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Re
         door.advertised.clone().unwrap_or_else(|| (local.ip().to_string(), local.port()));
     let caller = Caller { client_id: String::new(), peer, host, port };
     let (read, mut write) = stream.into_split();
-    let mut frames = Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
+    let mut frames =
+        Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
     loop {
         let may_read = answers.len() < door.limits.requests_per_connection;
@@ -95,10 +96,7 @@ enum State {
 
 impl Frames {
     /// The next frame without its prefix, with the permit to have it in memory; none at the end.
-    async fn next(
-        &mut self,
-        idle: bool,
-    ) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Closing> {
+    async fn next(&mut self, idle: bool) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Closing> {
         if matches!(self.state, State::Prefix) {
             let patience = if idle { self.door.limits.idle } else { std::time::Duration::MAX };
             if !self.fill(PREFIX_BYTES, patience).await? {
@@ -146,11 +144,7 @@ impl Frames {
 }
 
 /// Writes an answer whose parts are shared, not copied together.
-async fn send(
-    door: &KafkaDoor,
-    write: &mut OwnedWriteHalf,
-    answer: Answer,
-) -> Result<(), Closing> {
+async fn send(door: &KafkaDoor, write: &mut OwnedWriteHalf, answer: Answer) -> Result<(), Closing> {
     /// Parts handed to the operating system at once.
     const PARTS: usize = 64;
     let stall = door.limits.stall;

@@ -74,8 +74,11 @@ impl Call {
     fn encode<R: Response>(&self, response: &R, error_code: i16) -> Result<Vec<Bytes>, Refused> {
         let RequestHeader { api_key: api, api_version: version, correlation_id, .. } = self.header;
         self.door.metrics.kafka_request(api.name(), error_code, self.started.elapsed());
-        frame::write_response(response, version, correlation_id)
-            .map_err(|error| Refused::Encode { api, version, error })
+        frame::write_response(response, version, correlation_id).map_err(|error| Refused::Encode {
+            api,
+            version,
+            error,
+        })
     }
 }
 
@@ -240,4 +243,3 @@ first_error! {
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
     DescribeClusterResponse: |it| std::iter::once(it.error_code);
 }
-

@@ -206,7 +206,7 @@ class Client:
         consumer.assign(parts)
         seen = 0
         while seen < count:
-            messages = consumer.consume(POLL_RECORDS, timeout=TIMEOUT_S)
+            messages = consumer.consume(min(POLL_RECORDS, count - seen), timeout=TIMEOUT_S)
             if not messages:
                 raise RuntimeError(f"{seen} of {count} records, then nothing for {TIMEOUT_S} s")
             for message in messages:
@@ -279,6 +279,16 @@ class Client:
         asked = ConsumerGroupTopicPartitions(group)
         found = self.admin_client.list_consumer_group_offsets([asked])[group].result(TIMEOUT_S)
         return [[p.topic, p.partition, p.offset] for p in found.topic_partitions if p.offset >= 0]
+
+    def admin_committed(self, group, partitions):
+        """As a consumer asks: unlike the admin call it waits for a coordinator that is starting."""
+        consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group})
+        found = consumer.committed([TopicPartition(t, p) for t, p in partitions], TIMEOUT_S)
+        consumer.close()
+        for part in found:
+            if part.error:
+                raise KafkaException(part.error)
+        return [[p.topic, p.partition, p.offset] for p in found if p.offset >= 0]
 
     def admin_alter_group_offsets(self, group, offsets):
         parts = [TopicPartition(t, p, o) for t, p, o in offsets]

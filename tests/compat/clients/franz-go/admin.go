@@ -68,7 +68,7 @@ func (c *client) step(ctx context.Context, cmd command, step string) (any, error
 	case "alter_group_offsets":
 		return nil, c.alterGroupOffsets(ctx, cmd)
 	case "delete_group_offsets":
-		found, err := c.admin.DeleteOffsets(ctx, cmd.Group, kadm.TopicsSet{cmd.Topic: {0: {}, 1: {}, 2: {}, 3: {}}})
+		found, err := c.admin.DeleteOffsets(ctx, cmd.Group, kadm.TopicsSet{cmd.Topic: {0: {}, 1: {}}})
 		return nil, errors.Join(err, found.Error())
 	case "delete_group":
 		_, err := c.admin.DeleteGroup(ctx, cmd.Group)

@@ -39,7 +39,7 @@ const kafka = new Kafka({
   logLevel: logLevel.INFO,
   retry: { initialRetryTime: 100, retries: 10 },
 })
-const admin = kafka.admin()
+const admin = kafka.admin({ retry: { initialRetryTime: 100, retries: 5 } })
 const producers = new Map()
 let member = null
 
@@ -247,7 +247,7 @@ class Handled extends Error {}
 // kafkajs wraps the broker's error; the innermost one says its name.
 function fail(error) {
   if (error instanceof Handled) return
-  const inner = error.errors?.[0] ?? error.groups?.[0]?.error ?? error
+  const inner = error.errors?.[0] ?? error.groups?.[0]?.error ?? error.cause ?? error
   say('error', { code: inner.type ?? inner.name, message: `${error.message} ${inner.message}` })
 }
 

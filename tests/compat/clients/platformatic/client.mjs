@@ -40,7 +40,10 @@ class Member {
     this.options = { sessionTimeout: 10000, heartbeatInterval: 500, rebalanceTimeout: 10000 }
     this.consumer = new Consumer({ ...base, ...this.options, groupId: group, autocommit: false, maxWaitTime: 200 })
     this.consumer.on('consumer:group:join', ({ assignments }) => {
-      say('assigned', { partitions: (assignments ?? []).flatMap(a => a.partitions.map(p => [a.topic, p])) })
+      const partitions = (assignments ?? []).flatMap(a => a.partitions.map(p => [a.topic, p]))
+      const mine = new Set(partitions.map(part => JSON.stringify(part)))
+      for (const part of this.positions.keys()) if (!mine.has(part)) this.positions.delete(part)
+      say('assigned', { partitions })
     })
   }
 
@@ -155,7 +158,7 @@ const steps = {
     const configs = Object.entries(config ?? {}).map(([name, value]) => ({ name, value }))
     await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs })
   },
-  create_partitions: ({ topic, count }) => admin.createPartitions({ topics: [{ name: topic, count, assignments: [] }] }),
+  create_partitions: ({ topic, count }) => admin.createPartitions({ topics: [{ name: topic, count, assignments: null }] }),
   list_groups: async () => [...(await admin.listGroups()).keys()],
   async describe_group({ group }) {
     const found = (await admin.describeGroups({ groups: [group] })).get(group)

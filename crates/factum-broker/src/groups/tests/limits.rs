@@ -109,8 +109,7 @@ fn what_a_member_may_say_is_limited() {
 fn a_long_client_id_is_cut_in_the_member_id_and_a_long_reason_in_the_description() {
     let scene = Scene::new();
     let long = "ä".repeat(10_000);
-    let request =
-        JoinRequest { client_id: long.clone(), reason: Some(long), ..scene.request("") };
+    let request = JoinRequest { client_id: long.clone(), reason: Some(long), ..scene.request("") };
     let member = expect_joined(&mut scene.join(request));
     assert_eq!(member.member_id.len(), 254 + 1 + 36);
     let reason = scene.describe().last_rebalance.unwrap().client_reason.unwrap();

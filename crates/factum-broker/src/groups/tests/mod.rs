@@ -137,12 +137,19 @@ impl Scene {
     /// Lets time pass, as the timer's thread sees it.
     fn pass(&mut self, seconds: u64) {
         let until = self.now + Duration::from_secs(seconds);
-        while let Some(at) = self.groups.next_deadline().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            let next = self.groups.expire(self.now);
-            assert!(next.is_none_or(|next| next > self.now), "a deadline that stays due");
-        }
-        self.now = until;
+        while self.pass_one_deadline(until) {}
+    }
+
+    /// Goes to the next deadline, or to `until` if there is none before.
+    fn pass_one_deadline(&mut self, until: Duration) -> bool {
+        let Some(at) = self.groups.next_deadline().filter(|at| *at <= until) else {
+            self.now = until;
+            return false;
+        };
+        self.now = self.now.max(at);
+        let next = self.groups.expire(self.now);
+        assert!(next.is_none_or(|next| next > self.now), "a deadline that stays due");
+        true
     }
 
     fn describe(&self) -> Description {

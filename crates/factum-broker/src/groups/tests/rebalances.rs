@@ -393,8 +393,7 @@ fn the_standing_names_the_topics_that_members_read() {
     let topics = ["orders".to_owned(), "items".to_owned()];
     let metadata = consumer_protocol::Subscription::of(topics).encode(3).unwrap();
     let protocols = vec![Protocol { name: "range".to_owned(), metadata }];
-    let member =
-        expect_joined(&mut scene.join(JoinRequest { protocols, ..scene.request("") }));
+    let member = expect_joined(&mut scene.join(JoinRequest { protocols, ..scene.request("") }));
     let standing = scene.groups.standing(&scene.group).unwrap();
     assert!(standing.subscribes("orders") && standing.subscribes("items"));
     assert!(!standing.subscribes("other") && !standing.is_empty());
@@ -421,7 +420,8 @@ fn groups_are_listed_by_name_with_state_and_kind() {
     let other = GroupName::new("a").unwrap();
     let _joined = scene.join(JoinRequest { group: other, ..scene.request("") });
     let list = scene.groups.list();
-    let shown = list.iter().map(|l| format!("{} {} {}", l.group, l.state.as_str(), l.protocol_type));
+    let shown =
+        list.iter().map(|l| format!("{} {} {}", l.group, l.state.as_str(), l.protocol_type));
     let expected = ["a CompletingRebalance consumer", "g Stable consumer"];
     assert_eq!(shown.collect::<Vec<_>>(), expected);
 }

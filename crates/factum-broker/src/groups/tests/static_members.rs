@@ -3,7 +3,11 @@
 use super::*;
 
 impl Scene {
-    fn join_static(&self, instance_id: &str, tune: impl FnOnce(&mut JoinRequest)) -> Answer<Joined> {
+    fn join_static(
+        &self,
+        instance_id: &str,
+        tune: impl FnOnce(&mut JoinRequest),
+    ) -> Answer<Joined> {
         let mut request = self.request("");
         request.instance_id = Some(instance_id.to_owned());
         request.require_member_id = true;

@@ -82,10 +82,8 @@ fn insert<'a>(object: &'a str, members: &[(String, Cow<'_, str>)]) -> Cow<'a, st
     let Some(rest) = object.strip_prefix('{').filter(|_| !members.is_empty()) else {
         return Cow::Borrowed(object);
     };
-    let texts: Vec<String> = members
-        .iter()
-        .map(|(name, value)| format!("{}:{}", quoted(name), quoted(value)))
-        .collect();
+    let texts: Vec<String> =
+        members.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
     let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
     Cow::Owned(format!("{{{}{comma}{rest}", texts.join(",")))
 }
@@ -126,7 +124,8 @@ mod tests {
             extensions: vec![("tenant".into(), "a \"b\"".into())],
             ..Attributes::default()
         };
-        let event = json::decode(complete(r#"{"type":"line"}"#, &defaults).unwrap().as_bytes()).unwrap();
+        let event =
+            json::decode(complete(r#"{"type":"line"}"#, &defaults).unwrap().as_bytes()).unwrap();
         assert_eq!((event.event_type(), event.source()), ("line", "/flag"));
         assert_eq!(event.attribute("tenant").as_deref(), Some("a \"b\""));
         assert!(complete("{}", &defaults).is_ok());

@@ -146,7 +146,8 @@ fn no_column(name: &str, headings: &StringRecord) -> CliError {
 fn time(text: &str, utc: bool) -> Result<EventTime, String> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
-        let millis = if number.abs() >= MILLISECONDS_FROM { Some(number) } else { number.checked_mul(1000) };
+        let millis =
+            if number.abs() >= MILLISECONDS_FROM { Some(number) } else { number.checked_mul(1000) };
         let time = millis.map(Timestamp::from_millis).and_then(EventTime::from_timestamp);
         return time.ok_or_else(|| format!("{text} is no time since 1970"));
     }
@@ -216,7 +217,8 @@ mod tests {
 
     #[test]
     fn named_columns_become_attributes_and_the_others_data() {
-        let text = "id,time,mag,place,note,zip\nus1,2018-01-31T01:00:00Z,2.50,\"Big, Lake\",,01234\n";
+        let text =
+            "id,time,mag,place,note,zip\nus1,2018-01-31T01:00:00Z,2.50,\"Big, Lake\",,01234\n";
         let rows = rows(text, &columns());
         let event = rows[0].1.as_ref().unwrap();
         assert_eq!(rows[0].0, 2);
@@ -238,7 +240,10 @@ mod tests {
     fn a_column_that_is_missing_is_named_with_those_that_are_there() {
         let attributes = Attributes::default();
         let error = Rows::new("a,b\n".as_bytes(), &attributes, &columns()).err().unwrap();
-        assert!(error.to_string().contains("\"place\"") && error.to_string().contains("a, b"), "{error}");
+        assert!(
+            error.to_string().contains("\"place\"") && error.to_string().contains("a, b"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::cli::CliError;
 /// The most that one event may carry: what the server takes in a request.
 pub const MAX_DATA_BYTES: u64 = 16 << 20;
 
+/// Puts an attribute into an event.
+type Set = fn(EventBuilder, String) -> EventBuilder;
+
 /// What `--data` means: itself, the content of `@FILE`, or stdin for `-`.
 pub fn read(given: &str) -> Result<Bytes, CliError> {
     match given.strip_prefix('@') {
@@ -70,7 +73,7 @@ impl Attributes {
             return Err("an event needs a source: say --source, such as /shop".to_owned());
         };
         let mut builder = Event::builder(source, event_type);
-        let setters: [(&Option<String>, fn(EventBuilder, String) -> EventBuilder); 7] = [
+        let setters: [(&Option<String>, Set); 7] = [
             (&self.id, |b, v| b.id(v)),
             (&self.subject, |b, v| b.subject(v)),
             (&self.datacontenttype, |b, v| b.datacontenttype(v)),
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn data_is_json_if_it_is_else_text_else_binary() {
         assert_eq!(data_of(b"{\"a\":1}", None).as_deref(), Some("application/json"));
-        assert_eq!(data_of(b"hello", None).as_deref(), Some("text/plain"));
+        assert_eq!(data_of(b"hello", None).as_deref(), Some("text/plain; charset=utf-8"));
         assert_eq!(data_of(&[0xff, 0], None).as_deref(), Some("application/octet-stream"));
         assert_eq!(data_of(b"{}", Some("text/x")).as_deref(), Some("text/x"));
     }

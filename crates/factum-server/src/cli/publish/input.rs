@@ -186,11 +186,7 @@ mod tests {
 
     fn fill(source: &Source, text: &'static str) -> (Vec<Item>, Skipped, Result<(), CliError>) {
         let queue = Queue::default();
-        let input = Input {
-            reader: Box::new(text.as_bytes()),
-            total: None,
-            read: Arc::default(),
-        };
+        let input = Input { reader: Box::new(text.as_bytes()), total: None, read: Arc::default() };
         let skipped = source.fill(input, &queue);
         let mut items = Vec::new();
         let how = loop {

@@ -227,11 +227,14 @@ fn published(terminal: &Terminal, event: &Event, answer: &Value) -> Result<(), C
     if terminal.json() {
         return terminal.say_json(position);
     }
-    let part = |name: &str| position.get(name).map(|value| match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => value.to_string(),
-    });
-    let [topic, partition, offset] = ["topic", "partition", "offset"].map(|n| part(n).unwrap_or_default());
+    let part = |name: &str| {
+        position.get(name).map(|value| match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => value.to_string(),
+        })
+    };
+    let [topic, partition, offset] =
+        ["topic", "partition", "offset"].map(|n| part(n).unwrap_or_default());
     let colors = terminal.colors;
     terminal.say(format!(
         "{} {} at {topic}/{partition}@{offset} {}",

@@ -81,7 +81,9 @@ impl Queue {
         let mut taken = Vec::with_capacity(state.items.len().min(max_items));
         let mut bytes = 0;
         while let Some(item) = state.items.pop_front() {
-            if !taken.is_empty() && (taken.len() == max_items || bytes + item.json.len() > max_bytes) {
+            if !taken.is_empty()
+                && (taken.len() == max_items || bytes + item.json.len() > max_bytes)
+            {
                 state.items.push_front(item);
                 break;
             }

@@ -85,12 +85,14 @@ fn send_all(
         let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(()) };
         let body = body(&items);
         let lines = format!("lines {} to {}", first.line, last.line);
-        client.post_bytes(path, BATCH_MEDIA_TYPE, body.as_bytes()).map_err(|error| match error {
-            CliError::Failed { code, message, advice } => {
-                CliError::Failed { code, message: format!("{lines}: {message}"), advice }
-            }
-            other => other,
-        })?;
+        client.post_bytes(path, BATCH_MEDIA_TYPE, body.as_bytes()).map_err(
+            |error| match error {
+                CliError::Failed { code, message, advice } => {
+                    CliError::Failed { code, message: format!("{lines}: {message}"), advice }
+                }
+                other => other,
+            },
+        )?;
         summary.published += items.len() as u64;
         summary.bytes += body.len() as u64;
         summary.last_line = last.line;
@@ -100,7 +102,8 @@ fn send_all(
 
 /// A JSON array of events that are JSON already.
 fn body(items: &[Item]) -> String {
-    let mut body = String::with_capacity(items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 2);
+    let mut body =
+        String::with_capacity(items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 2);
     for item in items {
         body.push(if body.is_empty() { '[' } else { ',' });
         body.push_str(&item.json);

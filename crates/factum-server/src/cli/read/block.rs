@@ -69,7 +69,8 @@ impl Blocks {
             Data::Text(text) => printable_lines(text, FOLDED_TEXT_LINES, FOLDED_LINE_CHARS),
             Data::Binary(bytes) => {
                 let shown = if self.full { bytes.len() } else { SHOWN_BINARY_BYTES };
-                let hex: Vec<String> = bytes.iter().take(shown).map(|b| format!("{b:02x}")).collect();
+                let hex: Vec<String> =
+                    bytes.iter().take(shown).map(|b| format!("{b:02x}")).collect();
                 let more = if bytes.len() > shown { " …" } else { "" };
                 let size = ByteSize::from(bytes.len() as u64);
                 format!("{size} of binary: {}{more}", hex.join(" "))

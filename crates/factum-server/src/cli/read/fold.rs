@@ -49,10 +49,10 @@ impl Fold {
             Value::Array(items) if items.is_empty() => out.push_str("[]"),
             Value::Object(members) if members.is_empty() => out.push_str("{}"),
             Value::Array(items) if depth >= self.limits.depth => {
-                out.push_str(&colors.paint(DIM, format!("[… {} items]", items.len())));
+                out.push_str(&colors.paint(DIM, format!("[… {}]", items.len())));
             }
             Value::Object(members) if depth >= self.limits.depth => {
-                out.push_str(&colors.paint(DIM, format!("{{… {} members}}", members.len())));
+                out.push_str(&colors.paint(DIM, format!("{{… {}}}", members.len())));
             }
             Value::Array(items) => {
                 let shown = items.iter().take(self.limits.items);
@@ -61,7 +61,8 @@ impl Fold {
             }
             Value::Object(members) => {
                 let shown = members.iter().take(self.limits.members);
-                let parts = shown.map(|(key, item)| self.part(Some(key), item, depth + 1)).collect();
+                let parts =
+                    shown.map(|(key, item)| self.part(Some(key), item, depth + 1)).collect();
                 self.spread(out, ('{', '}'), parts, members.len(), depth, fits(value, depth));
             }
             other => out.push_str(&colors.paint(NUMBER, other)),
@@ -71,7 +72,9 @@ impl Fold {
     fn part(&self, key: Option<&String>, value: &Value, depth: usize) -> String {
         let mut out = String::new();
         if let Some(key) = key {
-            out.push_str(&self.colors.paint(KEY, printable(&Value::from(key.as_str()).to_string())));
+            out.push_str(
+                &self.colors.paint(KEY, printable(&Value::from(key.as_str()).to_string())),
+            );
             out.push_str(": ");
         }
         self.put(&mut out, value, depth);
@@ -126,9 +129,8 @@ fn fits(value: &Value, depth: usize) -> bool {
             Value::Array(_) | Value::Object(_) => 2,
             other => other.to_string().len(),
         };
-        let inner = |key: usize, item: &Value, room: &mut usize| {
-            take(room, key + 2) && measure(item, room)
-        };
+        let inner =
+            |key: usize, item: &Value, room: &mut usize| take(room, key + 2) && measure(item, room);
         take(room, own)
             && match value {
                 Value::Array(items) => items.iter().all(|item| inner(0, item, room)),
@@ -169,8 +171,10 @@ mod tests {
 
     #[test]
     fn what_fits_stands_in_one_line() {
-        assert_eq!(show(&json!({"a": 1, "b": [true, null], "c": {}}), false),
-            r#"{"a": 1, "b": [true, null], "c": {}}"#);
+        assert_eq!(
+            show(&json!({"a": 1, "b": [true, null], "c": {}}), false),
+            r#"{"a": 1, "b": [true, null], "c": {}}"#
+        );
     }
 
     #[test]
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn depth_is_limited() {
         let deep = json!({"a": {"b": {"c": {"d": {"e": 1, "f": 2}}}}});
-        assert!(show(&deep, false).contains("{… 2 members}"));
+        assert!(show(&deep, false).contains("{… 2}"));
         assert!(show(&deep, true).contains("\"f\": 2"));
     }
 

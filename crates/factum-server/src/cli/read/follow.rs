@@ -140,7 +140,8 @@ mod tests {
     fn the_servers_reason_decides_whether_to_come_back() {
         assert!(matches!(end(r#"{"reason":"limit"}"#), Ok(Ended::Done)));
         assert!(matches!(end(r#"{"reason":"shutdown"}"#), Ok(Ended::Lost(_))));
-        let gone = end(r#"{"reason":"topic-deleted","detail":"orders was deleted"}"#).err().unwrap();
+        let gone =
+            end(r#"{"reason":"topic-deleted","detail":"orders was deleted"}"#).err().unwrap();
         assert_eq!(gone.code(), "topic-deleted");
         assert!(gone.to_string().contains("orders was deleted"));
     }

@@ -96,9 +96,10 @@ impl ReadArgs {
 
     /// What to ask for, with this many events left to read.
     fn query(&self, limit: Option<u64>) -> Vec<(&'static str, String)> {
-        let from = self.from.clone().unwrap_or_else(|| {
-            if self.follow { "end" } else { "start" }.to_owned()
-        });
+        let from = self
+            .from
+            .clone()
+            .unwrap_or_else(|| if self.follow { "end" } else { "start" }.to_owned());
         let mut query = vec![("from", from)];
         let mut add = |name, value: Option<String>| {
             if let Some(value) = value {

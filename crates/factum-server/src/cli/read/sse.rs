@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn frames_carry_id_event_and_data() {
-        let got = frames(": factum\nid: c0\n\nid: c1\ndata: {\"a\":\ndata: 1}\n\n\nevent: end\ndata:x\r\n\r\n");
+        let got = frames(
+            ": factum\nid: c0\n\nid: c1\ndata: {\"a\":\ndata: 1}\n\n\nevent: end\ndata:x\r\n\r\n",
+        );
         assert_eq!(got[0], Frame { id: Some("c0".into()), ..Frame::default() });
         assert_eq!(got[1].data, "{\"a\":\n1}");
         assert_eq!((got[2].event.as_deref(), got[2].data.as_str()), (Some("end"), "x"));

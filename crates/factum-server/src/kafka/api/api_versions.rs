@@ -24,7 +24,8 @@ pub(in crate::kafka) async fn handle(
 }
 
 fn check(call: &Call, request: &ApiVersionsRequest) -> ErrorCode {
-    let named = is_plain(&request.client_software_name) && is_plain(&request.client_software_version);
+    let named =
+        is_plain(&request.client_software_name) && is_plain(&request.client_software_version);
     if call.version() >= 3 && !named {
         return ErrorCode::InvalidRequest;
     }

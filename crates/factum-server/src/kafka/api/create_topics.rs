@@ -51,9 +51,9 @@ async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc
     let partitions = partitions(&asked)?;
     let mut configs = BTreeMap::new();
     for config in asked.configs {
-        let value = config.value.ok_or_else(|| {
-            (ErrorCode::InvalidConfig, format!("{} has no value", &*config.name))
-        })?;
+        let value = config
+            .value
+            .ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} has no value", &*config.name)))?;
         configs.insert(String::from(&*config.name), String::from(&*value));
     }
     let new = NewTopic { name, partitions, configs };

@@ -3,10 +3,10 @@
 //! * 5: error messages. 6: topics by name or id.
 
 use factum_event::{TopicId, TopicName};
+use factum_wire::ErrorCode;
 use factum_wire::messages::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use factum_wire::ErrorCode;
 
 use super::create_topics::Refusal;
 use super::text;
@@ -29,11 +29,9 @@ pub(in crate::kafka) async fn handle(
 async fn result(call: &Call, asked: DeleteTopicState) -> DeletableTopicResult {
     let (name, topic_id) = (asked.name.as_ref().map(|name| text(&**name)), asked.topic_id);
     match delete(call, &asked).await {
-        Ok((name, id)) => DeletableTopicResult {
-            name: Some(text(name)),
-            topic_id: id.0,
-            ..Default::default()
-        },
+        Ok((name, id)) => {
+            DeletableTopicResult { name: Some(text(name)), topic_id: id.0, ..Default::default() }
+        }
         Err((error, message)) => DeletableTopicResult {
             name,
             topic_id,

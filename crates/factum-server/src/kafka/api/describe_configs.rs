@@ -39,7 +39,9 @@ pub(in crate::kafka) async fn handle(
             BROKER => broker(call, &resource.resource_name),
             other => Err((
                 ErrorCode::InvalidRequest,
-                format!("resources of type {other} have no settings here; topics (2) and brokers (4) do"),
+                format!(
+                    "resources of type {other} have no settings here; topics (2) and brokers (4) do"
+                ),
             )),
         };
         result(&request, resource, described)

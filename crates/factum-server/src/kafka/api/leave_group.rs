@@ -5,7 +5,9 @@
 
 use factum_broker::groups::Leaving;
 use factum_event::GroupName;
-use factum_wire::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
+use factum_wire::messages::{
+    LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse,
+};
 use factum_wire::{ErrorCode, Str};
 
 use crate::kafka::dispatch::Call;
@@ -20,11 +22,8 @@ pub(in crate::kafka) async fn handle(
 ) -> LeaveGroupResponse {
     let several = call.version() >= MEMBERS_SINCE;
     let LeaveGroupRequest { group_id, member_id, members } = request;
-    let members = if several {
-        members
-    } else {
-        vec![MemberIdentity { member_id, ..Default::default() }]
-    };
+    let members =
+        if several { members } else { vec![MemberIdentity { member_id, ..Default::default() }] };
     let Ok(group) = GroupName::new(&group_id) else {
         let error_code = ErrorCode::InvalidGroupId.code();
         return LeaveGroupResponse { error_code, ..Default::default() };

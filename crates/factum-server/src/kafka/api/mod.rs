@@ -36,12 +36,7 @@ fn text(text: impl AsRef<str>) -> Str {
 }
 
 /// The topic that a request names by its name, or, from a certain version on, by its id.
-fn find_topic(
-    broker: &Broker,
-    name: &str,
-    id: Uuid,
-    by_id: bool,
-) -> Result<Arc<Topic>, ErrorCode> {
+fn find_topic(broker: &Broker, name: &str, id: Uuid, by_id: bool) -> Result<Arc<Topic>, ErrorCode> {
     if by_id {
         broker.topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)
     } else {

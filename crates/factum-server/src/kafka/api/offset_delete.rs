@@ -19,10 +19,8 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
-    let failed = |error: ErrorCode| OffsetDeleteResponse {
-        error_code: error.code(),
-        ..Default::default()
-    };
+    let failed =
+        |error: ErrorCode| OffsetDeleteResponse { error_code: error.code(), ..Default::default() };
     let (group, subscribed) = match subscriptions(call, &request.group_id) {
         Ok(found) => found,
         Err(error) => return failed(error),

@@ -39,7 +39,8 @@ pub(in crate::kafka) async fn handle(
         };
         topics.into_iter().map(as_new).collect()
     });
-    let asked = OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
+    let asked =
+        OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
     let answer = group(call, asked);
     let topics = answer.topics.into_iter().map(as_old).collect();
     OffsetFetchResponse { error_code: answer.error_code, topics, ..Default::default() }
@@ -92,16 +93,13 @@ fn topic(
 ) -> OffsetFetchResponseTopics {
     let name = name_of(call, &asked);
     let known = name.as_ref().ok();
-    let committed = |index: i32| {
-        call.door.broker.committed(group, known?, Partition::new(index)?)
-    };
+    let committed = |index: i32| call.door.broker.committed(group, known?, Partition::new(index)?);
     let indexes = asked.partition_indexes.iter();
     let partitions = indexes.map(|&index| match &name {
         Ok(_) => response(index, committed(index)),
-        Err(error) => OffsetFetchResponsePartitions {
-            error_code: error.code(),
-            ..response(index, None)
-        },
+        Err(error) => {
+            OffsetFetchResponsePartitions { error_code: error.code(), ..response(index, None) }
+        }
     });
     OffsetFetchResponseTopics {
         partitions: partitions.collect(),

@@ -1,0 +1,133 @@
+//! A blocking client of the Kafka protocol that does what it is told, and no more.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use factum_wire::{ApiKey, Request, Response, Str, frame};
+
+use super::DEADLINE;
+
+const CLIENT_ID: &str = "test";
+
+/// A connection.
+pub struct Client {
+    stream: TcpStream,
+    next: i32,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).expect("the server takes connections")
+    }
+
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream, next: 0 })
+    }
+
+    /// Asks in a version and waits for the answer.
+    pub fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
+        let answer = self.try_call(request, version);
+        answer.unwrap_or_else(|error| panic!("{} version {version}: {error}", R::KEY))
+    }
+
+    /// Asks in the newest version in which topics have names.
+    pub fn ask<R: Request>(&mut self, request: &R) -> R::Response {
+        self.call(request, newest(R::KEY))
+    }
+
+    pub fn try_call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        let sent = self.send(request, version)?;
+        self.receive(sent, version)
+    }
+
+    /// Sends a request; what comes back is its number.
+    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<i32> {
+        let number = self.next;
+        self.next += 1;
+        let client_id = Str::from_static(CLIENT_ID);
+        let parts = frame::write_request(request, version, number, Some(&client_id));
+        let parts = parts.expect("the request can be encoded");
+        self.stream.write_all(&parts.concat())?;
+        Ok(number)
+    }
+
+    /// Waits for the next answer, which must be to request `number`.
+    pub fn receive<R: Response>(&mut self, number: i32, version: i16) -> io::Result<R> {
+        let (came, answer) = decode(self.frame()?, version)?;
+        assert_eq!(came, number, "answers come in the order of the requests");
+        Ok(answer)
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// The next frame without its length.
+    pub fn frame(&mut self) -> io::Result<Bytes> {
+        let mut prefix = [0; 4];
+        self.stream.read_exact(&mut prefix)?;
+        let size = frame::size(prefix, frame::DEFAULT_LIMIT).map_err(io::Error::other)?;
+        let mut bytes = vec![0; size];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        // The other side may have closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    pub fn patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("not zero");
+    }
+
+    /// Fails unless the server closes the connection and says nothing more.
+    pub fn assert_closed(&mut self, why: &str) {
+        match self.stream.read(&mut [0; 1]) {
+            Ok(0) => {}
+            Ok(_) => panic!("{why}: answered, where closing was expected"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("{why}: not closed ({error})"),
+        }
+    }
+}
+
+/// The number of the request that a frame answers, and the answer.
+pub fn decode<R: Response>(bytes: Bytes, version: i16) -> io::Result<(i32, R)> {
+    let read = frame::read_response(bytes, R::KEY, version).map_err(io::Error::other)?;
+    let (number, mut reader) = read;
+    let answer = R::decode(&mut reader, version).map_err(io::Error::other)?;
+    Ok((number, answer))
+}
+
+/// A request frame: header as given, body as given.
+pub fn raw_request(api: i16, version: i16, number: i32, flexible: bool, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    bytes.extend(api.to_be_bytes());
+    bytes.extend(version.to_be_bytes());
+    bytes.extend(number.to_be_bytes());
+    bytes.extend((CLIENT_ID.len() as u16).to_be_bytes());
+    bytes.extend(CLIENT_ID.as_bytes());
+    bytes.extend(flexible.then_some(0));
+    bytes.extend(body);
+    let length = u32::try_from(bytes.len() - 4).expect("a test's request is small");
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// The newest version in which topics have names, not only ids.
+pub fn newest(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::Produce | ApiKey::Fetch => 12,
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
+        _ => *api.versions().end(),
+    }
+}

@@ -1,0 +1,175 @@
+//! `factum serve` as a process of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::DEADLINE;
+
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// A directory for a server's data, with a place for its log lines beside it.
+pub struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("stderr")
+    }
+
+    /// Starts a server on free ports.
+    pub fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// Starts a server on free ports, with more flags.
+    pub fn serve_with(&self, flags: &[&str]) -> Server {
+        self.serve_at([ANY_PORT, ANY_PORT], flags)
+    }
+
+    /// Starts a server at these addresses: Kafka, HTTP.
+    pub fn serve_at(&self, [kafka, http]: [&str; 2], flags: &[&str]) -> Server {
+        let mut command = self.command(&["--kafka", kafka, "--http", http]);
+        let log = File::options().create(true).append(true).open(self.log());
+        command.args(flags).stderr(log.expect("a file for log lines"));
+        let mut child = command.spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        let line = first_line(stdout);
+        let mut server = Server {
+            child,
+            kafka: SocketAddr::from(([0; 4], 0)),
+            http: SocketAddr::from(([0; 4], 0)),
+            recovery: Value::Null,
+            log: self.log(),
+        };
+        let line = line.recv_timeout(DEADLINE).unwrap_or_default();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
+            panic!("no JSON when ready ({error}) but {line:?}; stderr: {}", server.log_lines())
+        });
+        let address = |door: &str| ready[door].as_str().and_then(|text| text.parse().ok());
+        server.kafka = address("kafka").expect("the Kafka door's address");
+        server.http = address("http").expect("the HTTP door's address");
+        server.recovery = ready["recovery"].clone();
+        server
+    }
+
+    /// Runs a server that is expected not to start: its exit status and what it says.
+    pub fn serve_in_vain(&self) -> (ExitStatus, String) {
+        let mut command = self.command(&["--kafka", ANY_PORT, "--http", ANY_PORT]);
+        let output = command.stderr(Stdio::piped()).output().expect("the binary starts");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factum"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FACTUM_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.directory.path()).env("FACTUM_LOG", "warn");
+        command.args(["serve", "--output", "json", "--data"]).arg(self.data()).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+}
+
+/// The first line that comes; the rest is read and forgotten, so that the writer never waits.
+fn first_line(stdout: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody waits for the second.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// A running server; killed when it is dropped.
+pub struct Server {
+    child: Child,
+    pub kafka: SocketAddr,
+    pub http: SocketAddr,
+    /// What opening the log found.
+    pub recovery: Value,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Kills it with SIGKILL: it has no moment left for anything.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        self.assert_no_panic();
+    }
+
+    /// Asks it with SIGTERM to stop, and waits until it has.
+    pub fn stop(mut self) {
+        // The shell's own command: a bare machine has no other.
+        let kill = format!("kill -TERM {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(sent.success(), "it was gone already: {}", self.log_lines());
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "stopped with {status}: {}", self.log_lines());
+        self.assert_no_panic();
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kibibytes.expect("memory is in the status") * 1024
+    }
+
+    /// Files and sockets that it has open.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("fd"));
+        files.expect("it runs").count()
+    }
+
+    pub fn log_lines(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A panic that tokio caught leaves the process alive, but not silent.
+    pub fn assert_no_panic(&self) {
+        let lines = self.log_lines();
+        assert!(!lines.contains("panicked"), "the server panicked: {lines}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !std::thread::panicking() {
+            self.assert_no_panic();
+        }
+    }
+}
+
+/// Calls `check` until it is true; each call must itself wait for something.
+pub fn until(what: &str, mut check: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !check() {
+        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+    }
+}

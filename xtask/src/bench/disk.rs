@@ -1,0 +1,95 @@
+//! What the disk gives: fio writing in order with a flush after each block, and our own flushes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{failed, quantile};
+use crate::step::{self, Failure, program};
+
+/// Appends of one page each, with a flush after each.
+const FLUSHES: usize = 500;
+const PAGE: [u8; 4096] = [7; 4096];
+const FILE_SIZE: &str = "1G";
+
+/// What the disk gave.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// By fio; none, where it is not installed.
+    pub writes: Vec<Writes>,
+    /// Time of one append of 4 KiB with fdatasync: half are shorter.
+    pub flush_p50: Duration,
+    /// 99 of 100 are shorter.
+    pub flush_p99: Duration,
+}
+
+/// A run of fio.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    /// What was run, as a person would type it.
+    pub command: String,
+    /// Bytes of a block.
+    pub block: &'static str,
+    /// After how many blocks it flushed; 0 is at the end only.
+    pub flush_every: u32,
+    /// Bytes per second.
+    pub bytes_per_second: f64,
+}
+
+/// Writes below `directory`, `span` per kind of write.
+pub(crate) fn measure(directory: &Path, span: Duration) -> Result<Disk, Failure> {
+    let mut writes = Vec::new();
+    if step::answers(with_argument("fio", "--version")) {
+        for (block, flush_every) in [("1M", 1), ("64k", 1), ("1M", 0)] {
+            writes.push(fio(directory, span, block, flush_every)?);
+        }
+    } else {
+        eprintln!("SKIPPED: fio: it is not installed");
+    }
+    let mut flushes = flushes(&directory.join("flushes"))?;
+    flushes.sort();
+    Ok(Disk { writes, flush_p50: quantile(&flushes, 0.5), flush_p99: quantile(&flushes, 0.99) })
+}
+
+fn with_argument(name: &str, argument: &str) -> Command {
+    let mut command = program(name);
+    command.arg(argument);
+    command
+}
+
+fn fio(dir: &Path, span: Duration, block: &'static str, every: u32) -> Result<Writes, Failure> {
+    let mut command = program("fio");
+    command.args(["--name=journal", "--filename=fio.data", "--rw=write", "--ioengine=sync"]);
+    command.args([format!("--bs={block}"), format!("--size={FILE_SIZE}")]);
+    command.args([format!("--fdatasync={every}"), format!("--runtime={}", span.as_secs())]);
+    command.args(["--time_based", "--end_fsync=1", "--output-format=json"]);
+    command.current_dir(dir);
+    let found: Value = serde_json::from_str(&step::output(&mut command)?)
+        .map_err(|error| Failure::Found(format!("fio's output is no JSON: {error}")))?;
+    let _ = fs::remove_file(dir.join("fio.data"));
+    let rate = found["jobs"][0]["write"]["bw_bytes"].as_f64();
+    let bytes_per_second = rate
+        .ok_or_else(|| Failure::Found("fio's output has no jobs[0].write.bw_bytes".to_owned()))?;
+    let command = step::shown(&command);
+    Ok(Writes { command, block, flush_every: every, bytes_per_second })
+}
+
+fn flushes(path: &Path) -> Result<Vec<Duration>, Failure> {
+    let run = || {
+        let mut file = File::create(path)?;
+        let mut times = Vec::with_capacity(FLUSHES);
+        for _ in 0..FLUSHES {
+            let begin = Instant::now();
+            file.write_all(&PAGE)?;
+            file.sync_data()?;
+            times.push(begin.elapsed());
+        }
+        fs::remove_file(path)?;
+        Ok(times)
+    };
+    run().map_err(|source| failed(path, source))
+}
