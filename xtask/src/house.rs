@@ -2,8 +2,8 @@
 //!
 //! Two tables say who may use whom: between crates (`room`), and between the modules of the
 //! server (`module`). A row may only use rows below its own, so that the table's order is the
-//! order of the house; what stands in one row is one thing in parts. The column `never in it` names words that must not stand in its source;
-//! comments and tests may say them.
+//! order of the house; what stands in one row is one thing in parts. The column `never in it`
+//! names words that must not stand in its source; comments and tests may say them.
 
 mod source;
 

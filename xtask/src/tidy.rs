@@ -7,8 +7,8 @@ use crate::tree;
 
 /// A file that is longer has more than one subject.
 const MAX_LINES: usize = 800;
-/// rustfmt breaks code, but not comments.
-const MAX_COMMENT_COLUMNS: usize = 100;
+/// rustfmt breaks code at 100, but not comments; a word may stand out.
+const MAX_COMMENT_COLUMNS: usize = 110;
 /// Names that say nothing of what is in a file.
 const EMPTY_NAMES: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "manager"];
 /// What says that something is not finished, or not tested. Split, so that this file is tidy.
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_untidy_is_found() {
-        let text = format!("// {}\n{}x)\n", "x".repeat(98), UNFINISHED[0]);
+        let text = format!("// {}\n{}x)\n", "x".repeat(108), UNFINISHED[0]);
         assert_eq!(in_source(Path::new("src/utils.rs"), &text).len(), 3);
         assert_eq!(in_source(Path::new("src/a.rs"), &"\n".repeat(801)).len(), 1);
         assert_eq!(in_source(Path::new("src/a.rs"), &"\n".repeat(800)), [""; 0]);

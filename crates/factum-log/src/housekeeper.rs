@@ -7,9 +7,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::journal::index::{Index, IndexBuilder, Sealed};
+use crate::entry::PartitionId;
+use crate::journal::index::{Index, IndexBuilder, Sealed, Summary};
 use crate::journal::marker::Marker;
 use crate::journal::{index_path, journal_path};
+use crate::recovery::rebuild_index;
 use crate::shared::{FileKey, Shared};
 
 /// What there is to do.
@@ -70,9 +72,16 @@ impl Housekeeper {
             let entries = partition.lock().dense_of(sealed.number).to_vec();
             builder.add(partition.id, &entries);
         }
-        for (id, summary) in builder.write(shared.disk.as_ref(), sealed)? {
-            if let Some(partition) = shared.partitions.get(id) {
-                partition.lock().install(summary);
+        if builder.batches() == sealed.batches {
+            install(shared, &builder.write(shared.disk.as_ref(), sealed)?);
+            return Ok(());
+        }
+        // What a removed topic has here is forgotten in memory but not in other journals: an index
+        // without it would look like a hole in its offsets when the log is opened.
+        match rebuild_index(shared.disk.as_ref(), sealed.number)? {
+            Ok(index) => install(shared, &index.directory),
+            Err((position, reason)) => {
+                return Err(io::Error::other(format!("journal byte {position}: {reason}")));
             }
         }
         Ok(())
@@ -120,7 +129,11 @@ impl Housekeeper {
 /// Puts a directory that was read again from the journal in the place of what was known.
 pub(crate) fn reinstall(shared: &Shared, index: &Index) {
     shared.files.forget(FileKey::Index(index.sealed.number));
-    for &(id, summary) in &index.directory {
+    install(shared, &index.directory);
+}
+
+fn install(shared: &Shared, directory: &[(PartitionId, Summary)]) {
+    for &(id, summary) in directory {
         if let Some(partition) = shared.partitions.get(id) {
             partition.lock().install(summary);
         }

@@ -270,7 +270,7 @@ impl Opening<'_> {
                 loaded.map_err(|next| damaged(number, 0, hole(id, next.get(), base)))?;
             }
         }
-        self.recovery.batches += index.batches;
+        self.recovery.batches += index.sealed.batches;
         self.sequence = Some(index.sealed.next_sequence);
         self.shared.journals.lock().insert(number, Some(index.sealed));
         Ok(())
@@ -284,11 +284,13 @@ impl Opening<'_> {
         let reading = || format!("read {path}");
         let mut scan = Scan::new(file.as_ref(), header, true).trying(reading)?;
         let mut last_group = None;
+        let mut batches = 0;
         let reason = loop {
             match scan.next().trying(reading)? {
                 Found::Group(group) => {
                     self.take(number, &group)?;
                     last_group = Some((group.position, group.header.length));
+                    batches += group.entries.len() as u64;
                 }
                 Found::End => break "nothing was expected here".into(),
                 Found::Invalid(reason) => break reason,
@@ -315,7 +317,8 @@ impl Opening<'_> {
         let capacity = self.shared.settings.journal_bytes.max(position);
         make_durable(file.as_ref(), capacity, last_group).trying(|| format!("flush {path}"))?;
         self.shared.journals.lock().insert(number, None);
-        Ok(Active { header, file, position, capacity, sequence })
+        self.recovery.batches += batches;
+        Ok(Active { header, file, position, capacity, sequence, batches })
     }
 
     fn take(&mut self, number: u64, group: &Group) -> Result<(), OpenError> {
@@ -327,7 +330,6 @@ impl Opening<'_> {
                     .map_err(|next| damaged(number, group.position, hole(id, next.get(), base)))?;
             }
         }
-        self.recovery.batches += group.entries.len() as u64;
         Ok(())
     }
 
@@ -344,7 +346,7 @@ impl Opening<'_> {
             .trying(|| format!("create {}", journal_path(header.number)))?;
         self.shared.journals.lock().insert(header.number, None);
         let sequence = header.first_sequence;
-        Ok(Active { header, file, position: UNIT_U64, capacity, sequence })
+        Ok(Active { header, file, position: UNIT_U64, capacity, sequence, batches: 0 })
     }
 }
 
@@ -420,11 +422,12 @@ pub(crate) fn rebuild_index(
         end: scan.position(),
         first_sequence: header.first_sequence,
         next_sequence: scan.sequence(),
+        batches,
     };
     let mut builder = IndexBuilder::default();
     for (id, entries) in &partitions {
         builder.add(*id, entries);
     }
     let directory = builder.write(disk, &sealed)?;
-    Ok(Ok(Index { sealed, batches, directory }))
+    Ok(Ok(Index { sealed, directory }))
 }

@@ -39,6 +39,8 @@ pub(crate) struct Active {
     pub(crate) capacity: u64,
     /// The sequence of the next group.
     pub(crate) sequence: u64,
+    /// How many batches it has.
+    pub(crate) batches: u64,
 }
 
 impl Active {
@@ -53,6 +55,7 @@ impl Active {
             end: self.position,
             first_sequence: self.header.first_sequence,
             next_sequence: self.sequence,
+            batches: self.batches,
         }
     }
 }
@@ -108,6 +111,7 @@ impl Writer {
         self.write(&batches, &layout)?;
         self.active.position += layout.length;
         self.active.sequence += 1;
+        self.active.batches += group.len() as u64;
         let took = self.shared.clock.monotonic().saturating_sub(started);
         self.shared.counters.flushed(group.len(), batch_bytes, took);
         self.publish(group, batches);
@@ -201,7 +205,7 @@ impl Writer {
         journals.insert(header.number, None);
         drop(journals);
         let sequence = sealed.next_sequence;
-        self.active = Active { header, file, position: UNIT_U64, capacity, sequence };
+        self.active = Active { header, file, position: UNIT_U64, capacity, sequence, batches: 0 };
         // The channel is short: a housekeeper that cannot follow slows the writer, not the memory.
         // Without one the log is closing, and the index is built when it is opened again.
         let _ = self.tasks.send(Task::Index(sealed));

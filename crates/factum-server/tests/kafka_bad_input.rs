@@ -12,8 +12,8 @@ use bytes::Bytes;
 use common::client::{Client, decode, newest, raw_request};
 use common::server::{Home, Server, until};
 use common::work::*;
-use common::{DEADLINE, Dice};
-use factum_event::batch::{Codec, ProducerState};
+use common::Dice;
+use factum_event::batch::Codec;
 use factum_event::{Record, Timestamp};
 use factum_wire::messages::*;
 use factum_wire::{ApiKey, ErrorCode, Request, frame, sample};
@@ -145,7 +145,7 @@ fn unacceptable(good: &Bytes) -> Vec<(&'static str, i16, Option<Bytes>, ErrorCod
     };
     let resealed = |position, new: &[u8]| Some(tampered(good, position, new));
     let last = good.len() - 1;
-    let zstd = batch_of(Codec::Zstd, None, &records(0..3));
+    let zstd = batch_of(Codec::Zstd, Option::None, &records(0..3));
     let length = |less_or_more: i32| (good.len() as i32 - 12 + less_or_more).to_be_bytes();
     vec![
         ("a flipped bit in the records", 12, changed(last, &[!good[last]]), CorruptMessage),

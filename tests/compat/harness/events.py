@@ -78,7 +78,7 @@ class Events:
         return compare(found, wrote)
 
     def http_to_kafka(self, mode):
-        # The SDK for JavaScript does not escape HTTP headers, so it cannot carry more than ASCII.
+        # The SDK for JavaScript does not escape HTTP headers: neither what is not ASCII nor `%`.
         plain = mode == "binary" and self.client == "kafkajs"
         topic, wrote = self.topic(f"http-{mode}"), samples(f"http-{mode}", ascii_only=plain)
         self.session.ask("http_write", "written", topic=topic, mode=mode, samples=wrote)

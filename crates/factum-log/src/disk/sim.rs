@@ -52,11 +52,13 @@ impl Random {
 pub struct Faults {
     /// The machine crashes during this write.
     pub crash_at_write: Option<u64>,
-    /// The machine crashes during this flush of a file.
+    /// The machine crashes during this flush, of a file or of names.
     pub crash_at_sync: Option<u64>,
+    /// The process is killed at this flush, of a file or of names, before it is done.
+    pub kill_at_sync: Option<u64>,
     /// This write fails, having written a part.
     pub fail_write: Option<u64>,
-    /// This flush of a file fails, and what it was to flush is never flushed.
+    /// This flush fails; what it was to flush of a file is never flushed.
     pub fail_sync: Option<u64>,
     /// The disk holds no more than these bytes.
     pub capacity: Option<u64>,
@@ -75,7 +77,7 @@ pub struct SimStats {
     pub torn_writes: u64,
     /// Writes, ever.
     pub writes: u64,
-    /// Flushes of files, ever.
+    /// Flushes, ever.
     pub syncs: u64,
 }
 
@@ -320,14 +322,23 @@ impl World {
         if fail { Err(io::Error::other("simulated write error")) } else { Ok(()) }
     }
 
-    fn sync(&mut self, inode: u64) -> io::Result<()> {
+    /// Counts a flush, and ends the machine or the process in it; true where it is to fail.
+    fn begin_sync(&mut self) -> io::Result<bool> {
         self.syncs += 1;
         self.stats.syncs += 1;
         if self.faults.crash_at_sync == Some(self.syncs) {
             self.crash();
             return Err(crashed());
         }
-        if self.faults.fail_sync == Some(self.syncs) {
+        if self.faults.kill_at_sync == Some(self.syncs) {
+            self.next_generation();
+            return Err(crashed());
+        }
+        Ok(self.faults.fail_sync == Some(self.syncs))
+    }
+
+    fn sync(&mut self, inode: u64) -> io::Result<()> {
+        if self.begin_sync()? {
             // The kernel takes the pages for clean after a failed flush: nothing retries them.
             let pending = std::mem::take(&mut self.inode(inode).pending);
             self.settle(inode, &pending);
@@ -361,9 +372,12 @@ impl World {
         }
     }
 
-    fn sync_dir(&mut self, directory: &str) {
+    fn sync_dir(&mut self, directory: &str) -> io::Result<()> {
+        if self.begin_sync()? {
+            return Err(io::Error::other("simulated flush error"));
+        }
         if self.faults.ignore_syncs {
-            return;
+            return Ok(());
         }
         let changes = std::mem::take(&mut self.pending_names);
         for change in changes {
@@ -373,6 +387,7 @@ impl World {
                 self.pending_names.push(change);
             }
         }
+        Ok(())
     }
 
     fn crash(&mut self) {
@@ -453,10 +468,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, directory: &str) -> io::Result<()> {
-        self.alive(|world| {
-            world.sync_dir(directory);
-            Ok(())
-        })
+        self.alive(|world| world.sync_dir(directory))
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {

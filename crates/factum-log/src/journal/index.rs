@@ -47,6 +47,8 @@ pub(crate) struct Sealed {
     pub(crate) first_sequence: u64,
     /// The sequence of the first group of the next journal.
     pub(crate) next_sequence: u64,
+    /// How many batches it has, of removed topics too.
+    pub(crate) batches: u64,
 }
 
 /// Builds an index in memory; partitions come in their order.
@@ -88,6 +90,11 @@ impl IndexBuilder {
         self.directory.push((id, summary));
     }
 
+    /// How many batches were added.
+    pub(crate) fn batches(&self) -> u64 {
+        self.batches
+    }
+
     /// Writes the index of `sealed`, and answers its directory.
     pub(crate) fn write(
         mut self,
@@ -104,7 +111,7 @@ impl IndexBuilder {
         for number in [sealed.number, sealed.salt, sealed.end] {
             covered.put_u64(number);
         }
-        for number in [sealed.first_sequence, sealed.next_sequence, start as u64, self.batches] {
+        for number in [sealed.first_sequence, sealed.next_sequence, start as u64, sealed.batches] {
             covered.put_u64(number);
         }
         covered.put_u32(u32::try_from(self.directory.len()).unwrap_or(u32::MAX));
@@ -120,7 +127,6 @@ impl IndexBuilder {
 /// What an index says of its journal, without the lists.
 pub(crate) struct Index {
     pub(crate) sealed: Sealed,
-    pub(crate) batches: u64,
     pub(crate) directory: Vec<(PartitionId, Summary)>,
 }
 
@@ -170,19 +176,20 @@ fn decode_footer(footer: &[u8; FOOTER_BYTES], number: u64) -> Result<Footer, Str
     let mut rest = &footer[8..];
     check_crc(rest.get_u32(), &footer[12..], "footer")?;
     let version = rest.get_u32();
-    let sealed = Sealed {
+    let mut sealed = Sealed {
         number: rest.get_u64(),
         salt: rest.get_u64(),
         end: rest.get_u64(),
         first_sequence: rest.get_u64(),
         next_sequence: rest.get_u64(),
+        batches: 0,
     };
     if version != FORMAT_VERSION || sealed.number != number {
         return Err(format!("it is of journal {}, format {version}", sealed.number));
     }
     let start = rest.get_u64();
-    let batches = rest.get_u64();
-    let index = Index { sealed, batches, directory: Vec::new() };
+    sealed.batches = rest.get_u64();
+    let index = Index { sealed, directory: Vec::new() };
     Ok((index, start, rest.get_u32(), rest.get_u32()))
 }
 
@@ -358,7 +365,7 @@ mod tests {
     }
 
     const SEALED: Sealed =
-        Sealed { number: 5, salt: 1, end: 9999, first_sequence: 2, next_sequence: 3 };
+        Sealed { number: 5, salt: 1, end: 9999, first_sequence: 2, next_sequence: 3, batches: 151 };
 
     fn write(disk: &SimDisk) -> Vec<BatchEntry> {
         let entries: Vec<_> = (0..150).map(entry).collect();
@@ -368,7 +375,7 @@ mod tests {
         builder.add(id(3), &entries);
         let written = builder.write(disk, &SEALED).unwrap();
         let index = Index::read(disk, 5).unwrap().unwrap();
-        assert_eq!((index.sealed, index.batches), (SEALED, 151));
+        assert_eq!(index.sealed, SEALED);
         assert_eq!(index.directory, written);
         entries
     }

@@ -282,3 +282,21 @@ fn what_a_crash_left_unfinished_is_cleared_away() {
     assert_eq!(recovery.batches, 5);
     assert_filled(&log, id, 0..5, 1000);
 }
+
+#[test]
+fn an_index_has_removed_topics_too() {
+    // Once it did not: a topic removed while it was written to left a hole between two journals
+    // that knew it, and the log did not open.
+    let directory = tempdir().unwrap();
+    let (kept, gone) = (partition(1, 0), partition(2, 0));
+    let (log, _) = open(directory.path(), small()).unwrap();
+    fill(&log, kept, 0..3, 1000);
+    fill(&log, gone, 0..3, 1000);
+    log.remove_topic(gone.topic);
+    fill(&log, kept, 3..40, 1000);
+    log.close();
+    let (log, recovery) = open(directory.path(), small()).unwrap();
+    assert_eq!((recovery.batches, recovery.rebuilt_indexes), (43, 0));
+    assert_filled(&log, kept, 0..40, 1000);
+    assert_eq!(log.extent(gone).end, offset(3), "until it is removed again");
+}

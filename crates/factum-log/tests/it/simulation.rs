@@ -238,11 +238,12 @@ fn read(log: &Log, model: &Mutex<Model>, random: &mut Random) -> Result<(), Viol
 fn random_faults(random: &mut Random, ignore_syncs: bool) -> Faults {
     let mut faults = Faults { ignore_syncs, ..Faults::default() };
     let at = Some(random.below(25) + 1);
-    match random.below(7) {
+    match random.below(8) {
         0 | 1 => faults.crash_at_write = at,
         2 | 3 => faults.crash_at_sync = at,
         4 => faults.fail_write = at,
         5 => faults.fail_sync = at,
+        6 => faults.kill_at_sync = at,
         _ => {}
     }
     faults
