@@ -1,7 +1,7 @@
 //! The broker: opening it, and what its parts share.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use factum_event::event::EventIds;
 use factum_event::{Clock, Offset, Partition, Timestamp, TopicId, TopicName};
@@ -88,7 +88,7 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, Recovery), BrokerOpenError> {
-        let (log, recovery) = Log::open(disk, Arc::clone(&clock), settings.log.clone())?;
+        let (log, recovery) = Log::open(disk, Arc::clone(&clock), settings.log)?;
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
             .map_err(BrokerOpenError::Thread)?;

@@ -115,9 +115,8 @@ impl Broker {
         let there = |(topic, partition): &(TopicName, Partition)| {
             self.offsets().get(group.as_str(), topic, *partition).is_some()
         };
-        let change = |(topic, partition)| {
-            (CommitKey { group: group.clone(), topic, partition }, None)
-        };
+        let change =
+            |(topic, partition)| (CommitKey { group: group.clone(), topic, partition }, None);
         let changes: Vec<_> = partitions.into_iter().filter(there).map(change).collect();
         self.change_offsets(&changes).await
     }

@@ -283,7 +283,9 @@ impl Broker {
             leader_epoch: -1,
             metadata: String::new(),
         };
-        for committed in self.commit_offsets(group, offsets.into_iter().map(commit).collect()).await? {
+        for committed in
+            self.commit_offsets(group, offsets.into_iter().map(commit).collect()).await?
+        {
             committed?;
         }
         Ok(())

@@ -55,10 +55,7 @@ impl Broker {
 }
 
 /// The first record of a batch whose timestamp is `time` or later.
-fn first_from(
-    batch: Option<&StoredBatch>,
-    time: Timestamp,
-) -> Result<Option<Located>, BatchError> {
+fn first_from(batch: Option<&StoredBatch>, time: Timestamp) -> Result<Option<Located>, BatchError> {
     let Some(batch) = batch else { return Ok(None) };
     for found in batch.to_batch()?.decode(UNPACKED_LIMIT)? {
         let found = found?;

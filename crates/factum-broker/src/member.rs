@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use factum_event::log::{GroupMember, ReadLimit, Result, Start, TopicPartition};
-use factum_event::{BoxFuture, EventLog, GroupName, LogError, Offset, Place, StoredRecord, TopicName};
+use factum_event::{
+    BoxFuture, EventLog, GroupName, LogError, Offset, Place, StoredRecord, TopicName,
+};
 use factum_log::{PartitionId, Waiter};
 use tokio::sync::watch;
 
@@ -214,7 +216,8 @@ impl Member {
     }
 
     async fn read_in_turn(&mut self) -> Result<Option<Vec<StoredRecord>>> {
-        let partitions: Vec<_> = self.positions.iter().map(|(at, from)| (at.clone(), *from)).collect();
+        let partitions: Vec<_> =
+            self.positions.iter().map(|(at, from)| (at.clone(), *from)).collect();
         for step in 0..partitions.len() {
             let turn = (self.turn + step) % partitions.len();
             let ((topic, partition), from) = &partitions[turn];

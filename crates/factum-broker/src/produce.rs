@@ -11,9 +11,9 @@ use factum_event::{Offset, Partition, Record, Timestamp, TopicName};
 use factum_log::{AppendError, Appending, Log, PartitionId};
 use thiserror::Error;
 
+use crate::Broker;
 use crate::producer_state::{SequenceError, Verdict};
 use crate::topic::{Topic, TopicPartition};
-use crate::Broker;
 
 /// Where a batch was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

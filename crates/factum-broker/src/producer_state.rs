@@ -62,7 +62,9 @@ pub enum SequenceError {
         came: i32,
     },
     /// A newer instance of the producer has written since.
-    #[error("producer {producer_id}: epoch {came} is older than {current}, which has written since")]
+    #[error(
+        "producer {producer_id}: epoch {came} is older than {current}, which has written since"
+    )]
     StaleEpoch {
         /// The producer.
         producer_id: i64,
@@ -171,8 +173,9 @@ impl ProducerStates {
 impl ProducerState {
     fn repeated(&self, batch: &BatchHeader) -> Option<Remembered> {
         let last = sequence_after(batch.base_sequence, i64::from(batch.last_offset_delta));
-        let same =
-            |known: &&Remembered| (known.first_sequence, known.last_sequence) == (batch.base_sequence, last);
+        let same = |known: &&Remembered| {
+            (known.first_sequence, known.last_sequence) == (batch.base_sequence, last)
+        };
         self.batches.iter().find(same).copied()
     }
 }
@@ -228,7 +231,10 @@ mod tests {
     fn the_last_five_batches_are_recognised_and_the_sixth_is_out_of_order() {
         let mut states = ProducerStates::default();
         for index in 0..6 {
-            assert_eq!(send(&mut states, index * 2, &batch(0, index as i32 * 2, 2)), Ok(Verdict::Append));
+            assert_eq!(
+                send(&mut states, index * 2, &batch(0, index as i32 * 2, 2)),
+                Ok(Verdict::Append)
+            );
         }
         for index in 1..6 {
             let verdict = send(&mut states, 99, &batch(0, index as i32 * 2, 2));

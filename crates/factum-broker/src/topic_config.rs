@@ -167,7 +167,10 @@ mod tests {
     fn what_would_be_ignored_is_refused() {
         assert!(check_one("retention.ms", "-1").is_ok());
         let error = check_one("retention.ms", "1000").unwrap_err();
-        assert_eq!(error.to_string(), "retention.ms is always \"-1\" in this version, not \"1000\"");
+        assert_eq!(
+            error.to_string(),
+            "retention.ms is always \"-1\" in this version, not \"1000\""
+        );
         assert!(check_one("cleanup.policy", "compact").is_err());
         assert!(check_one("no.such", "1").unwrap_err().to_string().contains("known are cleanup"));
     }

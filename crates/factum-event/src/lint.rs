@@ -115,12 +115,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(rule: &'static str, attribute: &str, message: String, advice: &'static str) -> Self {
-        Self {
-            rule,
-            attribute: attribute.to_owned(),
-            message,
-            advice,
-        }
+        Self { rule, attribute: attribute.to_owned(), message, advice }
     }
 }
 
@@ -131,22 +126,9 @@ pub fn lint(event: &Event, rules: &Rules) -> Vec<Finding> {
     findings.extend(id(event.id()));
     findings.extend(time(event));
     findings.extend(source(event.source()));
-    findings.extend(
-        rules
-            .type_naming
-            .and_then(|naming| type_name(event, naming)),
-    );
-    findings.extend(
-        rules
-            .require_correlation
-            .then(|| correlation(event))
-            .flatten(),
-    );
-    findings.extend(
-        event
-            .extensions()
-            .filter_map(|(name, _)| extension_name(name)),
-    );
+    findings.extend(rules.type_naming.and_then(|naming| type_name(event, naming)));
+    findings.extend(rules.require_correlation.then(|| correlation(event)).flatten());
+    findings.extend(event.extensions().filter_map(|(name, _)| extension_name(name)));
     findings.extend(event.data().as_json().map(data).unwrap_or_default());
     findings
 }
@@ -162,12 +144,7 @@ fn id(id: &str) -> Option<Finding> {
 fn time(event: &Event) -> Option<Finding> {
     let Some(time) = event.time() else {
         let message = "the event does not say when it occurred".to_owned();
-        return Some(Finding::new(
-            "time-missing",
-            "time",
-            message,
-            "set time where it occurs",
-        ));
+        return Some(Finding::new("time-missing", "time", message, "set time where it occurs"));
     };
     (time.fraction_digits() < 3).then(|| {
         let message = format!("{time} has no milliseconds");
@@ -195,11 +172,7 @@ fn source(source: &str) -> Option<Finding> {
 /// The host of a URI with an authority, or the first segment of a path, without its port.
 fn host(source: &str) -> &str {
     let rest = source.split_once("//").map_or(source, |(_, rest)| rest);
-    let host = rest
-        .trim_start_matches('/')
-        .split(['/', '?', '#'])
-        .next()
-        .unwrap_or(rest);
+    let host = rest.trim_start_matches('/').split(['/', '?', '#']).next().unwrap_or(rest);
     let host = host.rsplit('@').next().unwrap_or(host);
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
@@ -212,10 +185,7 @@ fn host(source: &str) -> &str {
 /// Kubernetes names a deployment's pods `{deployment}-{8 to 10 of its letters}-{5 of them}`; the
 /// letters are those without vowels and without digits that look like letters.
 fn is_pod(name: &str) -> bool {
-    let coded = |part: &str| {
-        part.bytes()
-            .all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b))
-    };
+    let coded = |part: &str| part.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b));
     let mut parts = name.rsplitn(3, '-');
     let (Some(pod), Some(set), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
         return false;
@@ -285,12 +255,7 @@ fn metadata(name: &str) -> Option<Finding> {
     };
     let message = format!("{name} is metadata; it belongs into the extension {extension}");
     let advice = "keep data to the business, and metadata to attributes";
-    Some(Finding::new(
-        "metadata-in-data",
-        &format!("data.{name}"),
-        message,
-        advice,
-    ))
+    Some(Finding::new("metadata-in-data", &format!("data.{name}"), message, advice))
 }
 
 /// The names of an object's members.
@@ -335,18 +300,13 @@ mod tests {
 
     fn found(event: EventBuilder, rules: Rules) -> Vec<(&'static str, String)> {
         let findings = lint(&event.build().unwrap(), &rules);
-        findings
-            .into_iter()
-            .map(|finding| (finding.rule, finding.attribute))
-            .collect()
+        findings.into_iter().map(|finding| (finding.rule, finding.attribute)).collect()
     }
 
     #[test]
     fn a_good_event_has_no_findings() {
-        let rules = Rules {
-            type_naming: Some(TypeNaming::ReverseDomain),
-            require_correlation: true,
-        };
+        let rules =
+            Rules { type_naming: Some(TypeNaming::ReverseDomain), require_correlation: true };
         let data = serde_json::json!({"invoice": 7, "trace": {"traceId": 1}});
         assert_eq!(found(good().correlationid("c").json(&data), rules), []);
     }
@@ -354,10 +314,7 @@ mod tests {
     #[test]
     fn each_rule_names_its_attribute() {
         let none = Rules::default();
-        let correlated = Rules {
-            require_correlation: true,
-            ..none
-        };
+        let correlated = Rules { require_correlation: true, ..none };
         let at = |text| good().time(EventTime::parse(text).unwrap());
         let json = |text: &'static str| good().json_text(text);
         let untimed = Event::builder("/s", "t").id("a");
@@ -367,23 +324,11 @@ mod tests {
             (good().id("-7"), none, ("integer-id", "id")),
             (untimed, none, ("time-missing", "time")),
             (at("2026-01-31T12:00:00Z"), none, ("time-precision", "time")),
-            (
-                at("2026-01-31T12:00:00.12+01:00"),
-                none,
-                ("time-precision", "time"),
-            ),
+            (at("2026-01-31T12:00:00.12+01:00"), none, ("time-precision", "time")),
             (good(), correlated, ("correlation-missing", "correlationid")),
             (good().extension(&long, 1), none, ("extension-name", &*long)),
-            (
-                json("{\"trace_id\":1}"),
-                none,
-                ("metadata-in-data", "data.trace_id"),
-            ),
-            (
-                json("{\"correlationId\":1}"),
-                none,
-                ("metadata-in-data", "data.correlationId"),
-            ),
+            (json("{\"trace_id\":1}"), none, ("metadata-in-data", "data.trace_id")),
+            (json("{\"correlationId\":1}"), none, ("metadata-in-data", "data.correlationId")),
         ];
         for (event, rules, (rule, attribute)) in cases {
             assert_eq!(found(event, rules), [(rule, attribute.to_owned())]);
@@ -428,27 +373,14 @@ mod tests {
             ("billing.InvoiceIssued", &[]),
         ] {
             for naming in TypeNaming::ALL {
-                assert_eq!(
-                    naming.allows(name),
-                    followed.contains(&naming),
-                    "{name}: {naming}"
-                );
+                assert_eq!(naming.allows(name), followed.contains(&naming), "{name}: {naming}");
             }
         }
-        let rules = Rules {
-            type_naming: Some(ReverseDomain),
-            ..Rules::default()
-        };
+        let rules = Rules { type_naming: Some(ReverseDomain), ..Rules::default() };
         let event = good().build().unwrap();
         assert_eq!(lint(&event, &rules), []);
-        let renamed = Event::builder("/s", "InvoiceIssued")
-            .id("a")
-            .build()
-            .unwrap();
-        let finding = lint(&renamed, &rules)
-            .into_iter()
-            .find(|f| f.attribute == "type")
-            .unwrap();
+        let renamed = Event::builder("/s", "InvoiceIssued").id("a").build().unwrap();
+        let finding = lint(&renamed, &rules).into_iter().find(|f| f.attribute == "type").unwrap();
         assert!(finding.message.contains("reverse-domain"), "{finding:?}");
     }
 
@@ -457,12 +389,6 @@ mod tests {
         for naming in TypeNaming::ALL {
             assert_eq!(naming.to_string().parse(), Ok(naming));
         }
-        assert!(
-            "camel"
-                .parse::<TypeNaming>()
-                .unwrap_err()
-                .to_string()
-                .contains("pascal")
-        );
+        assert!("camel".parse::<TypeNaming>().unwrap_err().to_string().contains("pascal"));
     }
 }

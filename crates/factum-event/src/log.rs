@@ -188,11 +188,7 @@ impl NewTopic {
     /// A topic with one partition and the log's defaults.
     #[must_use]
     pub fn named(name: TopicName) -> Self {
-        Self {
-            name,
-            partitions: Some(1),
-            configs: BTreeMap::new(),
-        }
+        Self { name, partitions: Some(1), configs: BTreeMap::new() }
     }
 }
 
@@ -234,10 +230,7 @@ pub struct ReadLimit {
 impl Default for ReadLimit {
     /// 1 MiB, 10,000 records.
     fn default() -> Self {
-        Self {
-            bytes: 1 << 20,
-            records: 10_000,
-        }
+        Self { bytes: 1 << 20, records: 10_000 }
     }
 }
 

@@ -21,11 +21,7 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(kind: &'static str, name: &str, rule: &'static str) -> Self {
-        Self {
-            kind,
-            name: name.chars().take(64).collect(),
-            rule,
-        }
+        Self { kind, name: name.chars().take(64).collect(), rule }
     }
 }
 
@@ -180,11 +176,6 @@ mod tests {
     fn names_are_checked_when_deserialised() {
         assert!(serde_json::from_str::<TopicName>("\"a/b\"").is_err());
         assert!(serde_json::from_str::<GroupName>("\"\"").is_err());
-        assert_eq!(
-            serde_json::from_str::<TopicName>("\"ab\"")
-                .unwrap()
-                .as_str(),
-            "ab"
-        );
+        assert_eq!(serde_json::from_str::<TopicName>("\"ab\"").unwrap().as_str(), "ab");
     }
 }

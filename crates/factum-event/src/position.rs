@@ -169,9 +169,8 @@ impl Timestamp {
     /// # Errors
     /// [`InvalidPlace`] that says what a time looks like.
     pub fn parse_rfc3339(text: &str) -> Result<Self, InvalidPlace> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidPlace::Time {
-            came: text.chars().take(64).collect(),
-        })?;
+        let at = OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|_| InvalidPlace::Time { came: text.chars().take(64).collect() })?;
         let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
         Ok(Self(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
@@ -236,9 +235,7 @@ impl FromStr for Place {
 
     /// `start`, `end`, an offset, or an RFC 3339 time.
     fn from_str(text: &str) -> Result<Self, InvalidPlace> {
-        let invalid = || InvalidPlace::Place {
-            came: text.chars().take(64).collect(),
-        };
+        let invalid = || InvalidPlace::Place { came: text.chars().take(64).collect() };
         match text {
             "start" => Ok(Self::Start),
             "end" => Ok(Self::End),
@@ -262,36 +259,17 @@ mod tests {
         assert_eq!("start".parse(), Ok(Place::Start));
         assert_eq!("end".parse(), Ok(Place::End));
         assert_eq!("42".parse(), Ok(Place::At(Offset(42))));
-        assert_eq!(
-            "1970-01-01T00:00:01.5Z".parse(),
-            Ok(Place::Time(Timestamp(1500)))
-        );
-        assert_eq!(
-            "1970-01-01T01:00:00+01:00".parse(),
-            Ok(Place::Time(Timestamp(0)))
-        );
-        for bad in [
-            "",
-            "-1",
-            "now",
-            "2026-01-31T12:00:00",
-            "2026-01-31",
-            "9223372036854775808",
-        ] {
+        assert_eq!("1970-01-01T00:00:01.5Z".parse(), Ok(Place::Time(Timestamp(1500))));
+        assert_eq!("1970-01-01T01:00:00+01:00".parse(), Ok(Place::Time(Timestamp(0))));
+        for bad in ["", "-1", "now", "2026-01-31T12:00:00", "2026-01-31", "9223372036854775808"] {
             assert!(bad.parse::<Place>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn timestamps_are_written_in_utc_with_milliseconds() {
-        assert_eq!(
-            Timestamp(1500).to_rfc3339().as_deref(),
-            Some("1970-01-01T00:00:01.500Z")
-        );
-        assert_eq!(
-            Timestamp(-1).to_rfc3339().as_deref(),
-            Some("1969-12-31T23:59:59.999Z")
-        );
+        assert_eq!(Timestamp(1500).to_rfc3339().as_deref(), Some("1970-01-01T00:00:01.500Z"));
+        assert_eq!(Timestamp(-1).to_rfc3339().as_deref(), Some("1969-12-31T23:59:59.999Z"));
         assert_eq!(Timestamp(i64::MAX).to_rfc3339(), None);
     }
 

@@ -16,10 +16,7 @@ pub struct Header {
 impl Header {
     /// A header with a value.
     pub fn new(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            value: Some(value.into()),
-        }
+        Self { key: key.into(), value: Some(value.into()) }
     }
 }
 
@@ -40,22 +37,14 @@ impl Record {
     /// The first header of this name, if it has a value.
     #[must_use]
     pub fn header(&self, key: &str) -> Option<&Bytes> {
-        self.headers
-            .iter()
-            .find(|header| header.key == key)?
-            .value
-            .as_ref()
+        self.headers.iter().find(|header| header.key == key)?.value.as_ref()
     }
 
     /// Bytes of key, value and headers together: what a record weighs against a limit.
     #[must_use]
     pub fn weight(&self) -> usize {
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|h| h.key.len() + len(&h.value))
-            .sum();
+        let headers: usize = self.headers.iter().map(|h| h.key.len() + len(&h.value)).sum();
         len(&self.key) + len(&self.value) + headers
     }
 }
@@ -82,9 +71,6 @@ pub struct Outgoing {
 
 impl From<Record> for Outgoing {
     fn from(record: Record) -> Self {
-        Self {
-            partition: None,
-            record,
-        }
+        Self { partition: None, record }
     }
 }

@@ -41,14 +41,8 @@ fn scenarios(feature: &str) -> Vec<Scenario> {
         let (body, examples) = text.split_once("Examples:").unwrap_or((text, ""));
         let rows: Vec<Vec<String>> = examples.lines().filter_map(row).collect();
         let values = rows.iter().skip(1).map(|row| row[0].as_str());
-        let values: Vec<&str> = if rows.is_empty() {
-            vec![""]
-        } else {
-            values.collect()
-        };
-        let filled = values
-            .iter()
-            .map(|value| scenario(&body.replace("<contentType>", value)));
+        let values: Vec<&str> = if rows.is_empty() { vec![""] } else { values.collect() };
+        let filled = values.iter().map(|value| scenario(&body.replace("<contentType>", value)));
         all.extend(filled);
     }
     all
@@ -56,12 +50,7 @@ fn scenarios(feature: &str) -> Vec<Scenario> {
 
 fn scenario(body: &str) -> Scenario {
     let parts: Vec<&str> = body.split("\"\"\"").collect();
-    let texts = parts
-        .iter()
-        .skip(1)
-        .step_by(2)
-        .map(|text| unindent(text))
-        .collect();
+    let texts = parts.iter().skip(1).step_by(2).map(|text| unindent(text)).collect();
     let mut tables = vec![Vec::new()];
     for line in parts.iter().step_by(2).flat_map(|part| part.lines()) {
         match row(line) {
@@ -84,27 +73,14 @@ fn unindent(text: &str) -> String {
     let lines =
         &lines[..lines.len() - usize::from(lines.last().is_some_and(|l| l.trim().is_empty()))];
     let indent = |line: &&str| line.len() - line.trim_start().len();
-    let margin = lines
-        .iter()
-        .filter(|l| !l.trim().is_empty())
-        .map(indent)
-        .min()
-        .unwrap_or(0);
-    let lines: Vec<&str> = lines
-        .iter()
-        .map(|line| line.get(margin..).unwrap_or(""))
-        .collect();
+    let margin = lines.iter().filter(|l| !l.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let lines: Vec<&str> = lines.iter().map(|line| line.get(margin..).unwrap_or("")).collect();
     lines.join("\n")
 }
 
 fn check(scenario: &Scenario, event: &Event) {
     for row in &scenario.tables.last().unwrap()[1..] {
-        assert_eq!(
-            event.attribute(&row[0]).as_deref(),
-            Some(&*row[1]),
-            "{}",
-            row[0]
-        );
+        assert_eq!(event.attribute(&row[0]).as_deref(), Some(&*row[1]), "{}", row[0]);
     }
     let expected: serde_json::Value = serde_json::from_str(&scenario.texts[1]).unwrap();
     let data: serde_json::Value = event.data().as_json().unwrap().decode().unwrap();
@@ -113,10 +89,7 @@ fn check(scenario: &Scenario, event: &Event) {
 
 fn read_http(request: &str) -> Event {
     let (head, body) = request.split_once("\n\n").unwrap();
-    let headers = head
-        .lines()
-        .skip(1)
-        .map(|line| line.split_once(": ").unwrap());
+    let headers = head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
     let headers = headers.map(|(name, value)| (name, value.as_bytes()));
     let message = http::decode(headers, Bytes::from(body.to_owned()), 1).unwrap();
     message.into_events().remove(0)
@@ -146,9 +119,7 @@ fn the_kafka_conformance_scenarios_pass() {
         let record = Record {
             key: None,
             value: Some(scenario.texts[0].clone().into()),
-            headers: headers
-                .map(|row| Header::new(&*row[0], row[1].clone()))
-                .collect(),
+            headers: headers.map(|row| Header::new(&*row[0], row[1].clone())).collect(),
             timestamp: Timestamp::UNKNOWN,
         };
         check(scenario, &kafka::decode(&record).unwrap());
@@ -181,16 +152,8 @@ fn conformance_event(document: &str) -> Event {
             _ => {}
         }
     }
-    let find = |wanted: &str| {
-        pairs
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, v)| v.clone())
-    };
-    event.replace(Event::builder(
-        find("source").unwrap(),
-        find("type").unwrap(),
-    ));
+    let find = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.clone());
+    event.replace(Event::builder(find("source").unwrap(), find("type").unwrap()));
     for (name, value) in &pairs {
         event = event.take().map(|event| match name.as_str() {
             "id" => event.id(value),
@@ -217,15 +180,9 @@ fn the_conformance_events_survive_every_binding() {
 }
 
 fn survives_every_binding(event: &Event) {
-    assert_eq!(
-        &json::decode(json::encode(event).as_bytes()).unwrap(),
-        event
-    );
+    assert_eq!(&json::decode(json::encode(event).as_bytes()).unwrap(), event);
     for message in [http::encode_binary(event), http::encode_structured(event)] {
-        let headers = message
-            .headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()));
+        let headers = message.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes()));
         let read = http::decode(headers, message.body.clone(), 1).unwrap();
         assert_eq!(read, http::Message::Single(event.clone()));
     }
@@ -290,12 +247,7 @@ fn a_full_envelope_round_trips_unchanged() {
     let record = kafka::encode(&event, kafka::Mode::Binary, Timestamp::from_millis(0));
     assert_eq!(json::encode(&kafka::decode(&record).unwrap()), FULL);
     let message = http::encode_binary(&event);
-    let headers = message
-        .headers
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_bytes()));
-    let read = http::decode(headers, message.body.clone(), 1)
-        .unwrap()
-        .into_events();
+    let headers = message.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes()));
+    let read = http::decode(headers, message.body.clone(), 1).unwrap().into_events();
     assert_eq!(json::encode(&read[0]), FULL);
 }

@@ -102,7 +102,8 @@ impl Factum {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let disk = Arc::new(OsDisk::new(directory.as_ref())?);
         // Members here are one program: there is nobody to wait for.
-        let groups = GroupSettings { initial_rebalance_delay: Duration::ZERO, ..Default::default() };
+        let groups =
+            GroupSettings { initial_rebalance_delay: Duration::ZERO, ..Default::default() };
         let settings = BrokerSettings { groups, ..Default::default() };
         let (broker, _) = Broker::open(disk, Arc::clone(&clock), settings)?;
         Ok(Self::on(Arc::new(broker), clock))

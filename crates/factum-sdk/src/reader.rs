@@ -92,11 +92,7 @@ impl Follower {
 }
 
 impl Cursor {
-    async fn open(
-        log: Arc<dyn EventLog>,
-        topic: TopicName,
-        from: Place,
-    ) -> Result<Self, Error> {
+    async fn open(log: Arc<dyn EventLog>, topic: TopicName, from: Place) -> Result<Self, Error> {
         let mut next = BTreeMap::new();
         for of in log.topic(&topic).await?.partitions {
             let located = log.locate(&topic, of.partition, from).await?;

@@ -1,5 +1,7 @@
 //! The library on a real directory.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use factum_event::log::PartitionInfo;

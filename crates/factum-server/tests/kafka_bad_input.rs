@@ -9,10 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::Dice;
 use common::client::{Client, decode, newest, raw_request};
 use common::server::{Home, Server, until};
 use common::work::*;
-use common::Dice;
 use factum_event::batch::Codec;
 use factum_event::{Record, Timestamp};
 use factum_wire::messages::*;
@@ -28,7 +28,8 @@ fn after_prefix(length: i32, rest: &[u8]) -> Vec<u8> {
 fn hopeless() -> Vec<(&'static str, Vec<u8>)> {
     let metadata = ApiKey::Metadata.into();
     let produce = ApiKey::Produce.into();
-    let request = |api, version, flexible, body: &[u8]| raw_request(api, version, 7, flexible, body);
+    let request =
+        |api, version, flexible, body: &[u8]| raw_request(api, version, 7, flexible, body);
     let huge = [0x7f, 0xff, 0xff, 0xff];
     vec![
         ("a length of 2 GiB - 1", after_prefix(i32::MAX, b"")),
@@ -163,11 +164,16 @@ fn unacceptable(good: &Bytes) -> Vec<(&'static str, i16, Option<Bytes>, ErrorCod
         ("two batches", 12, Some([&good[..], &good[..]].concat().into()), InvalidRecord),
         ("no records, null", 12, Option::None, InvalidRecord),
         ("no records, empty", 12, Some(Bytes::new()), InvalidRecord),
-        ("zero records", 12, {
-            let none = tampered(&good.slice(..61), 57, &[0; 4]);
-            let none = tampered(&none, 23, &(-1_i32).to_be_bytes());
-            Some(tampered(&none, 8, &49_i32.to_be_bytes()))
-        }, InvalidRecord),
+        (
+            "zero records",
+            12,
+            {
+                let none = tampered(&good.slice(..61), 57, &[0; 4]);
+                let none = tampered(&none, 23, &(-1_i32).to_be_bytes());
+                Some(tampered(&none, 8, &49_i32.to_be_bytes()))
+            },
+            InvalidRecord,
+        ),
         ("a count that is not its offsets'", 12, resealed(57, &[0, 0, 0, 9]), InvalidRecord),
         ("a count of 2^31-1", 12, resealed(57, &i32::MAX.to_be_bytes()), InvalidRecord),
         ("a last offset below 0", 12, resealed(23, &i32::MIN.to_be_bytes()), InvalidRecord),
@@ -191,10 +197,7 @@ fn large_batch(bytes: usize) -> Bytes {
 
 /// A topic "orders" of two partitions that takes batches of up to 2,000 bytes.
 fn small_topic(client: &mut Client) {
-    let limit = CreatableTopicConfig {
-        name: name("max.message.bytes"),
-        value: Some(name("2000")),
-    };
+    let limit = CreatableTopicConfig { name: name("max.message.bytes"), value: Some(name("2000")) };
     let topic = CreatableTopic { configs: vec![limit], ..new_topic("orders", 2) };
     let answer = client.ask(&CreateTopicsRequest { topics: vec![topic], ..Default::default() });
     ok("create", answer.topics[0].error_code);
@@ -266,7 +269,9 @@ fn a_producer_that_skips_or_is_outdated_is_refused() {
     let mut check = |what: &str, batch: Bytes, expected: Result<i64, ErrorCode>| {
         let answer = produce(&mut client, "orders", 0, batch);
         match expected {
-            Ok(offset) => assert_eq!((answer.error_code, answer.base_offset), (0, offset), "{what}"),
+            Ok(offset) => {
+                assert_eq!((answer.error_code, answer.base_offset), (0, offset), "{what}")
+            }
             Err(code) => assert_eq!(error(answer.error_code), error(code.code()), "{what}"),
         }
     };
@@ -368,7 +373,8 @@ fn invalid_topics_are_refused_by_create_delete_metadata_and_grow() {
         ("nothing", 3, UnknownTopicOrPartition),
         ("__factum_offsets", 3, TopicAuthorizationFailed),
     ] {
-        let topics = vec![CreatePartitionsTopic { name: name(topic), count, assignments: Option::None }];
+        let topics =
+            vec![CreatePartitionsTopic { name: name(topic), count, assignments: Option::None }];
         let answer = client.ask(&CreatePartitionsRequest { topics, ..Default::default() });
         let came = answer.results[0].error_code;
         assert_eq!(error(came), error(expected.code()), "{topic} to {count}");
@@ -412,13 +418,16 @@ fn groups_refuse_what_cannot_be() {
     }
     let beat = HeartbeatRequest { group_id: name("g"), member_id: name("m"), ..Default::default() };
     assert_eq!(error(client.ask(&beat).error_code), error(UnknownMemberId.code()));
-    let mut commit = |request: &OffsetCommitRequest| {
-        client.ask(request).topics[0].partitions[0].error_code
-    };
+    let mut commit =
+        |request: &OffsetCommitRequest| client.ask(request).topics[0].partitions[0].error_code;
     let long = "x".repeat(4097);
     for (what, request, expected) in [
         ("an unknown topic", commit_request("g", "nothing", (0, 1), ""), UnknownTopicOrPartition),
-        ("an unknown partition", commit_request("g", "orders", (5, 1), ""), UnknownTopicOrPartition),
+        (
+            "an unknown partition",
+            commit_request("g", "orders", (5, 1), ""),
+            UnknownTopicOrPartition,
+        ),
         ("long metadata", commit_request("g", "orders", (0, 1), &long), OffsetMetadataTooLarge),
         ("no name", commit_request("", "orders", (0, 1), ""), InvalidGroupId),
     ] {
@@ -565,9 +574,8 @@ fn a_thousand_connections_come_and_go() {
     let home = Home::new();
     let server = home.serve();
     let mut client = Client::connect(server.kafka);
-    let mut serve = || {
-        client.call(&MetadataRequest { topics: Some(Vec::new()), ..Default::default() }, 12)
-    };
+    let mut serve =
+        || client.call(&MetadataRequest { topics: Some(Vec::new()), ..Default::default() }, 12);
     serve();
     let files = server.open_files();
     for _ in 0..5 {
@@ -642,7 +650,9 @@ fn a_data_directory_of_a_newer_version_is_refused_and_left_as_it_is() {
     home.serve().stop();
     let format = home.data().join("FORMAT");
     let ours = std::fs::read_to_string(&format).unwrap();
-    for (theirs, expected) in [("factum-log 99\n", "99"), ("something else\n", "FORMAT"), ("", "FORMAT")] {
+    for (theirs, expected) in
+        [("factum-log 99\n", "99"), ("something else\n", "FORMAT"), ("", "FORMAT")]
+    {
         std::fs::write(&format, theirs).unwrap();
         let (status, said) = home.serve_in_vain();
         assert!(!status.success(), "it started on {theirs:?}");

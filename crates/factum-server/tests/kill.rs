@@ -384,7 +384,9 @@ fn every_acknowledged_record_is_there_once_and_in_order_after_many_kills() {
     );
     assert_eq!(found, produced.records, "acknowledged, and found");
     assert!(seen <= found, "the reader saw {seen} records, of which {found} are left");
-    let expected = (commits, format!("at {commits}"));
-    assert_eq!(committed(&mut client, GROUP, TOPIC, 0), expected, "the last commit");
+    // The commit under way at the last kill may have come through without its answer.
+    let (last, metadata) = committed(&mut client, GROUP, TOPIC, 0);
+    assert!((commits..=commits + 1).contains(&last), "committed {last}, acknowledged {commits}");
+    assert_eq!(metadata, format!("at {last}"));
     server.stop();
 }

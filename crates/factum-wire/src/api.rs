@@ -146,11 +146,7 @@ impl ApiKey {
     }
 
     fn form(self, version: i16) -> Form {
-        Form {
-            version,
-            flexible: self.is_flexible(version),
-            nullable: false,
-        }
+        Form { version, flexible: self.is_flexible(version), nullable: false }
     }
 }
 
@@ -194,12 +190,7 @@ pub trait Message: Wire + Default + Clone + PartialEq + fmt::Debug + Send + 'sta
         } else {
             let (message, versions) = (Self::KEY.name(), Self::KEY.versions());
             let (min, max) = (*versions.start(), *versions.end());
-            writer.fail(EncodeError::UnsupportedVersion {
-                message,
-                version,
-                min,
-                max,
-            });
+            writer.fail(EncodeError::UnsupportedVersion { message, version, min, max });
         }
     }
 
@@ -237,9 +228,7 @@ mod tests {
         for &key in ApiKey::ALL {
             assert_eq!(ApiKey::try_from(i16::from(key)), Ok(key));
         }
-        let known = (i16::MIN..=i16::MAX)
-            .filter(|&key| ApiKey::try_from(key).is_ok())
-            .count();
+        let known = (i16::MIN..=i16::MAX).filter(|&key| ApiKey::try_from(key).is_ok()).count();
         assert_eq!(known, ApiKey::ALL.len());
         assert_eq!(ApiKey::try_from(17), Err(UnknownApi(17)));
     }
@@ -247,10 +236,7 @@ mod tests {
     #[test]
     fn produce_is_advertised_from_0_though_served_from_3() {
         let produce = advertised()[0].clone();
-        assert_eq!(
-            (produce.api_key, produce.min_version, produce.max_version),
-            (0, 0, 13)
-        );
+        assert_eq!((produce.api_key, produce.min_version, produce.max_version), (0, 0, 13));
         assert!(!ApiKey::Produce.supports(2));
         assert!(ApiKey::Produce.supports(3));
     }
@@ -259,14 +245,8 @@ mod tests {
     fn what_is_advertised_is_served_except_old_produce() {
         for row in advertised() {
             let key = ApiKey::try_from(row.api_key).expect("own key");
-            assert!(
-                key.supports(row.max_version) && !key.supports(row.max_version + 1),
-                "{key}"
-            );
-            assert!(
-                key == ApiKey::Produce || key.supports(row.min_version),
-                "{key}"
-            );
+            assert!(key.supports(row.max_version) && !key.supports(row.max_version + 1), "{key}");
+            assert!(key == ApiKey::Produce || key.supports(row.min_version), "{key}");
         }
     }
 }

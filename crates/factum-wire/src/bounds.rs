@@ -61,11 +61,7 @@ fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
 fn encode<M: Message>(message: &M, version: i16) -> Vec<u8> {
     let mut writer = Writer::new();
     message.encode(&mut writer, version);
-    writer
-        .finish()
-        .expect("a sample fits its version")
-        .concat()
-        .split_off(4)
+    writer.finish().expect("a sample fits its version").concat().split_off(4)
 }
 
 fn decode_within_bounds<M: Message>(bytes: Vec<u8>, version: i16, case: &str) {
@@ -74,10 +70,7 @@ fn decode_within_bounds<M: Message>(bytes: Vec<u8>, version: i16, case: &str) {
     let (_, peak) = peak_of(|| M::decode(&mut Reader::new(frame), version));
     let limit = length * ALLOWANCE_PER_BYTE + ALLOWANCE_BASE + SLACK;
     let name = M::KEY;
-    assert!(
-        peak <= limit,
-        "{name} version {version} {case}: {peak} bytes held for {length}"
-    );
+    assert!(peak <= limit, "{name} version {version} {case}: {peak} bytes held for {length}");
 }
 
 /// A message with a few bytes changed, cut off, or added.
@@ -143,13 +136,7 @@ fn four_bytes_that_announce_two_billion_topics_are_refused_without_reserving() {
     let (result, peak) = peak_of(|| problem_of::<MetadataRequest>(vec![0x7f, 0xff, 0xff, 0xff], 0));
     let (field, problem) = result;
     assert_eq!(field, "MetadataRequest.topics");
-    assert_eq!(
-        problem,
-        Problem::TooManyElements {
-            count: i32::MAX as usize,
-            fit: 0
-        }
-    );
+    assert_eq!(problem, Problem::TooManyElements { count: i32::MAX as usize, fit: 0 });
     assert!(peak < 1024, "{peak} bytes held");
 }
 
@@ -161,10 +148,7 @@ fn a_dense_metadata_frame_is_refused_before_it_outgrows_its_allowance() {
     decode_within_bounds::<MetadataRequest>(bytes.clone(), 0, "dense");
     let (field, problem) = problem_of::<MetadataRequest>(bytes, 0);
     assert_eq!(field, "MetadataRequest.topics");
-    assert!(
-        matches!(problem, Problem::OverAllowance { count: 500_000, .. }),
-        "{problem}"
-    );
+    assert!(matches!(problem, Problem::OverAllowance { count: 500_000, .. }), "{problem}");
 }
 
 #[test]
@@ -177,10 +161,7 @@ fn a_dense_offset_commit_frame_is_refused_before_it_outgrows_its_allowance() {
     decode_within_bounds::<OffsetCommitRequest>(bytes.clone(), 8, "dense");
     let (field, problem) = problem_of::<OffsetCommitRequest>(bytes, 8);
     assert_eq!(field, "OffsetCommitRequest.topics");
-    assert!(
-        matches!(problem, Problem::OverAllowance { count: 200_000, .. }),
-        "{problem}"
-    );
+    assert!(matches!(problem, Problem::OverAllowance { count: 200_000, .. }), "{problem}");
 }
 
 #[test]
@@ -189,10 +170,8 @@ fn honest_large_requests_stay_within_their_allowance() {
         name: Some(format!("t{name}").into()),
         ..Default::default()
     };
-    let request = MetadataRequest {
-        topics: Some((0..100_000).map(topics).collect()),
-        ..Default::default()
-    };
+    let request =
+        MetadataRequest { topics: Some((0..100_000).map(topics).collect()), ..Default::default() };
     for version in crate::ApiKey::Metadata.versions() {
         let bytes = encode(&request, version);
         let length = bytes.len();
@@ -200,9 +179,6 @@ fn honest_large_requests_stay_within_their_allowance() {
         let (decoded, peak) = peak_of(|| MetadataRequest::decode(&mut Reader::new(frame), version));
         let topics = decoded.expect("an honest request").topics.expect("topics");
         assert_eq!(topics.len(), 100_000);
-        assert!(
-            peak <= length * ALLOWANCE_PER_BYTE,
-            "{peak} bytes held for {length}"
-        );
+        assert!(peak <= length * ALLOWANCE_PER_BYTE, "{peak} bytes held for {length}");
     }
 }

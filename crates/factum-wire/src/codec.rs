@@ -202,9 +202,7 @@ impl<T: Counted> Wire for Option<T> {
 
 #[cold]
 fn unexpected_null(reader: &Reader, form: Form) -> DecodeError {
-    reader.error(Problem::UnexpectedNull {
-        version: form.version,
-    })
+    reader.error(Problem::UnexpectedNull { version: form.version })
 }
 
 const fn smallest_count<T: Counted>(form: Form) -> usize {
@@ -224,11 +222,7 @@ fn put_null<T: Counted>(writer: &mut Writer, form: Form) {
 }
 
 fn put_count<T: Counted>(writer: &mut Writer, count: usize, form: Form) {
-    let limit = if T::SHORT {
-        LONGEST_TEXT
-    } else {
-        i32::MAX as usize
-    };
+    let limit = if T::SHORT { LONGEST_TEXT } else { i32::MAX as usize };
     let Some(short) = i32::try_from(count).ok().filter(|_| count <= limit) else {
         return writer.fail_length(count, limit);
     };

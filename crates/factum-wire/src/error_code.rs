@@ -221,13 +221,7 @@ mod tests {
 
     #[test]
     fn names_are_kafkas() {
-        assert_eq!(
-            ErrorCode::UnsupportedVersion.to_string(),
-            "UNSUPPORTED_VERSION (35)"
-        );
-        assert_eq!(
-            ErrorCode::try_from(129).map(ErrorCode::name),
-            Ok("REBOOTSTRAP_REQUIRED")
-        );
+        assert_eq!(ErrorCode::UnsupportedVersion.to_string(), "UNSUPPORTED_VERSION (35)");
+        assert_eq!(ErrorCode::try_from(129).map(ErrorCode::name), Ok("REBOOTSTRAP_REQUIRED"));
     }
 }

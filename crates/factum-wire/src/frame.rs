@@ -78,10 +78,7 @@ pub struct RequestHeader {
 /// If it is negative, too small for a message, or above `limit`.
 pub fn size(prefix: [u8; 4], limit: usize) -> Result<usize, FrameError> {
     let announced = i32::from_be_bytes(prefix);
-    match usize::try_from(announced)
-        .ok()
-        .filter(|&size| size >= SMALLEST)
-    {
+    match usize::try_from(announced).ok().filter(|&size| size >= SMALLEST) {
         None => Err(FrameError::TooSmall(announced)),
         Some(size) if size > limit => Err(FrameError::TooLarge { size, limit }),
         Some(size) => Ok(size),
@@ -111,15 +108,7 @@ pub fn read_request(frame: Bytes) -> Result<(RequestHeader, Reader), FrameError>
     if api_key.is_flexible(api_version) {
         skip_tags(&mut reader)?;
     }
-    Ok((
-        RequestHeader {
-            api_key,
-            api_version,
-            correlation_id,
-            client_id,
-        },
-        reader,
-    ))
+    Ok((RequestHeader { api_key, api_version, correlation_id, client_id }, reader))
 }
 
 /// Reads the header of the response to a request for `api_key` in `version`: its correlation id.
@@ -155,9 +144,7 @@ pub fn write_request<R: Request>(
     writer.put(&version.to_be_bytes());
     writer.put(&correlation_id.to_be_bytes());
     writer.at("RequestHeader.client_id");
-    client_id
-        .cloned()
-        .write(&mut writer, client_id_form(version));
+    client_id.cloned().write(&mut writer, client_id_form(version));
     if R::KEY.is_flexible(version) {
         writer.varint(0);
     }
@@ -189,11 +176,7 @@ fn response_has_tags(api_key: ApiKey, version: i16) -> bool {
 
 /// The client id keeps its two-byte length in every version.
 const fn client_id_form(version: i16) -> Form {
-    Form {
-        version,
-        flexible: false,
-        nullable: true,
-    }
+    Form { version, flexible: false, nullable: true }
 }
 
 fn skip_tags(reader: &mut Reader) -> Result<(), DecodeError> {
@@ -221,33 +204,21 @@ mod tests {
         assert_eq!(size(100_i32.to_be_bytes(), 100), Ok(100));
         assert_eq!(
             size(101_i32.to_be_bytes(), 100),
-            Err(FrameError::TooLarge {
-                size: 101,
-                limit: 100
-            })
+            Err(FrameError::TooLarge { size: 101, limit: 100 })
         );
         assert_eq!(
             size([0x7f, 0xff, 0xff, 0xff], DEFAULT_LIMIT),
-            Err(FrameError::TooLarge {
-                size: i32::MAX as usize,
-                limit: DEFAULT_LIMIT
-            })
+            Err(FrameError::TooLarge { size: i32::MAX as usize, limit: DEFAULT_LIMIT })
         );
         assert_eq!(size([0xff; 4], 100), Err(FrameError::TooSmall(-1)));
-        assert_eq!(
-            size([0x80, 0, 0, 0], 100),
-            Err(FrameError::TooSmall(i32::MIN))
-        );
+        assert_eq!(size([0x80, 0, 0, 0], 100), Err(FrameError::TooSmall(i32::MIN)));
         assert_eq!(size([0; 4], 100), Err(FrameError::TooSmall(0)));
     }
 
     #[test]
     fn a_request_comes_back_with_its_header_in_both_header_versions() {
         for version in ApiKey::Metadata.versions() {
-            let request = MetadataRequest {
-                topics: Some(Vec::new()),
-                ..Default::default()
-            };
+            let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
             let client = Str::from_static("kcat");
             let frame = bytes(write_request(&request, version, 7, Some(&client)).expect("frame"));
             let length = size(frame[..4].try_into().expect("four bytes"), 1000).expect("size");
@@ -255,12 +226,8 @@ mod tests {
             let (header, mut reader) = read_request(frame.slice(4..)).expect("header");
             let api_key = ApiKey::Metadata;
             let client_id = Some(client);
-            let expected = RequestHeader {
-                api_key,
-                api_version: version,
-                correlation_id: 7,
-                client_id,
-            };
+            let expected =
+                RequestHeader { api_key, api_version: version, correlation_id: 7, client_id };
             assert_eq!(header, expected);
             assert_eq!(MetadataRequest::decode(&mut reader, version), Ok(request));
         }
@@ -271,10 +238,7 @@ mod tests {
         let mut frame = vec![0, 12, 0, 4, 0, 0, 0, 9, 0xff, 0xff];
         frame.extend([2, 0, 1, 0xaa, 5, 2, 0xbb, 0xcc]);
         let (header, reader) = read_request(frame.into()).expect("header");
-        assert_eq!(
-            (header.api_key, header.client_id),
-            (ApiKey::Heartbeat, None)
-        );
+        assert_eq!((header.api_key, header.client_id), (ApiKey::Heartbeat, None));
         assert_eq!(reader.remaining(), 0);
     }
 
@@ -283,25 +247,14 @@ mod tests {
         for version in ApiKey::ApiVersions.versions() {
             let frame =
                 bytes(write_response(&ApiVersionsResponse::default(), version, 7).expect("frame"));
-            assert_eq!(
-                frame[4..10],
-                [0, 0, 0, 7, 0, 0],
-                "version {version}: id, then error code"
-            );
+            assert_eq!(frame[4..10], [0, 0, 0, 7, 0, 0], "version {version}: id, then error code");
         }
         let frame = bytes(write_response(&HeartbeatResponse::default(), 4, 7).expect("frame"));
-        assert_eq!(
-            frame[4..9],
-            [0, 0, 0, 7, 0],
-            "another flexible response has tags"
-        );
+        assert_eq!(frame[4..9], [0, 0, 0, 7, 0], "another flexible response has tags");
         let (id, mut reader) =
             read_response(frame.slice(4..), ApiKey::Heartbeat, 4).expect("header");
         assert_eq!(id, 7);
-        assert_eq!(
-            HeartbeatResponse::decode(&mut reader, 4),
-            Ok(HeartbeatResponse::default())
-        );
+        assert_eq!(HeartbeatResponse::decode(&mut reader, 4), Ok(HeartbeatResponse::default()));
     }
 
     #[test]
@@ -317,11 +270,8 @@ mod tests {
     #[test]
     fn an_unknown_api_is_refused_with_its_number() {
         let frame = vec![0, 99, 0, 1, 0, 0, 0, 7, 0xff, 0xff];
-        let unknown = FrameError::UnknownApi {
-            api: UnknownApi(99),
-            api_version: 1,
-            correlation_id: 7,
-        };
+        let unknown =
+            FrameError::UnknownApi { api: UnknownApi(99), api_version: 1, correlation_id: 7 };
         assert_eq!(read_request(frame.into()).err(), Some(unknown));
     }
 
@@ -333,10 +283,7 @@ mod tests {
             let error = read_request(cut).expect_err("cut off");
             assert!(matches!(
                 error,
-                FrameError::Header(DecodeError {
-                    problem: Problem::Truncated { .. },
-                    ..
-                })
+                FrameError::Header(DecodeError { problem: Problem::Truncated { .. }, .. })
             ));
         }
     }

@@ -125,16 +125,8 @@ impl Reader {
     #[must_use]
     pub fn new(frame: Bytes) -> Self {
         let end = frame.len();
-        let allowance = end
-            .saturating_mul(ALLOWANCE_PER_BYTE)
-            .saturating_add(ALLOWANCE_BASE);
-        Self {
-            frame,
-            position: 0,
-            end,
-            allowance,
-            field: "frame",
-        }
+        let allowance = end.saturating_mul(ALLOWANCE_PER_BYTE).saturating_add(ALLOWANCE_BASE);
+        Self { frame, position: 0, end, allowance, field: "frame" }
     }
 
     /// Bytes that are left to read.
@@ -165,19 +157,14 @@ impl Reader {
 
     #[cold]
     pub(crate) const fn error(&self, problem: Problem) -> DecodeError {
-        DecodeError {
-            field: self.field,
-            position: self.position,
-            problem,
-        }
+        DecodeError { field: self.field, position: self.position, problem }
     }
 
     fn advance(&mut self, length: usize) -> Result<usize, DecodeError> {
         if length > self.remaining() {
-            return Err(self.error(Problem::Truncated {
-                needed: length,
-                remaining: self.remaining(),
-            }));
+            return Err(
+                self.error(Problem::Truncated { needed: length, remaining: self.remaining() })
+            );
         }
         let start = self.position;
         self.position += length;
@@ -201,11 +188,8 @@ impl Reader {
     /// The next `length` bytes as text that shares the frame's memory.
     pub(crate) fn text(&mut self, length: usize) -> Result<Str, DecodeError> {
         let bytes = self.shared(length)?;
-        Str::try_from(bytes).map_err(|cause| {
-            self.error(Problem::InvalidUtf8 {
-                valid_up_to: cause.valid_up_to(),
-            })
-        })
+        Str::try_from(bytes)
+            .map_err(|cause| self.error(Problem::InvalidUtf8 { valid_up_to: cause.valid_up_to() }))
     }
 
     /// An unsigned number in groups of seven bits, at most 32 bits in five bytes.
@@ -234,11 +218,7 @@ impl Reader {
         let needed = count.saturating_mul(size_of::<T>());
         if needed > self.allowance {
             let left = self.allowance;
-            return Err(self.error(Problem::OverAllowance {
-                count,
-                needed,
-                left,
-            }));
+            return Err(self.error(Problem::OverAllowance { count, needed, left }));
         }
         self.allowance -= needed;
         Ok(Vec::with_capacity(count))
@@ -247,11 +227,7 @@ impl Reader {
     /// Begins the tagged fields that end a structure.
     pub(crate) fn tags(&mut self) -> Result<Tags, DecodeError> {
         let left = self.at("tagged fields").varint()?;
-        Ok(Tags {
-            left,
-            previous: None,
-            outer_end: self.end,
-        })
+        Ok(Tags { left, previous: None, outer_end: self.end })
     }
 
     /// Leaves out a tagged field that nobody knows.
@@ -275,10 +251,7 @@ impl Tags {
         let length = reader.varint()? as usize;
         if length > reader.remaining() {
             let remaining = reader.remaining();
-            return Err(reader.error(Problem::Truncated {
-                needed: length,
-                remaining,
-            }));
+            return Err(reader.error(Problem::Truncated { needed: length, remaining }));
         }
         reader.end = reader.position + length;
         Ok(Some(tag))
@@ -312,31 +285,16 @@ mod tests {
         assert_eq!(varint(&[0x00]), Ok(0));
         assert_eq!(varint(&[0xac, 0x02]), Ok(300));
         assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok(u32::MAX));
-        assert_eq!(
-            varint(&[0xff, 0xff, 0xff, 0xff, 0x10]),
-            Err(Problem::VarintTooLong)
-        );
-        assert_eq!(
-            varint(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]),
-            Err(Problem::VarintTooLong)
-        );
-        assert_eq!(
-            varint(&[0x80]),
-            Err(Problem::Truncated {
-                needed: 1,
-                remaining: 0
-            })
-        );
+        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0x10]), Err(Problem::VarintTooLong));
+        assert_eq!(varint(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]), Err(Problem::VarintTooLong));
+        assert_eq!(varint(&[0x80]), Err(Problem::Truncated { needed: 1, remaining: 0 }));
     }
 
     #[test]
     fn shared_bytes_are_a_slice_of_the_frame() {
         let frame = Bytes::from(vec![1, 2, 3, 4]);
         let mut reader = Reader::new(frame.clone());
-        assert_eq!(
-            reader.shared(2).expect("two bytes").as_ptr(),
-            frame.as_ptr()
-        );
+        assert_eq!(reader.shared(2).expect("two bytes").as_ptr(), frame.as_ptr());
         assert_eq!(reader.remaining(), 2);
         assert!(reader.shared(3).is_err());
     }
@@ -346,22 +304,10 @@ mod tests {
         let mut reader = reader(&[0; 100]);
         assert!(reader.reserve::<u8>(101, 1).is_err());
         assert!(reader.reserve::<u64>(51, 2).is_err());
-        assert_eq!(
-            reader.reserve::<u64>(50, 2).expect("it fits").capacity(),
-            50
-        );
-        let whole = reader
-            .reserve::<[u8; 10_000]>(7, 1)
-            .map_err(|error| error.problem);
+        assert_eq!(reader.reserve::<u64>(50, 2).expect("it fits").capacity(), 50);
+        let whole = reader.reserve::<[u8; 10_000]>(7, 1).map_err(|error| error.problem);
         let left = 100 * ALLOWANCE_PER_BYTE + ALLOWANCE_BASE - 400;
-        assert_eq!(
-            whole,
-            Err(Problem::OverAllowance {
-                count: 7,
-                needed: 70_000,
-                left
-            })
-        );
+        assert_eq!(whole, Err(Problem::OverAllowance { count: 7, needed: 70_000, left }));
     }
 
     fn tags(bytes: &[u8]) -> Result<Vec<u32>, Problem> {
@@ -384,27 +330,9 @@ mod tests {
     fn tags_must_rise_and_their_values_stay_in_the_frame() {
         assert_eq!(tags(&[0]), Ok(vec![]));
         assert_eq!(tags(&[2, 0, 1, 0xaa, 9, 0]), Ok(vec![0, 9]));
-        assert_eq!(
-            tags(&[2, 3, 0, 3, 0]),
-            Err(Problem::TagOrder {
-                previous: 3,
-                tag: 3
-            })
-        );
-        assert_eq!(
-            tags(&[2, 3, 0, 1, 0]),
-            Err(Problem::TagOrder {
-                previous: 3,
-                tag: 1
-            })
-        );
-        assert_eq!(
-            tags(&[1, 0, 2, 0]),
-            Err(Problem::Truncated {
-                needed: 2,
-                remaining: 1
-            })
-        );
+        assert_eq!(tags(&[2, 3, 0, 3, 0]), Err(Problem::TagOrder { previous: 3, tag: 3 }));
+        assert_eq!(tags(&[2, 3, 0, 1, 0]), Err(Problem::TagOrder { previous: 3, tag: 1 }));
+        assert_eq!(tags(&[1, 0, 2, 0]), Err(Problem::Truncated { needed: 2, remaining: 1 }));
         assert_eq!(tags(&[1, 0, 0, 7]), Err(Problem::TrailingBytes(1)));
     }
 
@@ -412,10 +340,7 @@ mod tests {
     fn an_error_says_where_and_what() {
         let mut reader = reader(&[0, 0, 7]);
         reader.fixed::<2>().expect("two bytes");
-        let error = reader
-            .at("Struct.field")
-            .fixed::<4>()
-            .expect_err("one byte left");
+        let error = reader.at("Struct.field").fixed::<4>().expect_err("one byte left");
         let expected =
             "Struct.field at byte 2: expected 4 more bytes, but the frame has only 1 left";
         assert_eq!(error.to_string(), expected);

@@ -46,10 +46,7 @@ impl Records {
 
 impl From<Bytes> for Records {
     fn from(first: Bytes) -> Self {
-        Self {
-            first,
-            rest: Vec::new(),
-        }
+        Self { first, rest: Vec::new() }
     }
 }
 
@@ -58,10 +55,7 @@ impl From<Vec<Bytes>> for Records {
         match chunks.len() {
             0 => Self::default(),
             1 => Self::from(chunks.remove(0)),
-            _ => Self {
-                first: Bytes::new(),
-                rest: chunks,
-            },
+            _ => Self { first: Bytes::new(), rest: chunks },
         }
     }
 }
@@ -76,12 +70,7 @@ impl Eq for Records {}
 
 impl fmt::Debug for Records {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "Records({} bytes in {} chunks)",
-            self.len(),
-            self.chunks().count()
-        )
+        write!(out, "Records({} bytes in {} chunks)", self.len(), self.chunks().count())
     }
 }
 
@@ -90,11 +79,7 @@ mod tests {
     use super::*;
 
     fn chunks(texts: &[&'static str]) -> Records {
-        texts
-            .iter()
-            .map(|text| Bytes::from_static(text.as_bytes()))
-            .collect::<Vec<_>>()
-            .into()
+        texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>().into()
     }
 
     #[test]

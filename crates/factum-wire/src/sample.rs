@@ -42,11 +42,7 @@ impl Dice {
 
     /// Mostly short lengths, now and then one that takes two bytes as a varint.
     fn length(&mut self) -> usize {
-        if self.below(8) == 0 {
-            120 + self.below(1000)
-        } else {
-            self.below(12)
-        }
+        if self.below(8) == 0 { 120 + self.below(1000) } else { self.below(12) }
     }
 }
 
@@ -93,10 +89,7 @@ impl Sample for Str {
     fn sample(dice: &mut Dice, _: Form) -> Self {
         let letters = ['a', 'z', '0', '-', '.', '_', 'ä', '語', '😀', '\0'];
         let length = dice.length();
-        (0..length)
-            .map(|_| letters[dice.below(letters.len())])
-            .collect::<String>()
-            .into()
+        (0..length).map(|_| letters[dice.below(letters.len())]).collect::<String>().into()
     }
 }
 
@@ -110,10 +103,7 @@ impl Sample for Bytes {
 impl Sample for Records {
     fn sample(dice: &mut Dice, form: Form) -> Self {
         let chunks = dice.below(4);
-        (0..chunks)
-            .map(|_| Bytes::sample(dice, form))
-            .collect::<Vec<_>>()
-            .into()
+        (0..chunks).map(|_| Bytes::sample(dice, form)).collect::<Vec<_>>().into()
     }
 }
 

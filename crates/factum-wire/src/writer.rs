@@ -77,13 +77,7 @@ impl Writer {
     pub fn new() -> Self {
         let mut buffer = BytesMut::with_capacity(256);
         buffer.put_bytes(0, SIZE_PREFIX);
-        Self {
-            buffer,
-            inserts: Vec::new(),
-            field: "frame",
-            gather: false,
-            error: None,
-        }
+        Self { buffer, inserts: Vec::new(), field: "frame", gather: false, error: None }
     }
 
     /// The finished frame, its size in front, in segments for a vectored write.
@@ -113,18 +107,11 @@ impl Writer {
     }
 
     pub(crate) fn fail_null(&mut self, version: i16) {
-        self.fail(EncodeError::UnexpectedNull {
-            field: self.field,
-            version,
-        });
+        self.fail(EncodeError::UnexpectedNull { field: self.field, version });
     }
 
     pub(crate) fn fail_length(&mut self, length: usize, limit: usize) {
-        self.fail(EncodeError::TooLong {
-            field: self.field,
-            length,
-            limit,
-        });
+        self.fail(EncodeError::TooLong { field: self.field, length, limit });
     }
 
     /// Bytes that are copied into the buffer.
@@ -201,19 +188,13 @@ mod tests {
         writer.share(&Bytes::from_static(b"cd"));
         writer.share(&large);
         let segments = writer.finish().expect("a frame");
-        let places: Vec<_> = segments
-            .iter()
-            .map(|segment| segment.as_ptr() == large.as_ptr())
-            .collect();
+        let places: Vec<_> =
+            segments.iter().map(|segment| segment.as_ptr() == large.as_ptr()).collect();
         assert_eq!(places, [false, true, true, false, true]);
         let size = 4 + 3 * COPY_BELOW;
         assert_eq!(
             &segments[0][..],
-            [
-                &u32::try_from(size).expect("small").to_be_bytes()[..],
-                b"ab"
-            ]
-            .concat()
+            [&u32::try_from(size).expect("small").to_be_bytes()[..], b"ab"].concat()
         );
         assert_eq!(segments.iter().map(Bytes::len).sum::<usize>(), 4 + size);
     }
@@ -234,12 +215,6 @@ mod tests {
         writer.at("First.field").fail_null(3);
         writer.at("Second.field").fail_length(9, 8);
         let error = writer.finish().expect_err("two mistakes");
-        assert_eq!(
-            error,
-            EncodeError::UnexpectedNull {
-                field: "First.field",
-                version: 3
-            }
-        );
+        assert_eq!(error, EncodeError::UnexpectedNull { field: "First.field", version: 3 });
     }
 }

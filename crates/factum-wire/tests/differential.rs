@@ -40,11 +40,7 @@ where
 {
     for version in Ours::KEY.versions() {
         let known = Theirs::VERSIONS.min <= version && version <= Theirs::VERSIONS.max;
-        assert_eq!(
-            known,
-            !BEYOND_THE_COUNTERPART.contains(&(name, version)),
-            "{name} {version}"
-        );
+        assert_eq!(known, !BEYOND_THE_COUNTERPART.contains(&(name, version)), "{name} {version}");
         for seed in 0..SEEDS {
             let ours = Ours::sample(&mut Dice::new(seed), version);
             let bytes = encode(&ours, version);
@@ -71,14 +67,9 @@ fn through<Theirs: Encodable + Decodable + std::fmt::Debug>(bytes: &Bytes, versi
     assert!(rest.is_empty(), "the counterpart left {} bytes", rest.len());
     // It would keep and repeat a tagged field that it does not know.
     let known = format!("{theirs:?}").replace("unknown_tagged_fields: {}", "");
-    assert!(
-        !known.contains("unknown_tagged_fields"),
-        "unknown tags in {known}"
-    );
+    assert!(!known.contains("unknown_tagged_fields"), "unknown tags in {known}");
     let mut again = BytesMut::new();
-    theirs
-        .encode(&mut again, version)
-        .expect("the counterpart encodes it");
+    theirs.encode(&mut again, version).expect("the counterpart encodes it");
     again.freeze()
 }
 
@@ -89,16 +80,10 @@ where
     Theirs: Encodable + Default,
 {
     let mut bytes = BytesMut::new();
-    Theirs::default()
-        .encode(&mut bytes, version)
-        .expect("a default message");
+    Theirs::default().encode(&mut bytes, version).expect("a default message");
     let bytes = bytes.freeze();
     let ours: Ours = decode(bytes.clone(), version);
-    assert_eq!(
-        encode(&ours, version),
-        bytes,
-        "{name} version {version} default"
-    );
+    assert_eq!(encode(&ours, version), bytes, "{name} version {version} default");
 }
 
 fn compare_headers<Ours, Theirs>()
@@ -117,12 +102,7 @@ where
         assert_eq!(header.request_api_version, version);
         assert_eq!(header.correlation_id, 42);
         assert_eq!(header.client_id.as_deref(), Some("client"));
-        assert_eq!(
-            frame,
-            encode(&request, version),
-            "{} version {version}",
-            Ours::KEY
-        );
+        assert_eq!(frame, encode(&request, version), "{} version {version}", Ours::KEY);
     }
 }
 
@@ -138,12 +118,7 @@ where
         let header_version = Theirs::header_version(version);
         let header = theirs::ResponseHeader::decode(&mut frame, header_version).expect("a header");
         assert_eq!(header.correlation_id, 42);
-        assert_eq!(
-            frame,
-            encode(&response, version),
-            "{} version {version}",
-            Ours::KEY
-        );
+        assert_eq!(frame, encode(&response, version), "{} version {version}", Ours::KEY);
     }
 }
 

@@ -20,9 +20,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    "[a-z][a-z0-9]{0,5}".prop_filter("not the standard's own", |name| {
-        super::attribute::check_name(name).is_ok()
-    })
+    "[a-z][a-z0-9]{0,5}"
+        .prop_filter("not the standard's own", |name| super::attribute::check_name(name).is_ok())
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -93,9 +92,7 @@ fn content() -> impl Strategy<Value = Content> {
 
 fn time() -> impl Strategy<Value = EventTime> {
     (0_i64..4_000_000_000_000, option::of(0_u32..1_000_000_000)).prop_map(|(millis, nanos)| {
-        let text = Timestamp::from_millis(millis)
-            .to_rfc3339()
-            .expect("before the year 10000");
+        let text = Timestamp::from_millis(millis).to_rfc3339().expect("before the year 10000");
         let text = nanos.map_or(text.clone(), |n| format!("{}.{n:09}+02:00", &text[..19]));
         EventTime::parse(&text).expect("RFC 3339")
     })
@@ -114,18 +111,8 @@ fn with_content(event: EventBuilder, content: Content) -> EventBuilder {
 /// A valid event of any kind.
 pub(super) fn any_event() -> impl Strategy<Value = Event> {
     let source = prop_oneof!["/[a-z0-9/]{0,12}", "urn:[a-z]{1,5}:[a-z0-9]{1,5}"];
-    let core = (
-        text(),
-        source,
-        text(),
-        option::of(text()),
-        option::of(time()),
-    );
-    let rest = (
-        option::of(media_type()),
-        btree_map(name(), value(), 0..6),
-        content(),
-    );
+    let core = (text(), source, text(), option::of(text()), option::of(time()));
+    let rest = (option::of(media_type()), btree_map(name(), value(), 0..6), content());
     let known = (option::of(text()), option::of(text()));
     (core, rest, known).prop_map(|(core, rest, known)| {
         let (id, source, event_type, subject, time) = core;
@@ -135,29 +122,15 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
             for (name, value) in &extensions {
                 event = event.extension(name, value.clone());
             }
-            event = subject
-                .iter()
-                .fold(event, |event, text| event.subject(text));
-            event = time
-                .iter()
-                .fold(event, |event, time| event.time(time.clone()));
-            event = media_type
-                .iter()
-                .fold(event, |event, text| event.datacontenttype(text));
-            event = known
-                .0
-                .iter()
-                .fold(event, |event, text| event.correlationid(text));
-            event = known
-                .1
-                .iter()
-                .fold(event, |event, text| event.partitionkey(text));
+            event = subject.iter().fold(event, |event, text| event.subject(text));
+            event = time.iter().fold(event, |event, time| event.time(time.clone()));
+            event = media_type.iter().fold(event, |event, text| event.datacontenttype(text));
+            event = known.0.iter().fold(event, |event, text| event.correlationid(text));
+            event = known.1.iter().fold(event, |event, text| event.partitionkey(text));
             with_content(event, content).build()
         };
         // Text of a JSON type need not be JSON: then the event has no data.
-        build(content)
-            .or_else(|_| build(Content::None))
-            .expect("valid parts make a valid event")
+        build(content).or_else(|_| build(Content::None)).expect("valid parts make a valid event")
     })
 }
 
@@ -181,22 +154,14 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         text().prop_map(String::into_bytes),
         any::<Vec<u8>>(),
     ];
-    let bytes = || {
-        option::of(prop_oneof![
-            any::<Vec<u8>>(),
-            json_text().prop_map(Into::into)
-        ])
-    };
+    let bytes = || option::of(prop_oneof![any::<Vec<u8>>(), json_text().prop_map(Into::into)]);
     let headers = vec((key, option::of(value)), 0..8);
     (bytes(), bytes(), headers, any::<i64>()).prop_map(|(key, value, headers, millis)| Record {
         key: key.map(Bytes::from),
         value: value.map(Bytes::from),
         headers: headers
             .into_iter()
-            .map(|(key, value)| Header {
-                key,
-                value: value.map(Bytes::from),
-            })
+            .map(|(key, value)| Header { key, value: value.map(Bytes::from) })
             .collect(),
         timestamp: Timestamp::from_millis(millis),
     })

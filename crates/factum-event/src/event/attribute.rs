@@ -23,16 +23,8 @@ pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 pub const MAX_EXTENSIONS: usize = 128;
 
 /// The attributes that the standard itself defines.
-pub(super) const CORE: [&str; 8] = [
-    "specversion",
-    "id",
-    "type",
-    "source",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-];
+pub(super) const CORE: [&str; 8] =
+    ["specversion", "id", "type", "source", "subject", "time", "datacontenttype", "dataschema"];
 
 /// The value of an extension attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,21 +57,13 @@ impl Value {
     /// The bytes, if it is Base64.
     #[must_use]
     pub fn as_binary(&self) -> Option<Vec<u8>> {
-        if let Self::String(text) = self {
-            STANDARD.decode(text).ok()
-        } else {
-            None
-        }
+        if let Self::String(text) = self { STANDARD.decode(text).ok() } else { None }
     }
 
     /// The time, if it is one.
     #[must_use]
     pub fn as_time(&self) -> Option<EventTime> {
-        if let Self::String(text) = self {
-            EventTime::parse(text).ok()
-        } else {
-            None
-        }
+        if let Self::String(text) = self { EventTime::parse(text).ok() } else { None }
     }
 }
 
@@ -130,10 +114,7 @@ pub(super) fn check_name(name: &str) -> Result<(), EventError> {
     } else {
         return Ok(());
     };
-    Err(EventError::InvalidName {
-        name: excerpt(name),
-        expected,
-    })
+    Err(EventError::InvalidName { name: excerpt(name), expected })
 }
 
 /// Checks what holds for the text of every attribute: its length and its characters.
@@ -161,14 +142,12 @@ pub(super) fn check_meaning(attribute: &str, text: &str) -> Result<(), EventErro
             !text.is_empty() && UriRef::parse(text).is_ok(),
             "a URI reference such as /services/billing, not empty",
         ),
-        "dataschema" => (
-            Uri::parse(text).is_ok(),
-            "an absolute URI such as https://example.com/invoice.json",
-        ),
-        "datacontenttype" => (
-            media::parse(text).is_some(),
-            "a media type such as application/json",
-        ),
+        "dataschema" => {
+            (Uri::parse(text).is_ok(), "an absolute URI such as https://example.com/invoice.json")
+        }
+        "datacontenttype" => {
+            (media::parse(text).is_some(), "a media type such as application/json")
+        }
         "traceparent" => (
             is_traceparent(text),
             "W3C's form 00-{32 hexadecimal digits}-{16 of them}-{2 of them}, in lower case",
@@ -177,21 +156,14 @@ pub(super) fn check_meaning(attribute: &str, text: &str) -> Result<(), EventErro
         | "sequence" => (!text.is_empty(), "text that is not empty"),
         _ => return Ok(()),
     };
-    if good {
-        Ok(())
-    } else {
-        Err(EventError::invalid(attribute, expected, text))
-    }
+    if good { Ok(()) } else { Err(EventError::invalid(attribute, expected, text)) }
 }
 
 /// W3C Trace Context, section 3.2: version, trace id, parent id, flags; ids are not all zero.
 /// A version after 00 may append more fields.
 fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, len: usize| {
-        part.len() == len
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     let id = |part: &str, len: usize| hex(part, len) && part.bytes().any(|b| b != b'0');
     let mut parts = text.splitn(5, '-');
@@ -212,28 +184,11 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_letters_and_digits() {
-        for good in [
-            "a",
-            "0",
-            "correlationid",
-            "a1b2",
-            &"x".repeat(MAX_NAME_BYTES),
-        ] {
+        for good in ["a", "0", "correlationid", "a1b2", &"x".repeat(MAX_NAME_BYTES)] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
         let long = "x".repeat(MAX_NAME_BYTES + 1);
-        for bad in [
-            "",
-            "A",
-            "a_b",
-            "a-b",
-            "ä",
-            "data",
-            "id",
-            "specversion",
-            "time",
-            &long,
-        ] {
+        for bad in ["", "A", "a_b", "a-b", "ä", "data", "id", "specversion", "time", &long] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }
@@ -243,15 +198,7 @@ mod tests {
         for good in ["", "a b", "Euro € 😀", "\u{a0}", "\u{fffd}"] {
             assert_eq!(check_text("subject", good), Ok(()), "{good:?}");
         }
-        for bad in [
-            "\n",
-            "\0",
-            "\u{7f}",
-            "\u{9f}",
-            "\u{fdd0}",
-            "\u{ffff}",
-            "\u{1fffe}",
-        ] {
+        for bad in ["\n", "\0", "\u{7f}", "\u{9f}", "\u{fdd0}", "\u{ffff}", "\u{1fffe}"] {
             assert!(check_text("subject", bad).is_err(), "{bad:?}");
         }
         assert!(check_text("subject", &"x".repeat(MAX_VALUE_BYTES)).is_ok());
@@ -306,10 +253,7 @@ mod tests {
         assert_eq!(Value::from(true).text(), "true");
         assert_eq!(Value::from(-5).text(), "-5");
         assert_eq!(Value::binary(b"foob").text(), "Zm9vYg==");
-        assert_eq!(
-            Value::binary(b"\0\xff").as_binary().as_deref(),
-            Some(&b"\0\xff"[..])
-        );
+        assert_eq!(Value::binary(b"\0\xff").as_binary().as_deref(), Some(&b"\0\xff"[..]));
         assert!(Value::from("2026-01-31T12:00:00Z").as_time().is_some());
         assert!(Value::from("2026-01-31T12:00:00").as_time().is_none());
     }

@@ -28,28 +28,14 @@ enum Content {
 
 impl EventBuilder {
     pub(super) fn new(source: String, event_type: String) -> Self {
-        let draft = Draft {
-            has_specversion: true,
-            ..Draft::new()
-        };
-        let builder = Self {
-            draft,
-            content: Content::Form(Data::None, None),
-            error: None,
-        };
+        let draft = Draft { has_specversion: true, ..Draft::new() };
+        let builder = Self { draft, content: Content::Form(Data::None, None), error: None };
         builder.set("source", source).set("type", event_type)
     }
 
     pub(super) fn from_event(mut event: Event) -> Self {
         let content = Content::Form(std::mem::take(&mut event.data), None);
-        Self {
-            draft: Draft {
-                event,
-                has_specversion: true,
-            },
-            content,
-            error: None,
-        }
+        Self { draft: Draft { event, has_specversion: true }, content, error: None }
     }
 
     /// The id; [`stamp`](Self::stamp) makes one.
@@ -153,12 +139,8 @@ impl EventBuilder {
     /// Makes the event a consequence of `cause`: `causationid` is its id, `correlationid` is its
     /// own or, as it then begins the process, its id. What is set already stays.
     pub fn caused_by(self, cause: &Event) -> Self {
-        let correlation = cause
-            .correlationid()
-            .unwrap_or(cause.id().into())
-            .into_owned();
-        self.set_new("correlationid", correlation)
-            .set_new("causationid", cause.id().to_owned())
+        let correlation = cause.correlationid().unwrap_or(cause.id().into()).into_owned();
+        self.set_new("correlationid", correlation).set_new("causationid", cause.id().to_owned())
     }
 
     /// Gives the event an id (UUID version 7) and the time `now`, where it has none.
@@ -204,11 +186,7 @@ impl EventBuilder {
     }
 
     fn set_new(self, name: &'static str, text: String) -> Self {
-        if self.draft.event.extension(name).is_some() {
-            self
-        } else {
-            self.set(name, text)
-        }
+        if self.draft.event.extension(name).is_some() { self } else { self.set(name, text) }
     }
 
     fn note(&mut self, result: Result<(), EventError>) {
@@ -231,14 +209,8 @@ mod tests {
     fn a_missing_attribute_is_named() {
         let error = Event::builder("/s", "t").build().unwrap_err();
         assert_eq!(error, EventError::Missing { attribute: "id" });
-        assert_eq!(
-            Event::builder("", "t").build().unwrap_err().attribute(),
-            Some("source")
-        );
-        assert_eq!(
-            Event::builder("/s", "").build().unwrap_err().attribute(),
-            Some("type")
-        );
+        assert_eq!(Event::builder("", "t").build().unwrap_err().attribute(), Some("source"));
+        assert_eq!(Event::builder("/s", "").build().unwrap_err().attribute(), Some("type"));
     }
 
     #[test]
@@ -281,10 +253,7 @@ mod tests {
         assert_eq!(stamped.time().unwrap().as_str(), "2026-01-31T12:00:00.123Z");
         let id: uuid::Uuid = stamped.id().parse().unwrap();
         assert_eq!(id.get_version_num(), 7);
-        let again = stamped
-            .clone()
-            .into_builder()
-            .stamp(&ids, Timestamp::from_millis(0));
+        let again = stamped.clone().into_builder().stamp(&ids, Timestamp::from_millis(0));
         assert_eq!(again.build().unwrap(), stamped);
     }
 
@@ -297,11 +266,7 @@ mod tests {
         let second = event().id("3").caused_by(&first).build().unwrap();
         assert_eq!(second.correlationid().as_deref(), Some("1"));
         assert_eq!(second.causationid().as_deref(), Some("2"));
-        let own = event()
-            .correlationid("mine")
-            .caused_by(&first)
-            .build()
-            .unwrap();
+        let own = event().correlationid("mine").caused_by(&first).build().unwrap();
         assert_eq!(own.correlationid().as_deref(), Some("mine"));
     }
 
@@ -315,19 +280,9 @@ mod tests {
         assert_eq!(text.datacontenttype(), Some("text/plain; charset=utf-8"));
         let binary = built(event().datacontenttype("image/png").binary(&b"\xff"[..]));
         assert_eq!(binary.datacontenttype(), Some("image/png"));
-        let late = built(
-            event()
-                .bytes(&b"[1]"[..])
-                .datacontenttype("application/json"),
-        );
+        let late = built(event().bytes(&b"[1]"[..]).datacontenttype("application/json"));
         assert!(late.data().as_json().is_some());
         assert!(event().json_text("{").build().is_err());
-        assert!(
-            event()
-                .datacontenttype("application/json")
-                .text("{")
-                .build()
-                .is_err()
-        );
+        assert!(event().datacontenttype("application/json").text("{").build().is_err());
     }
 }

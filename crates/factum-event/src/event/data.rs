@@ -48,11 +48,7 @@ impl Data {
     /// The JSON text, if it is that.
     #[must_use]
     pub const fn as_json(&self) -> Option<&Json> {
-        if let Self::Json(json) = self {
-            Some(json)
-        } else {
-            None
-        }
+        if let Self::Json(json) = self { Some(json) } else { None }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -109,9 +105,8 @@ impl Json {
     /// [`EventError::NotJson`] with the place; [`EventError::TooLarge`] if it is too deep.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, EventError> {
         let bytes = text.into();
-        let text = std::str::from_utf8(&bytes).map_err(|_| EventError::Data {
-            expected: "JSON in UTF-8",
-        })?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| EventError::Data { expected: "JSON in UTF-8" })?;
         serde_json::from_str::<&RawValue>(text).map_err(|error| EventError::not_json(&error))?;
         check_depth(text)?;
         Ok(Self(bytes))
@@ -150,14 +145,8 @@ pub(super) const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 /// Bytes without JSON's insignificant space around them.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     let is_space = |b: &u8| SPACE.contains(&char::from(*b));
-    let start = bytes
-        .iter()
-        .position(|b| !is_space(b))
-        .unwrap_or(bytes.len());
-    let end = bytes
-        .iter()
-        .rposition(|b| !is_space(b))
-        .map_or(start, |last| last + 1);
+    let start = bytes.iter().position(|b| !is_space(b)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
     &bytes[start..end]
 }
 
@@ -232,10 +221,7 @@ mod tests {
             json.compact(),
             "{\"z\":1.0,\"a\":12345678901234567890,\"s\":\"\\u00e4 \\\" [{\"}"
         );
-        assert_eq!(
-            Json::parse(json.compact()).unwrap().compact(),
-            json.compact()
-        );
+        assert_eq!(Json::parse(json.compact()).unwrap().compact(), json.compact());
     }
 
     #[test]
@@ -251,10 +237,7 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(Json::parse(nested(MAX_DEPTH)).is_ok());
         let error = Json::parse(nested(MAX_DEPTH + 1)).unwrap_err();
-        assert!(
-            matches!(error, EventError::TooLarge { came: 129, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, EventError::TooLarge { came: 129, .. }), "{error}");
         assert!(Json::parse(nested(1_000_000)).is_err());
     }
 
@@ -263,16 +246,10 @@ mod tests {
         let form = |bytes: &'static [u8], media| Data::classify(Bytes::from_static(bytes), media);
         assert!(matches!(form(b"{}", None), Data::Json(_)));
         assert!(matches!(form(b"{}", Some("a/b+json; x=y")), Data::Json(_)));
-        assert!(matches!(
-            form(b"{", Some("application/json")),
-            Data::Binary(_)
-        ));
+        assert!(matches!(form(b"{", Some("application/json")), Data::Binary(_)));
         assert!(matches!(form(b"{}", Some("text/plain")), Data::Text(_)));
         assert!(matches!(form(b"\xff", Some("text/plain")), Data::Binary(_)));
-        assert!(matches!(
-            form(b"{}", Some("application/octet-stream")),
-            Data::Binary(_)
-        ));
+        assert!(matches!(form(b"{}", Some("application/octet-stream")), Data::Binary(_)));
         assert!(matches!(form(b"\xff", None), Data::Binary(_)));
     }
 }

@@ -39,14 +39,8 @@ const MAX_SUBJECT_BYTES: usize = 256;
 const MAX_DROPPED: usize = 32;
 
 /// Plain headers that become extensions of the same name.
-const TRACING: [&str; 6] = [
-    "correlationid",
-    "causationid",
-    "partitionkey",
-    "traceparent",
-    "tracestate",
-    "sequence",
-];
+const TRACING: [&str; 6] =
+    ["correlationid", "causationid", "partitionkey", "traceparent", "tracestate", "sequence"];
 
 impl Event {
     /// Reads any record as an event. What had to be derived is listed in the extension
@@ -66,12 +60,7 @@ struct Derivation<'a> {
 
 impl<'a> Derivation<'a> {
     fn new(stored: &'a StoredRecord) -> Self {
-        Self {
-            stored,
-            draft: Draft::new(),
-            derived: Vec::new(),
-            dropped: Vec::new(),
-        }
+        Self { stored, draft: Draft::new(), derived: Vec::new(), dropped: Vec::new() }
     }
 
     fn event(mut self) -> Event {
@@ -82,11 +71,7 @@ impl<'a> Derivation<'a> {
                 self.dropped.push(name);
             }
         }
-        for header in record
-            .headers
-            .iter()
-            .filter(|h| TRACING.contains(&h.key.as_str()))
-        {
+        for header in record.headers.iter().filter(|h| TRACING.contains(&h.key.as_str())) {
             if let Some(value) = &header.value {
                 // The first valid one counts.
                 let _ = self.add(&header.key, value);
@@ -110,11 +95,7 @@ impl<'a> Derivation<'a> {
         let event = &mut self.draft.event;
         let required = [
             ("id", &mut event.id, position.to_string()),
-            (
-                "source",
-                &mut event.source,
-                format!("/topics/{}", position.topic),
-            ),
+            ("source", &mut event.source, format!("/topics/{}", position.topic)),
             ("type", &mut event.event_type, DERIVED_TYPE.to_owned()),
         ];
         if !self.draft.has_specversion {
@@ -137,8 +118,7 @@ impl<'a> Derivation<'a> {
         }
         if event.subject.is_none() {
             event.subject = subject(record);
-            self.derived
-                .extend(event.subject.as_ref().map(|_| "subject"));
+            self.derived.extend(event.subject.as_ref().map(|_| "subject"));
         }
     }
 
@@ -173,14 +153,9 @@ impl<'a> Derivation<'a> {
 }
 
 fn subject(record: &Record) -> Option<String> {
-    let key = record
-        .key
-        .as_ref()
-        .filter(|key| (1..=MAX_SUBJECT_BYTES).contains(&key.len()))?;
+    let key = record.key.as_ref().filter(|key| (1..=MAX_SUBJECT_BYTES).contains(&key.len()))?;
     let text = std::str::from_utf8(key).ok()?;
-    attribute::check_text("subject", text)
-        .is_ok()
-        .then(|| text.to_owned())
+    attribute::check_text("subject", text).is_ok().then(|| text.to_owned())
 }
 
 /// The media type of data that came without one.
@@ -212,11 +187,7 @@ mod tests {
             partition: Partition::ZERO,
             offset: Offset::new(42).unwrap(),
         };
-        StoredRecord {
-            position,
-            appended_at: Timestamp::from_millis(9),
-            record,
-        }
+        StoredRecord { position, appended_at: Timestamp::from_millis(9), record }
     }
 
     fn plain(key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Record {
@@ -238,10 +209,7 @@ mod tests {
             ("subject", "k1"),
             ("time", "1970-01-01T00:00:01.500Z"),
             ("datacontenttype", "application/json"),
-            (
-                "factumderived",
-                "specversion id source type time subject datacontenttype",
-            ),
+            ("factumderived", "specversion id source type time subject datacontenttype"),
         ] {
             assert_eq!(event.attribute(name).as_deref(), Some(text), "{name}");
         }

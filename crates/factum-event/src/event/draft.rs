@@ -20,26 +20,18 @@ pub(super) struct Draft {
 impl Draft {
     /// A draft of nothing.
     pub(super) const fn new() -> Self {
-        Self {
-            event: Event::blank(),
-            has_specversion: false,
-        }
+        Self { event: Event::blank(), has_specversion: false }
     }
 
     /// Takes an attribute; one that is there already is refused.
     pub(super) fn add(&mut self, name: &str, value: Value) -> Result<(), EventError> {
         let seen = match name {
             "specversion" => self.has_specversion,
-            _ => self
-                .event
-                .attribute(name)
-                .is_some_and(|text| !text.is_empty()),
+            _ => self.event.attribute(name).is_some_and(|text| !text.is_empty()),
         };
         // An extension may be an empty text, and is there all the same.
         if seen || self.event.extension(name).is_some() {
-            return Err(EventError::Duplicate {
-                attribute: name.to_owned(),
-            });
+            return Err(EventError::Duplicate { attribute: name.to_owned() });
         }
         self.put(name, value)
     }
@@ -57,9 +49,7 @@ impl Draft {
         let event = &mut self.event;
         match name {
             "specversion" if text != SPECVERSION => {
-                return Err(EventError::SpecVersion {
-                    came: super::error::excerpt(&text),
-                });
+                return Err(EventError::SpecVersion { came: super::error::excerpt(&text) });
             }
             "specversion" => self.has_specversion = true,
             "id" => event.id = text,
@@ -80,9 +70,7 @@ impl Draft {
         attribute::check_text(name, &text)?;
         attribute::check_meaning(name, &text)?;
         let names = self.event.extensions().map(|(name, _)| name);
-        let count = names
-            .filter(|name| !POSITION_ATTRIBUTES.contains(name))
-            .count();
+        let count = names.filter(|name| !POSITION_ATTRIBUTES.contains(name)).count();
         let is_new = self.event.extension(name).is_none();
         if is_new && count >= MAX_EXTENSIONS && !POSITION_ATTRIBUTES.contains(&name) {
             return Err(EventError::TooLarge {

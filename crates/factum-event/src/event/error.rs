@@ -129,29 +129,17 @@ impl EventError {
     /// Which event of a batch is at fault, counted from 0.
     #[must_use]
     pub const fn index(&self) -> Option<usize> {
-        if let Self::InBatch { index, .. } = self {
-            Some(*index)
-        } else {
-            None
-        }
+        if let Self::InBatch { index, .. } = self { Some(*index) } else { None }
     }
 
     pub(super) fn invalid(attribute: &str, expected: &'static str, came: &str) -> Self {
-        Self::Invalid {
-            attribute: excerpt(attribute),
-            expected,
-            came: excerpt(came),
-        }
+        Self::Invalid { attribute: excerpt(attribute), expected, came: excerpt(came) }
     }
 
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text);
-        Self::NotJson {
-            line: error.line(),
-            column: error.column(),
-            reason: excerpt(reason),
-        }
+        Self::NotJson { line: error.line(), column: error.column(), reason: excerpt(reason) }
     }
 }
 

@@ -36,9 +36,9 @@ pub fn mode(content_type: Option<&str>) -> Result<Mode, EventError> {
     match essence.as_str() {
         json::MEDIA_TYPE => Ok(Mode::Structured),
         json::BATCH_MEDIA_TYPE => Ok(Mode::Batched),
-        other if other.starts_with("application/cloudevents") => Err(EventError::Format {
-            came: super::error::excerpt(text),
-        }),
+        other if other.starts_with("application/cloudevents") => {
+            Err(EventError::Format { came: super::error::excerpt(text) })
+        }
         _ => Ok(Mode::Binary),
     }
 }
@@ -86,9 +86,7 @@ pub fn decode<'a>(
         if name == "content-type" {
             let text = decode_text("datacontenttype", value)?;
             if content_type.replace(text).is_some() {
-                return Err(EventError::Duplicate {
-                    attribute: "datacontenttype".to_owned(),
-                });
+                return Err(EventError::Duplicate { attribute: "datacontenttype".to_owned() });
             }
         } else if let Some(attribute) = name.strip_prefix(PREFIX) {
             attributes.push((attribute.to_owned(), value));
@@ -142,10 +140,7 @@ pub struct Encoded {
 impl Encoded {
     fn json(media_type: &str, body: String) -> Self {
         let content_type = format!("{media_type}; charset=utf-8");
-        Self {
-            headers: vec![("content-type".to_owned(), content_type)],
-            body: body.into(),
-        }
+        Self { headers: vec![("content-type".to_owned(), content_type)], body: body.into() }
     }
 }
 
@@ -153,16 +148,12 @@ impl Encoded {
 #[must_use]
 pub fn encode_binary(event: &Event) -> Encoded {
     let attributes = event.headers();
-    let mut headers: Vec<(String, String)> = attributes
-        .map(|(name, value)| (format!("{PREFIX}{name}"), encode_value(&value)))
-        .collect();
+    let mut headers: Vec<(String, String)> =
+        attributes.map(|(name, value)| (format!("{PREFIX}{name}"), encode_value(&value))).collect();
     if let Some(media_type) = event.explicit_datacontenttype() {
         headers.push(("content-type".to_owned(), media_type.to_owned()));
     }
-    Encoded {
-        headers,
-        body: event.data().bytes(),
-    }
+    Encoded { headers, body: event.data().bytes() }
 }
 
 /// Writes an event in structured mode.
@@ -199,20 +190,14 @@ pub fn decode_value(attribute: &str, value: &[u8]) -> Result<String, EventError>
 
 fn decode_text<'a>(attribute: &str, value: &'a [u8]) -> Result<&'a str, EventError> {
     let text = std::str::from_utf8(value).map_err(|_| {
-        EventError::invalid(
-            attribute,
-            "text in UTF-8",
-            &value.escape_ascii().to_string(),
-        )
+        EventError::invalid(attribute, "text in UTF-8", &value.escape_ascii().to_string())
     })?;
     Ok(text.trim_matches([' ', '\t']))
 }
 
 /// RFC 7230, section 3.2.6.
 fn unquote(text: &str) -> String {
-    let inner = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let Some(inner) = inner else {
         return text.to_owned();
     };
@@ -220,11 +205,7 @@ fn unquote(text: &str) -> String {
     let mut chars = inner.chars();
     while let Some(c) = chars.next() {
         // A backslash at the very end stands for itself.
-        unquoted.push(if c == '\\' {
-            chars.next().unwrap_or(c)
-        } else {
-            c
-        });
+        unquoted.push(if c == '\\' { chars.next().unwrap_or(c) } else { c });
     }
     unquoted
 }
@@ -236,18 +217,11 @@ mod tests {
     use super::super::arbitrary::{any_event, any_events};
     use super::*;
 
-    const REQUIRED: [(&str, &str); 4] = [
-        ("ce-specversion", "1.0"),
-        ("CE-ID", "1"),
-        ("Ce-Type", "t"),
-        ("ce-source", "/s"),
-    ];
+    const REQUIRED: [(&str, &str); 4] =
+        [("ce-specversion", "1.0"), ("CE-ID", "1"), ("Ce-Type", "t"), ("ce-source", "/s")];
 
     fn read(headers: &[(&str, &str)], body: &'static str) -> Result<Event, EventError> {
-        let headers = REQUIRED
-            .iter()
-            .chain(headers)
-            .map(|(name, value)| (*name, value.as_bytes()));
+        let headers = REQUIRED.iter().chain(headers).map(|(name, value)| (*name, value.as_bytes()));
         decode(headers, Bytes::from_static(body.as_bytes()), 10).map(|message| match message {
             Message::Single(event) => event,
             Message::Batch(_) => panic!("a batch"),
@@ -255,10 +229,7 @@ mod tests {
     }
 
     fn again(message: &Encoded) -> Message {
-        let headers = message
-            .headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()));
+        let headers = message.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes()));
         decode(headers, message.body.clone(), 100).unwrap()
     }
 
@@ -268,14 +239,8 @@ mod tests {
             (None, Mode::Binary),
             (Some("application/json"), Mode::Binary),
             (Some("application/cloudevents+json"), Mode::Structured),
-            (
-                Some("Application/CloudEvents+JSON; charset=UTF-8"),
-                Mode::Structured,
-            ),
-            (
-                Some("application/cloudevents-batch+json;charset=utf-8"),
-                Mode::Batched,
-            ),
+            (Some("Application/CloudEvents+JSON; charset=UTF-8"), Mode::Structured),
+            (Some("application/cloudevents-batch+json;charset=utf-8"), Mode::Batched),
         ] {
             assert_eq!(mode(content_type), Ok(expected), "{content_type:?}");
         }
@@ -284,10 +249,7 @@ mod tests {
             "application/cloudevents",
             "application/cloudevents-batch",
         ] {
-            assert_eq!(
-                mode(Some(unknown)).unwrap_err().code(),
-                "unknown-event-format"
-            );
+            assert_eq!(mode(Some(unknown)).unwrap_err().code(), "unknown-event-format");
         }
     }
 
@@ -317,28 +279,17 @@ mod tests {
             ("  a b\t", "a b"),
             ("€", "€"),
         ] {
-            assert_eq!(
-                decode_value("a", encoded.as_bytes()).unwrap(),
-                text,
-                "{encoded}"
-            );
+            assert_eq!(decode_value("a", encoded.as_bytes()).unwrap(), text, "{encoded}");
         }
         for bad in [&b"%C0%A0"[..], b"%ff", b"\xff", b"\"%ED%A0%80\""] {
-            assert_eq!(
-                decode_value("ext", bad).unwrap_err().attribute(),
-                Some("ext")
-            );
+            assert_eq!(decode_value("ext", bad).unwrap_err().attribute(), Some("ext"));
         }
     }
 
     #[test]
     fn binary_mode_reads_headers_and_body() {
-        let headers = [
-            ("ce-ext", "%C3%A4"),
-            ("content-type", "application/json"),
-            ("host", "x"),
-            ("ce", ""),
-        ];
+        let headers =
+            [("ce-ext", "%C3%A4"), ("content-type", "application/json"), ("host", "x"), ("ce", "")];
         let event = read(&headers, "{\"a\": 1.0}").unwrap();
         assert_eq!(event.attribute("ext").as_deref(), Some("ä"));
         assert_eq!(event.data().as_json().unwrap().as_str(), "{\"a\": 1.0}");
@@ -362,12 +313,7 @@ mod tests {
             assert_eq!(error.attribute(), Some(attribute), "{error}");
         }
         let error = decode([], Bytes::new(), 1).unwrap_err();
-        assert_eq!(
-            error,
-            EventError::Missing {
-                attribute: "specversion"
-            }
-        );
+        assert_eq!(error, EventError::Missing { attribute: "specversion" });
         let twice = read(&[("content-type", "a/b"), ("Content-Type", "a/b")], "").unwrap_err();
         assert_eq!(twice.code(), "duplicate-attribute");
     }

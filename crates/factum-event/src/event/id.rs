@@ -40,17 +40,11 @@ impl EventIds {
         // A counter and a number stay whole, whatever panicked: a poisoned lock is no reason to stop.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if now > last.millis {
-            *last = Last {
-                millis: now,
-                counter: seed(&random),
-            };
+            *last = Last { millis: now, counter: seed(&random) };
         } else {
             last.counter += 1;
             if last.counter >> COUNTER_BITS != 0 {
-                *last = Last {
-                    millis: last.millis + 1,
-                    counter: seed(&random),
-                };
+                *last = Last { millis: last.millis + 1, counter: seed(&random) };
             }
         }
         let Last { millis, counter } = *last;
@@ -101,9 +95,8 @@ mod tests {
     #[test]
     fn ids_sort_by_creation_time_even_if_the_clock_jumps_back() {
         let ids = EventIds::new();
-        let made: Vec<Uuid> = [5, 9, 9, 2, -7, 10]
-            .map(|ms| ids.next(Timestamp::from_millis(ms)))
-            .into();
+        let made: Vec<Uuid> =
+            [5, 9, 9, 2, -7, 10].map(|ms| ids.next(Timestamp::from_millis(ms))).into();
         assert!(made.is_sorted());
         let texts: Vec<String> = made.iter().map(Uuid::to_string).collect();
         assert!(texts.is_sorted());
@@ -114,13 +107,8 @@ mod tests {
     #[test]
     fn the_counter_carries_over_into_the_next_millisecond() {
         let ids = EventIds::new();
-        *ids.last.lock().unwrap() = Last {
-            millis: 7,
-            counter: (1 << COUNTER_BITS) - 2,
-        };
-        let made: Vec<Uuid> = (0..3)
-            .map(|_| ids.next(Timestamp::from_millis(7)))
-            .collect();
+        *ids.last.lock().unwrap() = Last { millis: 7, counter: (1 << COUNTER_BITS) - 2 };
+        let made: Vec<Uuid> = (0..3).map(|_| ids.next(Timestamp::from_millis(7))).collect();
         assert!(made.is_sorted());
         assert_eq!(made[2].get_timestamp().unwrap().to_unix().1, 8_000_000);
     }
@@ -132,14 +120,8 @@ mod tests {
         let make = |ids: &EventIds| -> Vec<Uuid> { (0..10_000).map(|_| ids.next(now)).collect() };
         let made: Vec<Vec<Uuid>> = std::thread::scope(|scope| {
             let threads = [&here, &here, &there].map(|ids| scope.spawn(move || make(ids)));
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(
-            made.concat().into_iter().collect::<HashSet<_>>().len(),
-            30_000
-        );
+        assert_eq!(made.concat().into_iter().collect::<HashSet<_>>().len(), 30_000);
     }
 }

@@ -55,10 +55,8 @@ pub fn decode_batch(text: &[u8], max_events: usize) -> Result<Vec<Event>, EventE
         });
     }
     let events = elements.iter().enumerate().map(|(index, element)| {
-        decode(element.get().as_bytes()).map_err(|error| EventError::InBatch {
-            index,
-            error: Box::new(error),
-        })
+        decode(element.get().as_bytes())
+            .map_err(|error| EventError::InBatch { index, error: Box::new(error) })
     });
     events.collect()
 }
@@ -128,22 +126,13 @@ impl Members<'_> {
     fn into_event(self) -> Result<Event, EventError> {
         if self.count > MAX_MEMBERS {
             let (came, limit) = (self.count, MAX_MEMBERS);
-            return Err(EventError::TooLarge {
-                what: "members of an event",
-                came,
-                limit,
-            });
+            return Err(EventError::TooLarge { what: "members of an event", came, limit });
         }
         let mut draft = Draft::new();
         let (mut data, mut base64) = (None, None);
         for (index, (name, value)) in self.list.iter().enumerate() {
-            if self.list[..index]
-                .iter()
-                .any(|(earlier, _)| earlier == name)
-            {
-                return Err(EventError::Duplicate {
-                    attribute: super::error::excerpt(name),
-                });
+            if self.list[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(EventError::Duplicate { attribute: super::error::excerpt(name) });
             }
             match name.as_str() {
                 "data" => data = Some(value.get()),
@@ -156,10 +145,7 @@ impl Members<'_> {
             }
         }
         let media_type = draft.event.datacontenttype.as_deref();
-        let data = match (
-            data.filter(|data| base64.is_none() || *data != "null"),
-            base64,
-        ) {
+        let data = match (data.filter(|data| base64.is_none() || *data != "null"), base64) {
             (None, None) => Data::None,
             (Some(_), Some(_)) => return Err(EventError::DataTwice),
             (None, Some(text)) => read_base64(text)?,
@@ -181,13 +167,10 @@ fn read_attribute(name: &str, text: &str) -> Result<Option<Value>, EventError> {
                 .map_err(|_| invalid("text in Unicode, without half of a surrogate pair"))?,
         ),
         Some(b'{' | b'[') => {
-            return Err(invalid(
-                "a string, an integer, true or false; objects belong into data",
-            ));
+            return Err(invalid("a string, an integer, true or false; objects belong into data"));
         }
         _ => Value::Integer(
-            text.parse()
-                .map_err(|_| invalid("an integer between -2147483648 and 2147483647"))?,
+            text.parse().map_err(|_| invalid("an integer between -2147483648 and 2147483647"))?,
         ),
     }))
 }
@@ -206,9 +189,7 @@ fn read_data(text: &str, media_type: Option<&str>) -> Result<Data, EventError> {
 }
 
 fn read_base64(text: &str) -> Result<Data, EventError> {
-    let invalid = EventError::Data {
-        expected: "Base64 (RFC 4648, section 4) in data_base64",
-    };
+    let invalid = EventError::Data { expected: "Base64 (RFC 4648, section 4) in data_base64" };
     let text: String = serde_json::from_str(text).map_err(|_| invalid.clone())?;
     let bytes = STANDARD.decode(text).map_err(|_| invalid)?;
     Ok(Data::Binary(bytes.into()))
@@ -230,10 +211,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members {
-            list: Vec::new(),
-            count: 0,
-        };
+        let mut members = Members { list: Vec::new(), count: 0 };
         while members.list.len() < MAX_MEMBERS {
             let Some(member) = map.next_entry()? else {
                 return Ok(members);
@@ -298,19 +276,12 @@ mod tests {
         assert!(encode(&event).contains(data));
         let line = encode_line(&event);
         assert!(!line.contains('\n'));
-        assert!(
-            line.contains("{\"z\":1.0,\"a\":12345678901234567890,\"e\":1e400,"),
-            "{line}"
-        );
+        assert!(line.contains("{\"z\":1.0,\"a\":12345678901234567890,\"e\":1e400,"), "{line}");
     }
 
     #[test]
     fn space_around_data_is_not_part_of_the_event_in_json() {
-        let event = Event::builder("/s", "t")
-            .id("1")
-            .bytes("\t0\n")
-            .build()
-            .unwrap();
+        let event = Event::builder("/s", "t").id("1").bytes("\t0\n").build().unwrap();
         assert!(encode(&event).ends_with("\"data\":0}"));
         assert_eq!(decode(encode(&event).as_bytes()), Ok(event));
     }
@@ -335,24 +306,15 @@ mod tests {
         let json = |text: &'static str| Data::Json(Json::parse(text).unwrap());
         assert_eq!(data("\"data\":null"), json("null"));
         assert_eq!(data("\"data\":\"{}\""), json("\"{}\""));
-        assert_eq!(
-            data("\"datacontenttype\":\"a/b+json\",\"data\":1"),
-            json("1")
-        );
+        assert_eq!(data("\"datacontenttype\":\"a/b+json\",\"data\":1"), json("1"));
         let xml = "\"datacontenttype\":\"application/xml\"";
-        assert_eq!(
-            data(&format!("{xml},\"data\":\"<a/>\"")),
-            Data::Text("<a/>".into())
-        );
+        assert_eq!(data(&format!("{xml},\"data\":\"<a/>\"")), Data::Text("<a/>".into()));
         assert_eq!(data(&format!("{xml},\"data\":null")), Data::None);
         assert_eq!(
             data(&format!("{xml},\"data_base64\":\"PGEvPg==\"")),
             Data::Binary("<a/>".into())
         );
-        assert_eq!(
-            data(&format!("\"data\":\"<a/>\",{xml}")),
-            Data::Text("<a/>".into())
-        );
+        assert_eq!(data(&format!("\"data\":\"<a/>\",{xml}")), Data::Text("<a/>".into()));
         assert!(with(&format!("{xml},\"data\":{{}}")).is_err());
     }
 
@@ -402,10 +364,7 @@ mod tests {
     fn what_is_not_json_is_refused_with_its_place() {
         for (text, line, column) in [("", 1, 0), ("{\n\"id\":}", 2, 6), ("[]", 1, 0), ("5", 1, 1)] {
             let error = decode(text.as_bytes()).unwrap_err();
-            let EventError::NotJson {
-                line: l, column: c, ..
-            } = error
-            else {
+            let EventError::NotJson { line: l, column: c, .. } = error else {
                 panic!("{text}: {error}")
             };
             assert_eq!((l, c), (line, column), "{text}");
@@ -418,17 +377,7 @@ mod tests {
     fn members_and_nesting_have_limits() {
         let many: Vec<String> = (0..300).map(|index| format!("\"x{index}\":1")).collect();
         let error = with(&many.join(",")).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                EventError::TooLarge {
-                    came: 304,
-                    limit: 256,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, EventError::TooLarge { came: 304, limit: 256, .. }), "{error}");
         let deep = format!("\"data\":{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(with(&deep).unwrap_err().code(), "too-large");
     }
@@ -437,17 +386,9 @@ mod tests {
     fn a_batch_names_the_index_of_the_event_at_fault() {
         let good = format!("{{{MINIMUM}}}");
         assert_eq!(decode_batch(b" [] ", 0), Ok(vec![]));
-        assert_eq!(
-            decode_batch(format!("[{good},{good}]").as_bytes(), 2)
-                .unwrap()
-                .len(),
-            2
-        );
+        assert_eq!(decode_batch(format!("[{good},{good}]").as_bytes(), 2).unwrap().len(), 2);
         let error = decode_batch(format!("[{good},{{}}]").as_bytes(), 9).unwrap_err();
-        assert_eq!(
-            (error.index(), error.attribute()),
-            (Some(1), Some("specversion"))
-        );
+        assert_eq!((error.index(), error.attribute()), (Some(1), Some("specversion")));
         let error = decode_batch(format!("[{good},5]").as_bytes(), 9).unwrap_err();
         assert_eq!((error.index(), error.code()), (Some(1), "not-json"));
     }
@@ -456,23 +397,9 @@ mod tests {
     fn a_batch_has_a_limit() {
         let good = format!("{{{MINIMUM}}}");
         let error = decode_batch(format!("[{good},{good},{good}]").as_bytes(), 2).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                EventError::TooLarge {
-                    came: 3,
-                    limit: 2,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, EventError::TooLarge { came: 3, limit: 2, .. }), "{error}");
         for bad in ["{}", "", "[", "[{}", "[] []", "[,]"] {
-            assert_eq!(
-                decode_batch(bad.as_bytes(), 9).unwrap_err().code(),
-                "not-json",
-                "{bad}"
-            );
+            assert_eq!(decode_batch(bad.as_bytes(), 9).unwrap_err().code(), "not-json", "{bad}");
         }
     }
 

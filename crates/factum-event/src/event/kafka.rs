@@ -32,26 +32,16 @@ pub enum Mode {
 /// Writes an event as a record with this timestamp.
 #[must_use]
 pub fn encode(event: &Event, mode: Mode, timestamp: Timestamp) -> Record {
-    let key = event
-        .partitionkey()
-        .or_else(|| event.subject().map(Into::into));
+    let key = event.partitionkey().or_else(|| event.subject().map(Into::into));
     let key = key.map(|key| Bytes::copy_from_slice(key.as_bytes()));
     let (headers, value) = match mode {
         Mode::Binary => encode_binary(event),
         Mode::Structured => {
             let content_type = format!("{}; charset=UTF-8", json::MEDIA_TYPE);
-            (
-                vec![Header::new(CONTENT_TYPE, content_type)],
-                Some(json::encode(event).into()),
-            )
+            (vec![Header::new(CONTENT_TYPE, content_type)], Some(json::encode(event).into()))
         }
     };
-    Record {
-        key,
-        value,
-        headers,
-        timestamp,
-    }
+    Record { key, value, headers, timestamp }
 }
 
 fn encode_binary(event: &Event) -> (Vec<Header>, Option<Bytes>) {
@@ -69,14 +59,8 @@ fn encode_binary(event: &Event) -> (Vec<Header>, Option<Bytes>) {
 /// Whether a record says that it is an event; it need not be a valid one.
 #[must_use]
 pub fn is_event(record: &Record) -> bool {
-    record
-        .headers
-        .iter()
-        .any(|header| header.key == "ce_specversion")
-        || content_type(record)
-            .ok()
-            .flatten()
-            .is_some_and(is_cloudevents)
+    record.headers.iter().any(|header| header.key == "ce_specversion")
+        || content_type(record).ok().flatten().is_some_and(is_cloudevents)
 }
 
 /// Reads the event of a record. Headers that are neither `content-type` nor begin with `ce_` do
@@ -91,17 +75,11 @@ pub fn decode(record: &Record) -> Result<Event, EventError> {
         Some(text) if media::essence(text).eq_ignore_ascii_case(json::MEDIA_TYPE) => {
             let Some(value) = &record.value else {
                 let reason = "the record has no value".to_owned();
-                return Err(EventError::NotJson {
-                    line: 0,
-                    column: 0,
-                    reason,
-                });
+                return Err(EventError::NotJson { line: 0, column: 0, reason });
             };
             json::decode(value)
         }
-        Some(text) => Err(EventError::Format {
-            came: super::error::excerpt(text),
-        }),
+        Some(text) => Err(EventError::Format { came: super::error::excerpt(text) }),
     }
 }
 
@@ -131,9 +109,7 @@ pub(super) fn content_type(record: &Record) -> Result<Option<&str>, EventError> 
     let mut headers = record.headers.iter();
     let found = headers.find(|header| header.key.eq_ignore_ascii_case(CONTENT_TYPE));
     let value = found.and_then(|header| header.value.as_ref());
-    value
-        .map(|value| text("datacontenttype", value).map(str::trim))
-        .transpose()
+    value.map(|value| text("datacontenttype", value).map(str::trim)).transpose()
 }
 
 /// Whether a media type is prefixed with that of CloudEvents (section 3).
@@ -144,11 +120,7 @@ pub(super) fn is_cloudevents(content_type: &str) -> bool {
 
 pub(super) fn text<'a>(attribute: &str, value: &'a [u8]) -> Result<&'a str, EventError> {
     std::str::from_utf8(value).map_err(|_| {
-        EventError::invalid(
-            attribute,
-            "text in UTF-8",
-            &value.escape_ascii().to_string(),
-        )
+        EventError::invalid(attribute, "text in UTF-8", &value.escape_ascii().to_string())
     })
 }
 
@@ -160,18 +132,9 @@ mod tests {
     use super::*;
 
     fn record(headers: &[(&str, &[u8])], value: Option<&'static [u8]>) -> Record {
-        let required = [
-            ("specversion", "1.0"),
-            ("id", "1"),
-            ("type", "t"),
-            ("source", "/s"),
-        ];
-        let required = required
-            .iter()
-            .map(|(name, text)| Header::new(format!("ce_{name}"), *text));
-        let more = headers
-            .iter()
-            .map(|(k, v)| Header::new(*k, Bytes::copy_from_slice(v)));
+        let required = [("specversion", "1.0"), ("id", "1"), ("type", "t"), ("source", "/s")];
+        let required = required.iter().map(|(name, text)| Header::new(format!("ce_{name}"), *text));
+        let more = headers.iter().map(|(k, v)| Header::new(*k, Bytes::copy_from_slice(v)));
         Record {
             key: Some("key".into()),
             value: value.map(Bytes::from_static),
@@ -190,23 +153,14 @@ mod tests {
         assert_eq!(key(&event).as_deref(), Some(&b"s"[..]));
         let event = event.into_builder().partitionkey("p").build().unwrap();
         assert_eq!(key(&event).as_deref(), Some(&b"p"[..]));
-        assert_eq!(
-            encode(&event, Mode::Structured, now).key.as_deref(),
-            Some(&b"p"[..])
-        );
+        assert_eq!(encode(&event, Mode::Structured, now).key.as_deref(), Some(&b"p"[..]));
     }
 
     #[test]
     fn the_metadata_block_travels_as_headers() {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let event = Event::builder("/s", "t")
-            .id("1")
-            .dataschema("https://example.com/1.2.0");
-        let event = event
-            .correlationid("c")
-            .causationid("b")
-            .traceparent(trace)
-            .json(&1);
+        let event = Event::builder("/s", "t").id("1").dataschema("https://example.com/1.2.0");
+        let event = event.correlationid("c").causationid("b").traceparent(trace).json(&1);
         let event = event.build().unwrap();
         let record = encode(&event, Mode::Binary, Timestamp::from_millis(5));
         for (name, text) in [
@@ -244,10 +198,7 @@ mod tests {
             let before = record(&[("content-type", content_type.as_bytes())], Some(value));
             let event = decode(&before).unwrap();
             let after = encode(&event, Mode::Binary, before.timestamp);
-            assert_eq!(
-                (&after.value, &after.headers),
-                (&before.value, &before.headers)
-            );
+            assert_eq!((&after.value, &after.headers), (&before.value, &before.headers));
         }
     }
 
@@ -259,10 +210,7 @@ mod tests {
         assert_eq!(event.id(), "2");
         let error = decode(&record(&[("content-type", media)], None)).unwrap_err();
         assert_eq!(error.code(), "not-json");
-        for unknown in [
-            "application/cloudevents+avro",
-            "application/cloudevents-batch+json",
-        ] {
+        for unknown in ["application/cloudevents+avro", "application/cloudevents-batch+json"] {
             let record = record(&[("content-type", unknown.as_bytes())], Some(b"[]"));
             assert_eq!(decode(&record).unwrap_err().code(), "unknown-event-format");
             assert!(is_event(&record));
@@ -285,10 +233,7 @@ mod tests {
         }
         let mut null = record(&[], None);
         null.headers[1].value = None;
-        assert_eq!(
-            decode(&null).unwrap_err(),
-            EventError::Missing { attribute: "id" }
-        );
+        assert_eq!(decode(&null).unwrap_err(), EventError::Missing { attribute: "id" });
     }
 
     proptest! {

@@ -16,32 +16,22 @@ impl MediaType<'_> {
 
     /// Whether its content is text that can be read as UTF-8.
     pub(super) fn is_text(&self) -> bool {
-        const TEXTUAL: [&str; 7] = [
-            "xml",
-            "javascript",
-            "yaml",
-            "toml",
-            "sql",
-            "graphql",
-            "x-www-form-urlencoded",
-        ];
+        const TEXTUAL: [&str; 7] =
+            ["xml", "javascript", "yaml", "toml", "sql", "graphql", "x-www-form-urlencoded"];
         let known = |list: &[&str]| list.iter().any(|s| self.subtype.eq_ignore_ascii_case(s));
         let textual = self.kind.eq_ignore_ascii_case("text")
             || known(&TEXTUAL)
             || self.has_suffix("+xml")
             || self.has_suffix("+yaml");
         let utf8 = |charset: &str| {
-            ["utf-8", "utf8", "us-ascii"]
-                .iter()
-                .any(|c| charset.eq_ignore_ascii_case(c))
+            ["utf-8", "utf8", "us-ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
         };
         textual && self.charset.is_none_or(utf8)
     }
 
     fn has_suffix(&self, suffix: &str) -> bool {
         let from = self.subtype.len().checked_sub(suffix.len());
-        from.and_then(|at| self.subtype.get(at..))
-            .is_some_and(|s| s.eq_ignore_ascii_case(suffix))
+        from.and_then(|at| self.subtype.get(at..)).is_some_and(|s| s.eq_ignore_ascii_case(suffix))
     }
 }
 
@@ -64,19 +54,12 @@ pub(super) fn parse(text: &str) -> Option<MediaType<'_>> {
         }
         rest = after;
     }
-    rest.is_empty().then_some(MediaType {
-        kind,
-        subtype,
-        charset,
-    })
+    rest.is_empty().then_some(MediaType { kind, subtype, charset })
 }
 
 /// Type and subtype without parameters, as they came.
 pub(super) fn essence(text: &str) -> &str {
-    text.split(';')
-        .next()
-        .unwrap_or(text)
-        .trim_matches(is_space)
+    text.split(';').next().unwrap_or(text).trim_matches(is_space)
 }
 
 /// One parameter and what follows it. A quoted value may hold anything printable.

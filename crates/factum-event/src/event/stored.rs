@@ -32,9 +32,7 @@ impl StoredEvent {
     /// The event with its position as extensions.
     #[must_use]
     pub fn to_event(&self) -> Event {
-        self.event
-            .clone()
-            .with_position(&self.position, self.appended_at)
+        self.event.clone().with_position(&self.position, self.appended_at)
     }
 
     /// The event with its position, in JSON on one line, without a line break at the end.
@@ -48,31 +46,18 @@ impl StoredEvent {
     /// # Errors
     /// [`EventError`] naming the position's attribute that is missing or not valid.
     pub fn from_event(event: Event) -> Result<Self, EventError> {
-        let topic = read(&event, TOPIC, "the name of a topic", |text| {
-            TopicName::new(text).ok()
-        })?;
-        let partition = read(&event, PARTITION, "a number, 0 or more", |t| {
-            Partition::new(t.parse().ok()?)
-        })?;
-        let offset = read(&event, OFFSET, "a number, 0 or more", |t| {
-            Offset::new(t.parse().ok()?)
-        })?;
+        let topic = read(&event, TOPIC, "the name of a topic", |text| TopicName::new(text).ok())?;
+        let partition =
+            read(&event, PARTITION, "a number, 0 or more", |t| Partition::new(t.parse().ok()?))?;
+        let offset = read(&event, OFFSET, "a number, 0 or more", |t| Offset::new(t.parse().ok()?))?;
         let appended_at = match event.extension(APPEND_TIME) {
             None => Timestamp::UNKNOWN,
             Some(_) => read(&event, APPEND_TIME, "a time as in RFC 3339", |text| {
                 Timestamp::parse_rfc3339(text).ok()
             })?,
         };
-        let position = Position {
-            topic,
-            partition,
-            offset,
-        };
-        Ok(Self {
-            position,
-            appended_at,
-            event: event.without_position(),
-        })
+        let position = Position { topic, partition, offset };
+        Ok(Self { position, appended_at, event: event.without_position() })
     }
 }
 
@@ -103,11 +88,7 @@ impl From<&StoredRecord> for StoredEvent {
 impl From<StoredRecord> for StoredEvent {
     fn from(stored: StoredRecord) -> Self {
         let event = Event::from_stored(&stored);
-        Self {
-            position: stored.position,
-            appended_at: stored.appended_at,
-            event,
-        }
+        Self { position: stored.position, appended_at: stored.appended_at, event }
     }
 }
 
@@ -129,8 +110,7 @@ impl Event {
     /// The event without the extensions that say where it was read.
     #[must_use]
     pub fn without_position(mut self) -> Self {
-        self.extensions
-            .retain(|(name, _)| !POSITION_ATTRIBUTES.contains(&name.as_str()));
+        self.extensions.retain(|(name, _)| !POSITION_ATTRIBUTES.contains(&name.as_str()));
         self
     }
 }
@@ -143,27 +123,13 @@ mod tests {
     fn stored(event: Event) -> StoredEvent {
         let topic = TopicName::new("orders").unwrap();
         let offset = Offset::new(9_000_000_000).unwrap();
-        let position = Position {
-            topic,
-            partition: Partition::new(3).unwrap(),
-            offset,
-        };
-        StoredEvent {
-            position,
-            appended_at: Timestamp::from_millis(1500),
-            event,
-        }
+        let position = Position { topic, partition: Partition::new(3).unwrap(), offset };
+        StoredEvent { position, appended_at: Timestamp::from_millis(1500), event }
     }
 
     #[test]
     fn the_position_travels_in_the_event_and_comes_off_again() {
-        let stored = stored(
-            Event::builder("/s", "t")
-                .id("1")
-                .json_text("{\n}")
-                .build()
-                .unwrap(),
-        );
+        let stored = stored(Event::builder("/s", "t").id("1").json_text("{\n}").build().unwrap());
         assert_eq!(
             stored.to_line(),
             "{\"specversion\":\"1.0\",\"id\":\"1\",\"type\":\"t\",\"source\":\"/s\",\
@@ -171,15 +137,9 @@ mod tests {
              \"factumpartition\":3,\"factumoffset\":\"9000000000\",\
              \"factumappendtime\":\"1970-01-01T00:00:01.500Z\",\"data\":{}}"
         );
-        assert_eq!(
-            StoredEvent::from_event(stored.to_event()),
-            Ok(stored.clone())
-        );
+        assert_eq!(StoredEvent::from_event(stored.to_event()), Ok(stored.clone()));
         assert_eq!(stored.to_event().without_position(), stored.event);
-        let unknown = StoredEvent {
-            appended_at: Timestamp::UNKNOWN,
-            ..stored
-        };
+        let unknown = StoredEvent { appended_at: Timestamp::UNKNOWN, ..stored };
         assert_eq!(StoredEvent::from_event(unknown.to_event()), Ok(unknown));
     }
 
@@ -196,27 +156,11 @@ mod tests {
     #[test]
     fn a_position_that_is_none_is_named() {
         let event = stored(Event::builder("/s", "t").id("1").build().unwrap()).to_event();
-        for (name, bad) in [
-            (TOPIC, "a/b"),
-            (PARTITION, "-1"),
-            (OFFSET, "x"),
-            (APPEND_TIME, "x"),
-        ] {
-            let bad = event
-                .clone()
-                .into_builder()
-                .extension(name, bad)
-                .build()
-                .unwrap();
-            assert_eq!(
-                StoredEvent::from_event(bad).unwrap_err().attribute(),
-                Some(name)
-            );
+        for (name, bad) in [(TOPIC, "a/b"), (PARTITION, "-1"), (OFFSET, "x"), (APPEND_TIME, "x")] {
+            let bad = event.clone().into_builder().extension(name, bad).build().unwrap();
+            assert_eq!(StoredEvent::from_event(bad).unwrap_err().attribute(), Some(name));
         }
         let bare = event.without_position();
-        assert_eq!(
-            StoredEvent::from_event(bare).unwrap_err().attribute(),
-            Some(TOPIC)
-        );
+        assert_eq!(StoredEvent::from_event(bare).unwrap_err().attribute(), Some(TOPIC));
     }
 }

@@ -27,10 +27,7 @@ impl EventTime {
         let expected = "RFC 3339 with its zone, such as 2026-01-31T12:00:00.123456Z";
         let at = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| EventError::invalid("time", expected, text))?;
-        Ok(Self {
-            text: text.to_owned(),
-            nanos: at.unix_timestamp_nanos(),
-        })
+        Ok(Self { text: text.to_owned(), nanos: at.unix_timestamp_nanos() })
     }
 
     /// The time of a timestamp, in UTC with milliseconds; none where the year has more than four
@@ -38,10 +35,7 @@ impl EventTime {
     #[must_use]
     pub fn from_timestamp(at: Timestamp) -> Option<Self> {
         let text = at.to_rfc3339()?;
-        Some(Self {
-            text,
-            nanos: i128::from(at.as_millis()) * 1_000_000,
-        })
+        Some(Self { text, nanos: i128::from(at.as_millis()) * 1_000_000 })
     }
 
     /// The text as it came.
@@ -66,10 +60,7 @@ impl EventTime {
     /// How many digits of a second were written: 3 for milliseconds, 6 for microseconds.
     #[must_use]
     pub fn fraction_digits(&self) -> usize {
-        let fraction = self
-            .text
-            .split_once('.')
-            .map_or("", |(_, fraction)| fraction);
+        let fraction = self.text.split_once('.').map_or("", |(_, fraction)| fraction);
         fraction.bytes().take_while(u8::is_ascii_digit).count()
     }
 }
@@ -102,11 +93,7 @@ mod tests {
         ] {
             let time = EventTime::parse(text).unwrap();
             assert_eq!(time.as_str(), text);
-            assert_eq!(
-                (time.unix_nanos(), time.fraction_digits()),
-                (nanos, digits),
-                "{text}"
-            );
+            assert_eq!((time.unix_nanos(), time.fraction_digits()), (nanos, digits), "{text}");
         }
     }
 
@@ -133,9 +120,6 @@ mod tests {
         assert_eq!(time.as_str(), "2026-01-31T12:00:00.123Z");
         assert_eq!(time.timestamp(), at);
         assert_eq!(EventTime::parse(time.as_str()), Ok(time));
-        assert_eq!(
-            EventTime::from_timestamp(Timestamp::from_millis(i64::MAX)),
-            None
-        );
+        assert_eq!(EventTime::from_timestamp(Timestamp::from_millis(i64::MAX)), None);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use factum_wire::frame::{self, FrameError};
@@ -19,8 +20,8 @@ use tokio::time::timeout;
 use super::dispatch::{self, Answer, Answering, Refused};
 use super::{Caller, KafkaDoor};
 
-/// Memory reserved for a frame before its bytes have come; it grows with them.
-const FIRST_RESERVE: usize = 1 << 20;
+/// The first step in which a frame gets its memory; every other is as large as all before it.
+const FIRST_STEP: usize = 64 << 10;
 
 /// Bytes of a frame's length.
 const PREFIX_BYTES: usize = 4;
@@ -35,7 +36,9 @@ enum Closing {
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error("nothing moved for {0:?}")]
-    Stalled(std::time::Duration),
+    Stalled(Duration),
+    #[error("the memory for requests is in use; requests_in_work_bytes limits it")]
+    Crowded,
     #[error("the client sent {got} of {expected} bytes of a request and closed")]
     CutOff { got: usize, expected: usize },
 }
@@ -91,44 +94,70 @@ struct Frames {
 /// What is expected next.
 enum State {
     Prefix,
-    Body { size: usize, permit: OwnedSemaphorePermit },
+    /// A frame of `size` bytes, of which `granted` may be in memory already.
+    Body {
+        size: usize,
+        granted: usize,
+        permit: Option<OwnedSemaphorePermit>,
+    },
 }
 
 impl Frames {
     /// The next frame without its prefix, with the permit to have it in memory; none at the end.
-    async fn next(&mut self, idle: bool) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, Closing> {
+    async fn next(
+        &mut self,
+        idle: bool,
+    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Closing> {
         if matches!(self.state, State::Prefix) {
-            let patience = if idle { self.door.limits.idle } else { std::time::Duration::MAX };
+            let patience = if idle { self.door.limits.idle } else { Duration::MAX };
             if !self.fill(PREFIX_BYTES, patience).await? {
                 return Ok(None);
             }
             let mut prefix = [0; PREFIX_BYTES];
             prefix.copy_from_slice(&self.buffer[..PREFIX_BYTES]);
             let size = frame::size(prefix, self.door.limits.request_bytes)?;
-            let in_work = Arc::clone(&self.door.requests_in_work);
-            let permit = in_work.acquire_many_owned(KafkaDoor::permits(size)).await;
-            let permit = permit.expect("the semaphore is never closed");
             self.buffer.advance(PREFIX_BYTES);
-            self.state = State::Body { size, permit };
+            self.state = State::Body { size, granted: 0, permit: None };
         }
-        let State::Body { size, .. } = self.state else { unreachable!("set above") };
-        let stall = self.door.limits.stall;
-        if !self.fill(size, stall).await? {
-            return Err(Closing::CutOff { got: self.buffer.len(), expected: size });
-        }
+        let size = self.grow().await?;
+        self.door.metrics.kafka_bytes_received((PREFIX_BYTES + size) as u64);
         let State::Body { permit, .. } = std::mem::replace(&mut self.state, State::Prefix) else {
-            unreachable!("set above")
+            return Ok(None);
         };
-        self.door.metrics.kafka_bytes_received(size as u64 + 4);
         Ok(Some((self.buffer.split_to(size).freeze(), permit)))
     }
 
+    /// Reads the frame that was begun, step by step: each step may be as large as what has come
+    /// before, so that announcing a large request takes no memory and no permit from others.
+    async fn grow(&mut self) -> Result<usize, Closing> {
+        let stall = self.door.limits.stall;
+        while let State::Body { size, granted, permit } = &mut self.state {
+            if *granted == *size {
+                break;
+            }
+            let step = (*size - *granted).min(FIRST_STEP.max(*granted));
+            let (size, target) = (*size, *granted + step);
+            // The first step waits for its bytes, and only then takes its permit.
+            if *granted > 0 {
+                merge(permit, acquire(&self.door, step).await?);
+                *granted = target;
+                self.fill(target, stall).await?;
+            } else {
+                self.fill(target, stall).await?;
+                let first = acquire(&self.door, step).await?;
+                self.state = State::Body { size, granted: target, permit: Some(first) };
+            }
+        }
+        // Dropped between taking the permit for a step and its last byte, reading goes on here.
+        let State::Body { size, .. } = self.state else { return Ok(0) };
+        self.fill(size, stall).await?;
+        Ok(size)
+    }
+
     /// Reads until there are so many bytes; false if the client closed before the first.
-    async fn fill(&mut self, size: usize, patience: std::time::Duration) -> Result<bool, Closing> {
+    async fn fill(&mut self, size: usize, patience: Duration) -> Result<bool, Closing> {
         while self.buffer.len() < size {
-            let missing = size - self.buffer.len();
-            // A large frame gets its memory as its bytes come, not because it says so.
-            self.buffer.reserve(missing.min(FIRST_RESERVE.max(self.buffer.len())));
+            self.buffer.reserve(size - self.buffer.len());
             let read = timeout(patience, self.read.read_buf(&mut self.buffer)).await;
             let read = read.map_err(|_| Closing::Stalled(patience))??;
             if read > 0 {
@@ -140,6 +169,21 @@ impl Frames {
             };
         }
         Ok(true)
+    }
+}
+
+/// Waits for memory for requests; not for ever, as others may wait for what this one holds.
+async fn acquire(door: &KafkaDoor, bytes: usize) -> Result<OwnedSemaphorePermit, Closing> {
+    let in_work = Arc::clone(&door.requests_in_work);
+    let permit = in_work.acquire_many_owned(KafkaDoor::permits(bytes));
+    let permit = timeout(door.limits.stall, permit).await;
+    Ok(permit.map_err(|_| Closing::Crowded)?.expect("the semaphore is never closed"))
+}
+
+fn merge(permit: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match permit {
+        Some(permit) => permit.merge(more),
+        None => *permit = Some(more),
     }
 }
 

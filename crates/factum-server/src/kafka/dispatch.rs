@@ -58,7 +58,7 @@ pub(super) struct Call {
     header: RequestHeader,
     started: Instant,
     /// Returned when the request leaves memory.
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
@@ -87,7 +87,7 @@ pub(super) async fn start(
     door: &Arc<KafkaDoor>,
     caller: &Caller,
     frame: Bytes,
-    permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Answering, Refused> {
     let (header, mut reader) = frame::read_request(frame)?;
     let mut caller = caller.clone();

@@ -93,7 +93,5 @@ fn is_software_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(plain)
         && bytes.last().is_some_and(plain)
-        && bytes
-            .iter()
-            .all(|byte| plain(byte) || matches!(byte, b'-' | b'.'))
+        && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'-' | b'.'))
 }

@@ -14,10 +14,7 @@ fn encode<M: Message>(message: &M, version: i16) -> Result<Vec<Bytes>, EncodeErr
 }
 
 fn body<M: Message>(message: &M, version: i16) -> Vec<u8> {
-    encode(message, version)
-        .expect("a message of its version")
-        .concat()
-        .split_off(4)
+    encode(message, version).expect("a message of its version").concat().split_off(4)
 }
 
 fn decode<M: Message>(bytes: &[u8], version: i16) -> Result<M, (&'static str, Problem)> {
@@ -37,23 +34,13 @@ fn api_versions_5_says_whom_the_client_believes_to_speak_to() {
     bytes[6] = 3;
     bytes.splice(7..11, [b'i', b'd', 0, 0, 0, 1]);
     let named: ApiVersionsRequest = decode(&bytes, 5).expect("version 5");
-    assert_eq!(
-        named,
-        ApiVersionsRequest {
-            cluster_id: Some("id".into()),
-            node_id: 1,
-            ..request
-        }
-    );
+    assert_eq!(named, ApiVersionsRequest { cluster_id: Some("id".into()), node_id: 1, ..request });
 }
 
 #[test]
 fn the_answer_to_api_versions_5_is_that_of_4() {
     let api_keys = crate::api::advertised();
-    let response = ApiVersionsResponse {
-        api_keys,
-        ..Default::default()
-    };
+    let response = ApiVersionsResponse { api_keys, ..Default::default() };
     assert_eq!(body(&response, 5), body(&response, 4));
 }
 
@@ -69,23 +56,11 @@ fn a_client_must_name_its_software_and_both_or_neither_of_cluster_and_node() {
     }
     for name in ["", "-a", "a.", "a b", "ä"] {
         assert!(!request(name).is_valid(3), "{name}");
-        assert!(
-            request(name).is_valid(2),
-            "{name}: older versions have no name"
-        );
+        assert!(request(name).is_valid(2), "{name}: older versions have no name");
     }
-    let half = ApiVersionsRequest {
-        node_id: 1,
-        ..request("a")
-    };
+    let half = ApiVersionsRequest { node_id: 1, ..request("a") };
     assert!(half.is_valid(4) && !half.is_valid(5));
-    assert!(
-        ApiVersionsRequest {
-            cluster_id: Some("id".into()),
-            ..half
-        }
-        .is_valid(5)
-    );
+    assert!(ApiVersionsRequest { cluster_id: Some("id".into()), ..half }.is_valid(5));
 }
 
 #[test]
@@ -111,15 +86,8 @@ fn default_answers_hold_empty_lists_where_null_breaks_clients() {
 #[test]
 fn tagged_fields_with_their_default_are_left_out() {
     let response = ApiVersionsResponse::default();
-    assert_eq!(
-        body(&response, 3),
-        [0, 0, 1, 0, 0, 0, 0, 0],
-        "error, no keys, throttle, no tags"
-    );
-    let response = ApiVersionsResponse {
-        finalized_features_epoch: 2,
-        ..Default::default()
-    };
+    assert_eq!(body(&response, 3), [0, 0, 1, 0, 0, 0, 0, 0], "error, no keys, throttle, no tags");
+    let response = ApiVersionsResponse { finalized_features_epoch: 2, ..Default::default() };
     let tagged = [0, 0, 1, 0, 0, 0, 0, 1, 1, 8, 0, 0, 0, 0, 0, 0, 0, 2];
     assert_eq!(body(&response, 3), tagged, "only tag 1");
 }
@@ -129,10 +97,7 @@ fn versions_that_only_add_meaning_look_like_the_one_before() {
     let request = ListOffsetsRequest {
         topics: vec![ListOffsetsTopic {
             name: "t".into(),
-            partitions: vec![ListOffsetsPartition {
-                timestamp: -6,
-                ..Default::default()
-            }],
+            partitions: vec![ListOffsetsPartition { timestamp: -6, ..Default::default() }],
         }],
         timeout_ms: 5,
         ..Default::default()
@@ -156,15 +121,9 @@ fn offset_requests_of_version_10_name_topics_by_id() {
         ..Default::default()
     };
     let back: OffsetCommitRequest = decode(&body(&commit, 10), 10).expect("version 10");
-    assert_eq!(
-        (&*back.topics[0].name, back.topics[0].topic_id),
-        ("", topic_id)
-    );
+    assert_eq!((&*back.topics[0].name, back.topics[0].topic_id), ("", topic_id));
     let back: OffsetCommitRequest = decode(&body(&commit, 9), 9).expect("version 9");
-    assert_eq!(
-        (&*back.topics[0].name, back.topics[0].topic_id),
-        ("t", Uuid::nil())
-    );
+    assert_eq!((&*back.topics[0].name, back.topics[0].topic_id), ("t", Uuid::nil()));
     // Group, epoch, member, instance, one topic: sixteen bytes of id, no partitions, tags.
     let mut bytes = vec![1, 0xff, 0xff, 0xff, 0xff, 1, 0, 2];
     bytes.extend(topic_id.into_bytes());
@@ -176,10 +135,7 @@ fn offset_requests_of_version_10_name_topics_by_id() {
 fn null_is_refused_where_the_version_has_none() {
     let all = MetadataRequest::default();
     assert_eq!(body(&all, 1), [0xff; 4], "null asks for all topics");
-    let null = EncodeError::UnexpectedNull {
-        field: "MetadataRequest.topics",
-        version: 0,
-    };
+    let null = EncodeError::UnexpectedNull { field: "MetadataRequest.topics", version: 0 };
     assert_eq!(encode(&all, 0), Err(null));
     let problem = Problem::UnexpectedNull { version: 0 };
     let refused = decode::<MetadataRequest>(&[0xff; 4], 0);
@@ -198,15 +154,9 @@ fn what_no_field_claims_is_refused() {
 #[test]
 fn a_length_below_zero_is_refused() {
     let refused = decode::<MetadataRequest>(&[0xff, 0xff, 0xff, 0xfe], 1);
-    assert_eq!(
-        refused,
-        Err(("MetadataRequest.topics", Problem::NegativeLength(-2)))
-    );
+    assert_eq!(refused, Err(("MetadataRequest.topics", Problem::NegativeLength(-2))));
     let refused = decode::<MetadataRequest>(&[0, 0, 0, 1, 0x80, 0], 1);
-    assert_eq!(
-        refused,
-        Err(("MetadataRequestTopic.name", Problem::NegativeLength(-32768)))
-    );
+    assert_eq!(refused, Err(("MetadataRequestTopic.name", Problem::NegativeLength(-32768))));
 }
 
 #[test]
@@ -214,25 +164,12 @@ fn text_must_be_utf8_and_not_too_long() {
     let refused = decode::<MetadataRequest>(&[0, 0, 0, 1, 0, 2, b'a', 0xff], 1);
     assert_eq!(
         refused,
-        Err((
-            "MetadataRequestTopic.name",
-            Problem::InvalidUtf8 { valid_up_to: 1 }
-        ))
+        Err(("MetadataRequestTopic.name", Problem::InvalidUtf8 { valid_up_to: 1 }))
     );
-    let long = FindCoordinatorRequest {
-        key: Str::from("x".repeat(32_768)),
-        ..Default::default()
-    };
+    let long = FindCoordinatorRequest { key: Str::from("x".repeat(32_768)), ..Default::default() };
     let (field, length, limit) = ("FindCoordinatorRequest.key", 32_768, 32_767);
     for version in [1, 3] {
-        assert_eq!(
-            encode(&long, version),
-            Err(EncodeError::TooLong {
-                field,
-                length,
-                limit
-            })
-        );
+        assert_eq!(encode(&long, version), Err(EncodeError::TooLong { field, length, limit }));
     }
     let mut bytes = vec![0x81, 0x80, 0x02];
     bytes.resize(40_000, b'x');
@@ -253,11 +190,7 @@ fn unknown_tagged_fields_are_skipped() {
     };
     let mut bytes = body(&request, 17);
     let tail = bytes.split_off(bytes.len() - 5);
-    assert_eq!(
-        tail,
-        [0, 0, 1, 1, 0],
-        "tags of partition and topic, forgotten, rack, tags"
-    );
+    assert_eq!(tail, [0, 0, 1, 1, 0], "tags of partition and topic, forgotten, rack, tags");
     bytes.extend([2, 1, 1, 0xaa, 9, 2, 0xbb, 0xcc, 0, 1, 1, 0]);
     assert_eq!(decode::<FetchRequest>(&bytes, 17), Ok(request));
 }
@@ -265,30 +198,16 @@ fn unknown_tagged_fields_are_skipped() {
 #[test]
 fn a_version_that_is_not_served_is_refused_both_ways() {
     let message = "Produce";
-    let error = EncodeError::UnsupportedVersion {
-        message,
-        version: 2,
-        min: 3,
-        max: 13,
-    };
+    let error = EncodeError::UnsupportedVersion { message, version: 2, min: 3, max: 13 };
     assert_eq!(encode(&ProduceRequest::default(), 2), Err(error));
-    let problem = Problem::UnsupportedVersion {
-        version: 14,
-        min: 3,
-        max: 13,
-    };
+    let problem = Problem::UnsupportedVersion { version: 14, min: 3, max: 13 };
     assert_eq!(decode::<ProduceRequest>(&[], 14), Err((message, problem)));
 }
 
 #[test]
 fn stored_batches_reach_the_socket_and_leave_it_without_a_copy() {
-    let batches: Vec<_> = (0..3_u8)
-        .map(|byte| Bytes::from(vec![byte; 4096]))
-        .collect();
-    let partition = |records| PartitionData {
-        records: Some(records),
-        ..Default::default()
-    };
+    let batches: Vec<_> = (0..3_u8).map(|byte| Bytes::from(vec![byte; 4096])).collect();
+    let partition = |records| PartitionData { records: Some(records), ..Default::default() };
     let response = FetchResponse {
         responses: vec![FetchableTopicResponse {
             partitions: vec![partition(Records::from(batches.clone()))],
@@ -299,23 +218,13 @@ fn stored_batches_reach_the_socket_and_leave_it_without_a_copy() {
     for version in crate::ApiKey::Fetch.versions() {
         let segments = encode(&response, version).expect("a response");
         for batch in &batches {
-            assert!(
-                segments
-                    .iter()
-                    .any(|segment| segment.as_ptr() == batch.as_ptr())
-            );
+            assert!(segments.iter().any(|segment| segment.as_ptr() == batch.as_ptr()));
         }
         let frame = Bytes::from(segments.concat()).slice(4..);
         let back = FetchResponse::decode(&mut Reader::new(frame.clone()), version).expect("back");
-        let records = back.responses[0].partitions[0]
-            .records
-            .clone()
-            .expect("records");
+        let records = back.responses[0].partitions[0].records.clone().expect("records");
         let shared = records.into_bytes();
-        assert!(
-            frame.as_ptr_range().contains(&shared.as_ptr()),
-            "a slice of the frame"
-        );
+        assert!(frame.as_ptr_range().contains(&shared.as_ptr()), "a slice of the frame");
         assert_eq!(shared.len(), 3 * 4096);
     }
 }

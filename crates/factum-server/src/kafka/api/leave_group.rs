@@ -36,7 +36,7 @@ pub(in crate::kafka) async fn handle(
         Err(error) => errors::group(&error),
     });
     if !several {
-        let error = codes.last().unwrap_or(ErrorCode::None);
+        let error = codes.into_iter().next().unwrap_or(ErrorCode::None);
         return LeaveGroupResponse { error_code: error.code(), ..Default::default() };
     }
     let response = |(member, code): (MemberIdentity, ErrorCode)| MemberResponse {
