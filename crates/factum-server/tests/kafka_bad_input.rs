@@ -2,6 +2,8 @@
 //! where the protocol has no answer; the server and everyone else go on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+#![allow(clippy::print_stdout, reason = "a seed and counts are for who reads the test")]
 
 mod common;
 
@@ -270,7 +272,7 @@ fn a_producer_that_skips_or_is_outdated_is_refused() {
         let answer = produce(&mut client, "orders", 0, batch);
         match expected {
             Ok(offset) => {
-                assert_eq!((answer.error_code, answer.base_offset), (0, offset), "{what}")
+                assert_eq!((answer.error_code, answer.base_offset), (0, offset), "{what}");
             }
             Err(code) => assert_eq!(error(answer.error_code), error(code.code()), "{what}"),
         }

@@ -10,6 +10,8 @@
 //! `FACTUM_KILL_ROUNDS` sets the number of kills, `FACTUM_SEED` the seed of all random choices.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+#![allow(clippy::print_stdout, reason = "a seed and counts are for who reads the test")]
 
 mod common;
 
