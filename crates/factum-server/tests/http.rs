@@ -231,7 +231,8 @@ fn what_is_published_in_any_mode_reads_back_equal_after_a_restart_too() {
     .into_iter()
     .map(|event| event.build().expect("an event"))
     .collect();
-    let modes: [(&str, fn(&Event) -> http::Encoded); 3] = [
+    type Encode = fn(&Event) -> http::Encoded;
+    let modes: [(&str, Encode); 3] = [
         ("binary", http::encode_binary),
         ("structured", http::encode_structured),
         ("batched", |event| http::encode_batch(std::slice::from_ref(event))),

@@ -199,14 +199,24 @@ pub trait Message: Wire + Default + Clone + PartialEq + fmt::Debug + Send + 'sta
     /// # Errors
     /// If the bytes are not that message, naming the field.
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        let message = Self::decode_first(reader, version)?;
+        reader.finish()?;
+        Ok(message)
+    }
+
+    /// Reads a message of `version`, and leaves what follows it: Apache Kafka does so with
+    /// requests, and librdkafka 2.x relies on it (three bytes follow its Metadata 9 and later for
+    /// all topics).
+    ///
+    /// # Errors
+    /// If the bytes do not begin with that message, naming the field.
+    fn decode_first(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !Self::KEY.supports(version) {
             let (min, max) = (*Self::KEY.versions().start(), *Self::KEY.versions().end());
             let problem = Problem::UnsupportedVersion { version, min, max };
             return Err(reader.at(Self::KEY.name()).error(problem));
         }
-        let message = Self::read(reader, Self::KEY.form(version))?;
-        reader.finish()?;
-        Ok(message)
+        Self::read(reader, Self::KEY.form(version))
     }
 }
 

@@ -68,7 +68,7 @@ impl Call {
 
     fn decode<R: Message>(&self, reader: &mut Reader) -> Result<R, Refused> {
         let RequestHeader { api_key: api, api_version: version, .. } = self.header;
-        R::decode(reader, version).map_err(|error| Refused::Decode { api, version, error })
+        R::decode_first(reader, version).map_err(|error| Refused::Decode { api, version, error })
     }
 
     fn encode<R: Response>(&self, response: &R, error_code: i16) -> Result<Vec<Bytes>, Refused> {

@@ -95,7 +95,10 @@ class Member {
       this.positions.clear()
       say('assigned', { partitions })
     })
-    this.consumer.on(this.consumer.events.CRASH, ({ payload }) => say('error', { code: 'CRASH', message: String(payload.error) }))
+    // After an error that passes, such as a coordinator that is loading, kafkajs restarts by itself.
+    this.consumer.on(this.consumer.events.CRASH, ({ payload }) => {
+      if (!payload.restart) say('error', { code: 'CRASH', message: String(payload.error) })
+    })
     await this.consumer.connect()
     await this.consumer.subscribe({ topics: this.topics, fromBeginning: true })
     await this.consumer.run({

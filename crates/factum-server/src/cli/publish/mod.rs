@@ -99,7 +99,7 @@ pub struct Attributes {
     /// What happened, such as order.placed
     #[arg(long = "type", id = "event_type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Where it happened: a URI reference, such as /shop or https://shop.example
+    /// Where it happened: a URI reference, such as `/shop` or `https://shop.example`
     #[arg(long, value_name = "URI")]
     source: Option<String>,
     /// What it happened to, such as order/7
