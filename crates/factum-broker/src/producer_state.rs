@@ -232,12 +232,12 @@ mod tests {
         let mut states = ProducerStates::default();
         for index in 0..6 {
             assert_eq!(
-                send(&mut states, index * 2, &batch(0, index as i32 * 2, 2)),
+                send(&mut states, index * 2, &batch(0, i32::try_from(index).unwrap() * 2, 2)),
                 Ok(Verdict::Append)
             );
         }
         for index in 1..6 {
-            let verdict = send(&mut states, 99, &batch(0, index as i32 * 2, 2));
+            let verdict = send(&mut states, 99, &batch(0, i32::try_from(index).unwrap() * 2, 2));
             let base_offset = Offset::new(index * 2).unwrap();
             assert_eq!(
                 verdict,
