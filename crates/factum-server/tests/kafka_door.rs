@@ -1,6 +1,8 @@
 //! What Kafka clients rely on, asked of the binary by a client that speaks the protocol by hand.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+#![allow(clippy::print_stdout, reason = "a seed and counts are for who reads the test")]
 
 mod common;
 
@@ -424,9 +426,9 @@ fn a_batch_that_is_sent_again_keeps_its_offset_also_after_a_stop_and_a_kill() {
         }
         assert_eq!(end_of(&mut client, "orders", 0), 12, "{life}");
         if life == "the first life" {
-            server.stop()
+            server.stop();
         } else {
-            server.kill()
+            server.kill();
         }
         server = home.serve();
         client = Client::connect(server.kafka);
