@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{failed, quantile};
 use crate::step::{self, Failure, program};
 
-/// Appends of one page each, with a flush after each.
+/// Writes of one page each, with a flush after each.
 const FLUSHES: usize = 500;
 const PAGE: [u8; 4096] = [7; 4096];
 const FILE_SIZE: &str = "1G";
@@ -21,10 +21,19 @@ const FILE_SIZE: &str = "1G";
 pub(crate) struct Disk {
     /// By fio; none, where it is not installed.
     pub writes: Vec<Writes>,
-    /// Time of one append of 4 KiB with fdatasync: half are shorter.
-    pub flush_p50: Duration,
+    /// Appends to a file that grows.
+    pub growing: Flushes,
+    /// Writes into room that was allocated before, as the journal does; none without `fallocate`.
+    pub allocated: Option<Flushes>,
+}
+
+/// Times of one write of 4 KiB with fdatasync.
+#[derive(Debug)]
+pub(crate) struct Flushes {
+    /// Half are shorter.
+    pub p50: Duration,
     /// 99 of 100 are shorter.
-    pub flush_p99: Duration,
+    pub p99: Duration,
 }
 
 /// A run of fio.
@@ -50,9 +59,13 @@ pub(crate) fn measure(directory: &Path, span: Duration) -> Result<Disk, Failure>
     } else {
         eprintln!("SKIPPED: fio: it is not installed");
     }
-    let mut flushes = flushes(&directory.join("flushes"))?;
-    flushes.sort();
-    Ok(Disk { writes, flush_p50: quantile(&flushes, 0.5), flush_p99: quantile(&flushes, 0.99) })
+    let path = directory.join("flushes");
+    let growing = flushes(&path)?;
+    let bytes = (FLUSHES * PAGE.len()).to_string();
+    let mut allocate = program("fallocate");
+    allocate.arg("--length").arg(bytes).arg(&path);
+    let allocated = if step::answers(allocate) { Some(flushes(&path)?) } else { None };
+    Ok(Disk { writes, growing, allocated })
 }
 
 fn with_argument(name: &str, argument: &str) -> Command {
@@ -78,9 +91,12 @@ fn fio(dir: &Path, span: Duration, block: &'static str, every: u32) -> Result<Wr
     Ok(Writes { command, block, flush_every: every, bytes_per_second })
 }
 
-fn flushes(path: &Path) -> Result<Vec<Duration>, Failure> {
+/// Writes pages from the start of a file, which it creates if it is missing and removes.
+fn flushes(path: &Path) -> Result<Flushes, Failure> {
     let run = || {
-        let mut file = File::create(path)?;
+        let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
+        // What was allocated is not part of the first write.
+        file.sync_all()?;
         let mut times = Vec::with_capacity(FLUSHES);
         for _ in 0..FLUSHES {
             let begin = Instant::now();
@@ -91,5 +107,7 @@ fn flushes(path: &Path) -> Result<Vec<Duration>, Failure> {
         fs::remove_file(path)?;
         Ok(times)
     };
-    run().map_err(|source| failed(path, source))
+    let mut times = run().map_err(|source| failed(path, source))?;
+    times.sort();
+    Ok(Flushes { p50: quantile(&times, 0.5), p99: quantile(&times, 0.99) })
 }

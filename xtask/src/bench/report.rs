@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::disk::Disk;
+use super::disk::{Disk, Flushes};
 use super::load::{Load, Run};
 use super::loopback::Loopback;
 use super::server::Footprint;
@@ -61,8 +61,12 @@ fn floor(disk: &Disk, loopback: &Loopback) -> String {
     if disk.writes.is_empty() {
         row(&mut text, &["fio: sequential write", "not measured: fio is not installed"]);
     }
-    let flush = format!("{} / {}", millis(disk.flush_p50), millis(disk.flush_p99));
-    row(&mut text, &["append of 4 KiB with fdatasync, p50 / p99", &flush]);
+    let times = |flushes: &Flushes| format!("{} / {}", millis(flushes.p50), millis(flushes.p99));
+    let growing = times(&disk.growing);
+    row(&mut text, &["4 KiB with fdatasync, a file that grows, p50 / p99", &growing]);
+    let not_measured = || "not measured: fallocate is not installed".to_owned();
+    let allocated = disk.allocated.as_ref().map_or_else(not_measured, times);
+    row(&mut text, &["the same, room allocated before, as the journal does", &allocated]);
     let rate = format!("{}/s", mib(loopback.bytes_per_second));
     row(&mut text, &["loopback TCP, one direction, 64 KiB blocks", &rate]);
     let trip = format!("{} / {}", millis(loopback.round_trip_p50), millis(loopback.round_trip_p99));
