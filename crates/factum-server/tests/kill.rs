@@ -254,6 +254,25 @@ fn follow_over(client: &mut Client, next: &mut [i64]) -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves behind the last journal's end what a crash of the machine may leave there: a group of
+/// which only a part was written. A killed process alone seldom does, because the page cache
+/// outlives it.
+fn tear(home: &Home, dice: &mut Dice) {
+    const PAGE: usize = 4096;
+    let journals = std::fs::read_dir(home.data().join("journal")).unwrap();
+    let journals = journals.map(|entry| entry.unwrap().path());
+    let journal =
+        journals.filter(|path| path.extension().is_some_and(|end| end == "journal")).max();
+    let journal = journal.expect("there is a journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(end.next_multiple_of(PAGE));
+    bytes.resize(end.next_multiple_of(PAGE), 0);
+    let length = 1 + dice.below(3000) as usize;
+    bytes.extend(dice.bytes(length).into_iter().map(|byte| byte | 1));
+    std::fs::write(&journal, bytes).unwrap();
+}
+
 /// Tails that recovery cut off, and their bytes.
 #[derive(Default)]
 struct Torn {
@@ -286,7 +305,13 @@ fn kill_often(
             assert!(came.is_ok(), "round {round}: nothing is acknowledged");
         }
         server.kill();
+        let tearing = dice.below(4) == 0;
+        if tearing {
+            tear(home, dice);
+        }
         server = home.serve_with(FLAGS);
+        let said = !server.recovery["truncated"].is_null();
+        assert!(said || !tearing, "round {round}: a torn end was not told of");
         torn.note(&server);
         acknowledged.try_iter().for_each(drop);
         world.begin_life(&server);
