@@ -10,9 +10,9 @@ mod machine;
 mod report;
 mod server;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,29 +36,38 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         crate::release_binary()?;
     }
     let span = Duration::from_secs(args.seconds);
-    let directory = Scratch::new()?;
+    let directory = Scratch::new(&tree::root().join("target"))?;
     eprintln!("== start and memory");
-    let footprint = server::footprint(&directory.0)?;
+    let footprint = server::footprint(&directory.path)?;
     eprintln!("== disk");
-    let disk = disk::measure(&directory.0, span)?;
+    let disk = disk::measure(&directory.path, span)?;
     eprintln!("== loopback");
     let loopback = loopback::measure(span)?;
     let mut loads = Vec::new();
     for (record_bytes, partitions) in [(100, 1), (100, 100), (1024, 1), (1024, 100)] {
         eprintln!("== {record_bytes} B records, {partitions} partitions");
-        loads.push(load::measure(&directory.0, record_bytes, partitions, args.seconds)?);
+        loads.push(load::measure(&directory.path, record_bytes, partitions, args.seconds)?);
     }
     let machine = machine::describe()?;
     print!("{}", report::markdown(args.seconds, &machine, &footprint, &disk, &loopback, &loads));
     Ok(())
 }
 
-/// A directory that is gone afterwards.
-struct Scratch(PathBuf);
+/// A directory that is gone afterwards, and the lock that keeps a second measurement away: two at
+/// once would remove each other's data, and measure each other.
+struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
-        let path = tree::root().join("target").join("bench");
+    fn new(target: &Path) -> Result<Self, Failure> {
+        let lock_path = target.join("bench.lock");
+        let lock = File::create(&lock_path).map_err(|source| failed(&lock_path, source))?;
+        lock.try_lock().map_err(|error| {
+            Failure::Found(format!("another measurement runs ({error}); wait until it has ended"))
+        })?;
+        let path = target.join("bench");
         match fs::remove_dir_all(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(&path, source));
@@ -66,18 +75,18 @@ impl Scratch {
             _ => {}
         }
         fs::create_dir_all(&path).map_err(|source| failed(&path, source))?;
-        Ok(Self(path))
+        Ok(Self { path, _lock: lock })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed is removed at the next run, or said there.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-fn failed(path: &std::path::Path, source: io::Error) -> Failure {
+fn failed(path: &Path, source: io::Error) -> Failure {
     Failure::File { path: path.display().to_string(), source }
 }
 
@@ -96,6 +105,18 @@ fn quantile(sorted: &[Duration], share: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_measurement_is_refused_and_leaves_the_first_its_data() {
+        let target = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
+        fs::create_dir_all(&target).unwrap();
+        let first = Scratch::new(&target).unwrap();
+        assert!(Scratch::new(&target).is_err());
+        assert!(first.path.is_dir());
+        drop(first);
+        assert!(Scratch::new(&target).is_ok());
+        fs::remove_dir_all(&target).unwrap();
+    }
 
     #[test]
     fn a_quantile_is_one_of_the_values() {

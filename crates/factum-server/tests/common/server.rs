@@ -82,6 +82,9 @@ impl Home {
             command.env_remove(name);
         }
         command.current_dir(self.directory.path()).env("FACTUM_LOG", "warn");
+        // Opening looks through the whole of the last journal, which an unoptimised build does
+        // slowly; small ones also let tests cross from one to the next.
+        command.env("FACTUM_JOURNAL_BYTES", "4MiB");
         command.args(["serve", "--output", "json", "--data"]).arg(self.data()).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command
