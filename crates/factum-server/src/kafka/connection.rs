@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use factum_wire::ApiKey;
 use factum_wire::frame::{self, FrameError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -22,6 +23,10 @@ use super::{Caller, KafkaDoor};
 
 /// The first step in which a frame gets its memory; every other is as large as all before it.
 const FIRST_STEP: usize = 64 << 10;
+
+/// Fetches of one connection whose answers may be in memory at once, however little the client
+/// reads; clients have one under way.
+const FETCHES_PER_CONNECTION: usize = 2;
 
 /// Bytes of a frame's length.
 const PREFIX_BYTES: usize = 4;
@@ -66,16 +71,22 @@ async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Re
     let mut frames =
         Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
+    // For each answer, in the same order, whether it is one to a fetch.
+    let mut fetches: VecDeque<bool> = VecDeque::new();
     loop {
-        let may_read = answers.len() < door.limits.requests_per_connection;
+        let unanswered_fetches = fetches.iter().filter(|fetch| **fetch).count();
+        let may_read = answers.len() < door.limits.requests_per_connection
+            && unanswered_fetches < FETCHES_PER_CONNECTION;
         let idle = answers.is_empty();
         tokio::select! {
             Some(answer) = answers.next(), if !idle => {
+                fetches.pop_front();
                 send(door, &mut write, answer?).await?;
             }
             frame = frames.next(idle), if may_read => {
                 // Who has closed waits for no answer.
                 let Some((frame, permit)) = frame? else { return Ok(()) };
+                fetches.push_back(frame.starts_with(&i16::from(ApiKey::Fetch).to_be_bytes()));
                 let answer = dispatch::start(door, &caller, frame, permit).await?;
                 answers.push_back(answer);
             }
