@@ -18,7 +18,10 @@ use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
 use crate::settings::BrokerSettings;
 use crate::ticker::Ticker;
-use crate::topic::{Topic, Topics};
+use crate::topic::{Topic, TopicPartition, Topics};
+
+/// Batches whose entries are read in one piece when producers' states are computed.
+const REPLAYED_AT_ONCE: usize = 4096;
 
 /// The machine without sockets: topics, producers and groups on the embedded log.
 ///
@@ -133,18 +136,29 @@ impl Broker {
 
     /// Computes the producers' state, and removes what the log still has of deleted topics.
     fn recover_partitions(&self) -> Result<(), BrokerOpenError> {
-        let mut gone = std::collections::HashSet::new();
-        self.log().scan(&mut |at, entry| {
+        let mut gone = std::collections::BTreeSet::new();
+        for at in self.log().partitions() {
             let topic = self.topics().by_id(at.topic);
             match topic.as_ref().and_then(|topic| topic.partition(at.partition)) {
-                Some(partition) => partition.gate.lock().producers.replay(entry),
+                Some(partition) => self.replay_producers(partition)?,
                 None => drop(gone.insert(at.topic)),
             }
-        })?;
+        }
         for topic in gone {
             self.log().remove_topic(topic);
         }
         Ok(())
+    }
+
+    fn replay_producers(&self, partition: &TopicPartition) -> Result<(), ReadError> {
+        let mut next = self.log().extent(partition.id).start;
+        loop {
+            let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            next = last.next_offset();
+            let mut gate = partition.gate.lock();
+            entries.iter().for_each(|entry| gate.producers.replay(entry));
+        }
     }
 
     /// Applies the control events that were appended since the last time.

@@ -1,16 +1,20 @@
 //! The housekeeper: what must not stall the writer.
 //!
-//! It gives sealed journals their index, and removes journals of which nothing is left.
+//! It gives sealed journals their index, removes files of which nothing is left, and moves what is
+//! left of those that are mostly empty.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use crate::disk::Disk;
 use crate::entry::PartitionId;
 use crate::journal::index::{Index, IndexBuilder, Sealed, Summary};
 use crate::journal::marker::Marker;
-use crate::journal::{index_path, journal_path};
+use crate::journal::{DIRECTORY, Name, index_path, is_segment, journal_path, marker_path};
+use crate::reclaim::{self, CleanError};
 use crate::recovery::rebuild_index;
 use crate::shared::{FileKey, Shared};
 
@@ -18,7 +22,7 @@ use crate::shared::{FileKey, Shared};
 pub(crate) enum Task {
     /// A journal was sealed.
     Index(Sealed),
-    /// A topic was removed.
+    /// A topic was removed, or partitions were cut off or compacted.
     Sweep,
 }
 
@@ -29,11 +33,13 @@ pub(crate) struct Housekeeper {
     shared: Arc<Shared>,
     /// Sealed journals without an index, oldest first.
     unindexed: VecDeque<Sealed>,
+    /// Files that could not be moved because they are damaged.
+    damaged: RefCell<BTreeSet<u64>>,
 }
 
 impl Housekeeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, unindexed: VecDeque::new() }
+        Self { shared, unindexed: VecDeque::new(), damaged: RefCell::default() }
     }
 
     /// Runs until nobody can give it tasks any more.
@@ -45,7 +51,7 @@ impl Housekeeper {
             self.index();
             if let Err(error) = self.sweep() {
                 tracing::warn!(
-                    "cannot remove a journal of removed topics: {error}; tried again later"
+                    "cannot remove what is no longer needed: {error}; tried again later"
                 );
             }
         }
@@ -87,42 +93,106 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Removes sealed journals that hold nothing of any partition that is left.
+    /// Removes files that hold nothing of any partition that is left, and moves what is left of
+    /// those that are mostly empty.
     fn sweep(&self) -> io::Result<()> {
-        let removed = self.shared.partitions.removed();
-        if removed.is_empty() {
-            return Ok(());
-        }
         let unindexed: BTreeSet<u64> = self.unindexed.iter().map(|sealed| sealed.number).collect();
-        let mut in_use = BTreeSet::new();
         // The journals first: what is written later is in later ones.
         let journals = self.shared.journals.lock().clone();
-        for partition in self.shared.partitions.all() {
-            in_use.extend(partition.lock().journals());
-        }
-        for sealed in journals.values().flatten() {
-            if !in_use.contains(&sealed.number) && !unindexed.contains(&sealed.number) {
-                self.remove(sealed)?;
+        let in_use = self.live_bytes();
+        for sealed in journals.values().flatten().filter(|s| !unindexed.contains(&s.number)) {
+            match in_use.get(&sealed.number) {
+                None => self.remove(sealed)?,
+                Some(live) if live * 2 < sealed.end => self.reclaim(sealed)?,
+                Some(_) => {}
             }
         }
-        Ok(())
+        self.forget_markers()
+    }
+
+    /// The bytes that partitions have in files; a file that a partition still names has an entry.
+    fn live_bytes(&self) -> BTreeMap<u64, u64> {
+        let mut live = BTreeMap::new();
+        for partition in self.shared.partitions.all() {
+            let inner = partition.lock();
+            for (file, bytes) in inner.live_bytes() {
+                *live.entry(file).or_default() += bytes;
+            }
+        }
+        live
+    }
+
+    fn reclaim(&self, sealed: &Sealed) -> io::Result<()> {
+        if self.damaged.borrow().contains(&sealed.number) {
+            return Ok(());
+        }
+        match reclaim::move_live(&self.shared, sealed) {
+            Ok(true) => self.remove(sealed),
+            Ok(false) => Ok(()),
+            Err(CleanError::Read(error)) => {
+                // It stays as it is: what is not damaged can still be read.
+                tracing::error!("{} is not moved: {error}", journal_path(sealed.number));
+                self.damaged.borrow_mut().insert(sealed.number);
+                Ok(())
+            }
+            Err(CleanError::Io { source, .. }) => Err(source),
+            Err(other) => Err(io::Error::other(other)),
+        }
     }
 
     fn remove(&self, sealed: &Sealed) -> io::Result<()> {
         let shared = &self.shared;
-        let mut topics: Vec<_> = shared.partitions.removed().into_iter().collect();
-        topics.sort_unstable();
         let &Sealed { number, first_sequence, next_sequence, .. } = sealed;
-        Marker { number, first_sequence, next_sequence, topics }.write(shared.disk.as_ref())?;
+        self.remember_removed()?;
+        if !is_segment(number) {
+            let mut topics: Vec<_> = shared.partitions.removed().into_iter().collect();
+            topics.sort_unstable();
+            Marker { number, first_sequence, next_sequence, topics }.write(shared.disk.as_ref())?;
+        }
         shared.disk.remove(&journal_path(number))?;
         shared.journals.lock().remove(&number);
         for key in [FileKey::Journal(number), FileKey::Index(number)] {
             shared.files.forget(key);
         }
-        match shared.disk.remove(&index_path(number)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        remove_if_there(shared.disk.as_ref(), &index_path(number))
+    }
+
+    /// Writes down which topics were removed: what other files have of them is not missed when this
+    /// one is gone.
+    fn remember_removed(&self) -> io::Result<()> {
+        let removed = self.shared.partitions.removed();
+        let mut starts = self.shared.starts.lock();
+        if removed.iter().all(|topic| starts.removed.contains(topic)) {
+            return Ok(());
         }
+        let mut next = starts.clone();
+        next.by_partition.retain(|id, _| !removed.contains(&id.topic));
+        next.removed.extend(removed);
+        next.write(self.shared.disk.as_ref())?;
+        *starts = next;
+        Ok(())
+    }
+
+    /// Removes the markers before the first journal: nothing is missed there.
+    fn forget_markers(&self) -> io::Result<()> {
+        let disk = self.shared.disk.as_ref();
+        let first = self.shared.journals.lock().keys().next().copied().unwrap_or(0);
+        let names = disk.list(DIRECTORY)?;
+        for name in names.iter().map(|name| Name::parse(name)) {
+            if let Name::Marker(number) = name
+                && number < first
+            {
+                remove_if_there(disk, &marker_path(number))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &str) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

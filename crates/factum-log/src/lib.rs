@@ -17,7 +17,11 @@
 //! writer thread takes all that waits, writes it as one group to the journal, flushes once, and
 //! then shows it: ends move, waiters wake, futures complete. Readers get recent batches from
 //! memory and others from the disk on reader threads, checked. A housekeeper thread gives sealed
-//! journals their indexes, and removes journals of which nothing is left.
+//! journals their indexes, removes files of which nothing is left, and moves what is left of
+//! those that are mostly empty into segments.
+//!
+//! [`Log::trim`] cuts off the beginning of partitions; [`Log::clean`] puts fewer batches in the
+//! place of many, for compaction. What to cut and what to keep is the broker's to say.
 
 pub mod disk;
 mod entry;
@@ -25,14 +29,17 @@ mod error;
 mod housekeeper;
 mod journal;
 mod log;
+mod lookup;
 mod metrics;
 mod partitions;
 mod queue;
 mod reader;
+mod reclaim;
 mod recovery;
-mod scan;
+mod retention;
 mod settings;
 mod shared;
+mod starts;
 mod waiter;
 mod writer;
 
@@ -42,6 +49,8 @@ pub use error::{AppendError, OpenError, ReadError};
 pub use log::Log;
 pub use metrics::{FLUSH_BOUNDS_MICROS, FlushTimes, LogMetrics};
 pub use queue::{Appended, Appending, Reservation};
+pub use reclaim::{CleanError, Cleaning};
 pub use recovery::{Recovery, Truncated};
+pub use retention::TrimError;
 pub use settings::LogSettings;
 pub use waiter::Waiter;

@@ -11,7 +11,7 @@ use factum_event::{Clock, Offset, Timestamp, TopicId};
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskLock};
-use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
+use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
 use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
 use crate::metrics::LogMetrics;
@@ -19,7 +19,6 @@ use crate::partitions::Plan;
 use crate::queue::{Appending, Item, Reservation};
 use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
 use crate::recovery::{Recovery, check_format, recover};
-use crate::scan;
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 use crate::waiter::Waiter;
@@ -179,7 +178,10 @@ impl Log {
         let Some(state) = shared.partitions.get(partition) else {
             return Ok(None);
         };
-        let plan = state.lock().plan_time(time);
+        let plan = {
+            let state = state.lock();
+            state.plan_time(time, state.extent().start)
+        };
         match plan {
             Plan::Nothing => Ok(None),
             Plan::Tail(batches) => {
@@ -219,19 +221,22 @@ impl Log {
     /// What waits for them is woken. To be called again after every opening.
     pub fn remove_topic(&self, topic: TopicId) {
         self.inner.shared.partitions.remove_topic(topic);
+        self.give(Task::Sweep);
+    }
+
+    /// Gives the housekeeper something to do. Where tasks are waiting already, each of them sweeps.
+    pub(crate) fn give(&self, task: Task) {
         if let Some(tasks) = &*self.inner.tasks.lock() {
-            // Where tasks are waiting already, each of them sweeps.
-            let _ = tasks.try_send(Task::Sweep);
+            let _ = tasks.try_send(task);
         }
     }
 
-    /// Visits every batch that can be read, journal by journal and there in the order of the
-    /// file. Within one flush batches stand by partition.
-    ///
-    /// # Errors
-    /// [`ReadError`] where a file cannot be read.
-    pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchEntry)) -> Result<(), ReadError> {
-        scan::scan(self.open_shared()?, visit)
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn shared_arc(&self) -> &Arc<Shared> {
+        &self.inner.shared
     }
 
     /// Why nothing is appended any more, if a write or a flush has failed.

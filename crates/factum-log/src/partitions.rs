@@ -1,8 +1,8 @@
 //! What the log knows of each partition, in memory.
 //!
-//! Of sealed journals one line per journal and partition; of journals without an index every
-//! batch; of the tail the batches themselves. Locks: first a partition, then the queue; the map
-//! is never locked while a partition is.
+//! Of sealed journals and segments one line per file and partition; of journals without an index
+//! every batch; of the tail the batches themselves. Locks: first a partition, then the queue; the
+//! map is never locked while a partition is.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 use crate::error::ReadError;
 use crate::journal::index::Summary;
+use crate::starts::Start;
 
 /// All partitions that have records or somebody who waits for them.
 #[derive(Default)]
@@ -86,12 +87,26 @@ pub(crate) struct Inner {
     /// The offset that the next batch gets.
     pub(crate) next: Option<Offset>,
     end: Option<Offset>,
+    /// In the order of offsets, without gaps.
     sealed: Vec<Summary>,
     /// Batches of journals without an index, oldest first; all later than `sealed`.
     dense: VecDeque<Dense>,
     tail: VecDeque<StoredBatch>,
     waiters: Vec<Arc<Notify>>,
+    /// Bytes of the batches in `sealed` and `dense`.
+    bytes: u64,
+    /// How many of them are of batches below the start.
+    hidden: u64,
     pub(crate) removed: bool,
+}
+
+/// Batches that a partition should have and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) expected: Offset,
+    pub(crate) came: Offset,
+    /// The file that goes on after the gap.
+    pub(crate) file: u64,
 }
 
 struct Dense {
@@ -139,30 +154,133 @@ impl Inner {
         self.next.unwrap_or(Offset::ZERO)
     }
 
-    /// Takes the batches that a sealed journal has, at open; answers what was expected if they do
-    /// not follow what is there.
-    pub(crate) fn load_sealed(&mut self, summary: Summary) -> Result<(), Offset> {
-        self.follow(summary.base, summary.last)?;
+    /// Takes what a sealed journal has, at open; journals come in their order.
+    pub(crate) fn load_sealed(&mut self, summary: Summary) {
+        self.bytes += summary.bytes;
         self.sealed.push(summary);
-        Ok(())
+    }
+
+    /// Takes what a segment has, at open, after all journals; segments come in their order. It
+    /// takes the place of everything between the offsets that it answers for.
+    pub(crate) fn load_segment(&mut self, summary: Summary) {
+        self.drop_sealed(|known| known.base >= summary.base && known.last <= summary.last);
+        let at = self.sealed.partition_point(|known| known.base < summary.base);
+        self.bytes += summary.bytes;
+        self.sealed.insert(at, summary);
+    }
+
+    fn drop_sealed(&mut self, gone: impl Fn(&Summary) -> bool) {
+        let bytes = &mut self.bytes;
+        self.sealed.retain(|known| {
+            let gone = gone(known);
+            *bytes -= if gone { known.bytes } else { 0 };
+            !gone
+        });
     }
 
     /// Takes a batch of a journal without an index, at open.
-    pub(crate) fn load(&mut self, entry: BatchEntry) -> Result<(), Offset> {
-        self.follow(entry.base_offset, entry.last_offset)?;
+    pub(crate) fn load(&mut self, entry: BatchEntry) {
         self.push_dense(entry);
+    }
+
+    /// Ends loading: the partition begins at `start`, or where its first batch does. What is left
+    /// must be without gaps, unless they are forgiven: then it begins after the last of them.
+    pub(crate) fn settle(&mut self, start: Option<Start>, forgive: bool) -> Result<(), Gap> {
+        let known = start.map(|start| start.offset);
+        let floor = if forgive { known } else { Some(known.unwrap_or(Offset::ZERO)) };
+        self.drop_sealed(|known| floor.is_some_and(|floor| known.last < floor));
+        let sealed = self.sealed.iter().map(|s| (s.base, s.last, s.journal));
+        let dense = self.dense.iter().flat_map(|dense| &dense.entries);
+        let dense = dense.map(|entry| (entry.base_offset, entry.last_offset, entry.journal));
+        let (mut first, mut next) = (floor, floor);
+        for (base, last, file) in sealed.chain(dense) {
+            if floor.is_some_and(|floor| last < floor) {
+                continue;
+            }
+            let reached =
+                first.is_none() || next == Some(base) || (next == floor && next >= Some(base));
+            if !reached && !forgive {
+                return Err(Gap { expected: next.unwrap_or(base), came: base, file });
+            }
+            if !reached || first.is_none() {
+                first = Some(base);
+            }
+            next = Some(last.next());
+        }
+        (self.start, self.next, self.end) = (first, next, next);
+        let first = first.unwrap_or(Offset::ZERO);
+        self.drop_sealed(|known| known.last < first);
+        let front = self.sealed.first().map(|front| front.journal);
+        let of_front = start.filter(|start| Some(start.file) == front).map_or(0, |s| s.hidden);
+        self.hidden = of_front + self.dense_bytes_below(first);
         Ok(())
     }
 
-    fn follow(&mut self, base: Offset, last: Offset) -> Result<(), Offset> {
-        match self.next {
-            Some(next) if next != base => return Err(next),
-            Some(_) => {}
-            None => self.start = Some(base),
+    fn dense_bytes_below(&self, offset: Offset) -> u64 {
+        let entries = self.dense.iter().flat_map(|dense| &dense.entries);
+        let below = entries.take_while(|entry| entry.last_offset < offset);
+        below.map(|entry| u64::from(entry.length)).sum()
+    }
+
+    /// The sealed file in which a cut at `to` would leave batches on both sides.
+    pub(crate) fn cut_within(&self, to: Offset) -> Option<Summary> {
+        let at = self.sealed.partition_point(|summary| summary.last < to);
+        self.sealed.get(at).filter(|summary| summary.base < to).copied()
+    }
+
+    /// Moves the start up to `to`, which is not beyond the end. `within` are the bytes that the
+    /// file of [`cut_within`](Self::cut_within) has below it.
+    pub(crate) fn trim(&mut self, to: Offset, within: u64) {
+        if self.start.is_some_and(|start| to <= start) {
+            return;
         }
-        self.next = Some(last.next());
-        self.end = self.next;
-        Ok(())
+        self.start = Some(to);
+        self.drop_sealed(|known| known.last < to);
+        self.hidden = within + self.dense_bytes_below(to);
+    }
+
+    /// What of [`trim`](Self::trim) must be durable before it is done.
+    pub(crate) fn start_at(&self, offset: Offset, within: u64) -> Start {
+        Start { offset, file: self.cut_within(offset).map_or(0, |s| s.journal), hidden: within }
+    }
+
+    /// Bytes of the batches that can be read.
+    pub(crate) fn readable_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.hidden)
+    }
+
+    /// What sealed files have of it.
+    pub(crate) fn sealed(&self) -> &[Summary] {
+        &self.sealed
+    }
+
+    /// Puts what a segment has in the place of what is there between the same offsets; false if
+    /// that is something else by now.
+    pub(crate) fn replace(&mut self, replaced: &[Summary], summary: Summary) -> bool {
+        let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else {
+            return false;
+        };
+        // The first ones may have been cut off meanwhile, and then all of them.
+        let at = self.sealed.partition_point(|known| known.base < first.base);
+        let end = self.sealed.partition_point(|known| known.last <= last.last);
+        let kept = end.saturating_sub(at);
+        let same =
+            |a: &Summary, b: &Summary| (a.journal, a.base, a.last) == (b.journal, b.base, b.last);
+        let expected = replaced.len().checked_sub(kept).map_or(&[][..], |cut| &replaced[cut..]);
+        let found = self.sealed.get(at..end).unwrap_or_default();
+        if kept == 0
+            || found.len() != expected.len()
+            || !found.iter().zip(expected).all(|(a, b)| same(a, b))
+        {
+            return false;
+        }
+        let was: u64 = self.sealed[at..end].iter().map(|known| known.bytes).sum();
+        self.bytes = self.bytes - was + summary.bytes;
+        if at == 0 {
+            self.hidden = self.dense_bytes_below(self.start.unwrap_or(Offset::ZERO));
+        }
+        self.sealed.splice(at..end, [summary]);
+        true
     }
 
     /// Makes a durable batch readable.
@@ -175,6 +293,7 @@ impl Inner {
     }
 
     fn push_dense(&mut self, entry: BatchEntry) {
+        self.bytes += u64::from(entry.length);
         match self.dense.back_mut() {
             Some(dense) if dense.journal == entry.journal => dense.entries.push(entry),
             _ => self.dense.push_back(Dense { journal: entry.journal, entries: vec![entry] }),
@@ -191,26 +310,41 @@ impl Inner {
         dense.map_or(&[], |dense| &dense.entries)
     }
 
-    /// What the index of a sealed journal says of it.
-    pub(crate) fn summary_of(&self, journal: u64) -> Option<&Summary> {
-        let at = self.sealed.binary_search_by_key(&journal, |summary| summary.journal).ok()?;
-        self.sealed.get(at)
-    }
-
     /// Puts the line of an index in the place of the batches, or of an earlier line.
     pub(crate) fn install(&mut self, summary: Summary) {
-        if let Ok(at) = self.sealed.binary_search_by_key(&summary.journal, |known| known.journal) {
-            self.sealed[at] = summary;
-        } else if self.dense.front().is_some_and(|dense| dense.journal == summary.journal) {
+        if self.dense.front().is_some_and(|dense| dense.journal == summary.journal) {
             self.dense.pop_front();
-            self.sealed.push(summary);
+            if self.start.is_some_and(|start| summary.last < start) {
+                self.bytes -= summary.bytes;
+                self.hidden = self.hidden.saturating_sub(summary.bytes);
+            } else {
+                self.sealed.push(summary);
+            }
+        } else if let Some(known) =
+            self.sealed.iter_mut().find(|known| known.journal == summary.journal)
+        {
+            *known = summary;
         }
     }
 
-    /// The numbers of the journals that have its batches.
-    pub(crate) fn journals(&self) -> impl Iterator<Item = u64> + '_ {
-        let dense = self.dense.iter().map(|dense| dense.journal);
-        self.sealed.iter().map(|summary| summary.journal).chain(dense)
+    /// The sealed file that answers for an offset, or the next one that does.
+    pub(crate) fn sealed_with(&self, offset: Offset) -> Option<Summary> {
+        let at = self.sealed.partition_point(|summary| summary.last < offset);
+        self.sealed.get(at).copied()
+    }
+
+    /// The batches of journals without an index from the one with `offset` on.
+    pub(crate) fn dense_from(&self, offset: Offset) -> impl Iterator<Item = &BatchEntry> {
+        let entries = self.dense.iter().flat_map(|dense| &dense.entries);
+        entries.skip_while(move |entry| entry.last_offset < offset)
+    }
+
+    /// The files that have its batches, and how many bytes of them are above the start.
+    pub(crate) fn live_bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX / 4));
+        let hidden = std::iter::once(self.hidden).chain(std::iter::repeat(0));
+        let sealed = self.sealed.iter().zip(hidden);
+        sealed.map(|(s, hidden)| (s.journal, s.bytes.saturating_sub(hidden))).chain(dense)
     }
 
     /// Where batches from the one with `from` on are, up to `max_bytes`.
@@ -246,12 +380,15 @@ impl Inner {
         self.tail.range(at..).take_while(|batch| limit.admits(batch.len())).cloned().collect()
     }
 
-    /// Where the first batch is whose largest timestamp is `time` or later.
-    pub(crate) fn plan_time(&self, time: Timestamp) -> Plan {
-        if let Some(summary) = self.sealed.iter().find(|summary| summary.max_timestamp >= time) {
+    /// Where the first batch from `from` on is whose largest timestamp is `time` or later.
+    pub(crate) fn plan_time(&self, time: Timestamp, from: Offset) -> Plan {
+        let start = self.extent().start.max(from);
+        let later = |s: &&Summary| s.last >= start && s.max_timestamp >= time;
+        if let Some(summary) = self.sealed.iter().find(later) {
             return Plan::Sealed(*summary);
         }
-        let mut entries = self.dense.iter().flat_map(|dense| &dense.entries);
+        let entries = self.dense.iter().flat_map(|dense| &dense.entries);
+        let mut entries = entries.skip_while(|entry| entry.last_offset < start);
         let Some(entry) = entries.find(|entry| entry.max_timestamp >= time) else {
             return Plan::Nothing;
         };

@@ -86,24 +86,34 @@ pub(crate) fn read(
     from: Offset,
     max_bytes: usize,
 ) -> Result<Vec<StoredBatch>, ReadError> {
-    let plan = || partition.lock().plan_read(from, max_bytes);
-    answer(shared, partition, plan, |list| {
-        let reached = |entries: &[BatchEntry], _| entries.iter().any(|e| e.last_offset >= from);
-        let mut limit = Limit::new(max_bytes);
-        let mut wanted = Vec::new();
-        for block in list.first_block(reached)?..list.blocks() {
-            for entry in list.block(block)?.0 {
-                if entry.last_offset < from {
-                    continue;
+    let mut from = from;
+    loop {
+        let plan = || partition.lock().plan_read(from, max_bytes);
+        let behind = std::cell::Cell::new(None);
+        let batches = answer(shared, partition, plan, |list| {
+            behind.set(Some(list.summary.last.next()));
+            let reached = |entries: &[BatchEntry], _| entries.iter().any(|e| e.last_offset >= from);
+            let mut limit = Limit::new(max_bytes);
+            let mut wanted = Vec::new();
+            for block in list.first_block(reached)?..list.blocks() {
+                for entry in list.block(block)?.0 {
+                    if entry.last_offset < from {
+                        continue;
+                    }
+                    if !limit.admits(entry.length as usize) {
+                        return Ok(wanted);
+                    }
+                    wanted.push(entry);
                 }
-                if !limit.admits(entry.length as usize) {
-                    return Ok(wanted);
-                }
-                wanted.push(entry);
             }
+            Ok(wanted)
+        })?;
+        match behind.get() {
+            // Compaction left nothing of this file from here on: the next one goes on.
+            Some(next) if batches.is_empty() && next > from => from = next,
+            _ => return Ok(batches),
         }
-        Ok(wanted)
-    })
+    }
 }
 
 /// The first batch whose largest timestamp is `time` or later.
@@ -112,15 +122,27 @@ pub(crate) fn find_time(
     partition: &PartitionState,
     time: Timestamp,
 ) -> Result<Option<StoredBatch>, ReadError> {
-    let plan = || Ok(partition.lock().plan_time(time));
-    let found = answer(shared, partition, plan, |list| {
-        let block = list.first_block(|_, max| max >= time)?;
-        if block == list.blocks() {
-            return Ok(Vec::new());
+    let mut from = partition.lock().extent().start;
+    loop {
+        let plan = || Ok(partition.lock().plan_time(time, from));
+        let behind = std::cell::Cell::new(None);
+        let found = answer(shared, partition, plan, |list| {
+            behind.set(Some(list.summary.last.next()));
+            let wanted = |e: &BatchEntry| e.max_timestamp >= time && e.last_offset >= from;
+            for block in list.first_block(|_, max| max >= time)?..list.blocks() {
+                if let Some(entry) = list.block(block)?.0.into_iter().find(wanted) {
+                    return Ok(vec![entry]);
+                }
+            }
+            Ok(Vec::new())
+        })?;
+        match (found.into_iter().next(), behind.get()) {
+            (Some(batch), _) => return Ok(Some(batch)),
+            // What this file has of that time is cut off: the next one may have more.
+            (None, Some(next)) if next > from => from = next,
+            (None, _) => return Ok(None),
         }
-        Ok(list.block(block)?.0.into_iter().find(|e| e.max_timestamp >= time).into_iter().collect())
-    })?;
-    Ok(found.into_iter().next())
+    }
 }
 
 /// Follows a plan to the batches. A damaged index is built again, once.
@@ -154,7 +176,7 @@ fn answer(
     }
 }
 
-fn index_of(
+pub(crate) fn index_of(
     shared: &Shared,
     id: PartitionId,
     summary: Summary,
@@ -170,7 +192,7 @@ fn index_of(
 }
 
 /// Builds a damaged index again while the log is open.
-fn rebuild(
+pub(crate) fn rebuild(
     shared: &Shared,
     partition: &PartitionState,
     journal: u64,
@@ -193,7 +215,7 @@ fn rebuild(
 }
 
 /// What an error of the operating system means to a reader of a journal.
-fn failed(partition: &PartitionState, journal: u64, error: &io::Error) -> ReadError {
+pub(crate) fn failed(partition: &PartitionState, journal: u64, error: &io::Error) -> ReadError {
     let inner = partition.lock();
     if inner.removed {
         // The journal went with the topic while this read was on its way.
@@ -205,7 +227,7 @@ fn failed(partition: &PartitionState, journal: u64, error: &io::Error) -> ReadEr
 
 /// Reads batches, neighbours in one piece. Where one is damaged, those before it are returned; it
 /// is an error when it is the first.
-fn fetch(
+pub(crate) fn fetch(
     shared: &Shared,
     partition: &PartitionState,
     entries: &[BatchEntry],

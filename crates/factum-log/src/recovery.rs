@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use factum_event::TopicId;
+
 use crate::disk::{Disk, DiskFile, write_at, write_whole};
 use crate::entry::{BatchEntry, PartitionId};
 use crate::error::{OpenError, Trying};
@@ -15,8 +17,13 @@ use crate::journal::format::{FORMAT_VERSION, FileHeader, UNIT_U64};
 use crate::journal::index::{Index, IndexBuilder, Sealed};
 use crate::journal::marker::Marker;
 use crate::journal::scan::{After, Found, Group, Scan};
-use crate::journal::{DIRECTORY, Name, file, index_path, journal_path, marker_path};
+use crate::journal::segment::{SegmentTail, read_tail};
+use crate::journal::{
+    DIRECTORY, FIRST_SEGMENT, Name, file, index_path, is_segment, journal_path, marker_path,
+};
+use crate::partitions::{Gap, PartitionState};
 use crate::shared::Shared;
+use crate::starts::{STARTS_FILE, Starts};
 use crate::writer::Active;
 
 const FORMAT_FILE: &str = "FORMAT";
@@ -31,7 +38,7 @@ const COPY_BYTES: usize = 1 << 20;
 /// What opening found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
-    /// Journal files.
+    /// Journal files and segments.
     pub journals: usize,
     /// Batches that the log has.
     pub batches: u64,
@@ -98,12 +105,15 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Active, Recovery), OpenError> 
     // A name that is here but was never flushed must not vanish with what is written from now on.
     disk.sync_dir(DIRECTORY).trying(|| format!("flush {DIRECTORY}"))?;
     let markers = files.markers(disk)?;
+    let starts = read_starts(disk, files.journals.is_empty())?;
+    shared.partitions.note_removed(starts.iter().flat_map(|starts| &starts.removed).copied());
     for marker in markers.values() {
         shared.partitions.note_removed(marker.topics.iter().copied());
     }
     let mut opening = Opening {
         shared,
         sequence: None,
+        seen_removed: BTreeSet::new(),
         recovery: Recovery { journals: 0, batches: 0, truncated: None, rebuilt_indexes: 0 },
     };
     let last = files.journals.last().copied();
@@ -115,18 +125,41 @@ pub(crate) fn recover(shared: &Shared) -> Result<(Active, Recovery), OpenError> 
             opening.gone(number, markers.get(&number))?;
         }
     }
+    for &number in &files.segments {
+        opening.segment(number)?;
+    }
+    let next_segment = files.segments.last().map_or(FIRST_SEGMENT, |last| last + 1);
+    *shared.next_segment.lock() = next_segment;
     let active = match last {
         Some(number) => opening.active(number)?,
         None => opening.create(markers.values().next_back())?,
     };
+    opening.settle(starts)?;
     opening.recovery.journals = shared.journals.lock().len();
     Ok((active, opening.recovery))
+}
+
+/// Where partitions begin; a new log gets a list without any.
+fn read_starts(disk: &dyn Disk, new: bool) -> Result<Option<Starts>, OpenError> {
+    let read = Starts::read(disk).trying(|| format!("read {STARTS_FILE}"))?;
+    let starts = read.map_err(|reason| OpenError::Damaged {
+        file: STARTS_FILE.into(),
+        position: 0,
+        reason,
+    })?;
+    if starts.is_some() || !new {
+        return Ok(starts);
+    }
+    let starts = Starts::default();
+    starts.write(disk).trying(|| format!("write {STARTS_FILE}"))?;
+    Ok(Some(starts))
 }
 
 /// What is in the directory.
 #[derive(Default)]
 struct Inventory {
     journals: BTreeSet<u64>,
+    segments: BTreeSet<u64>,
     indexes: BTreeSet<u64>,
     markers: BTreeSet<u64>,
     unfinished: Vec<String>,
@@ -138,6 +171,7 @@ impl Inventory {
         for name in disk.list(DIRECTORY).trying(|| format!("list {DIRECTORY}"))? {
             match Name::parse(&name) {
                 Name::Journal(number) => drop(found.journals.insert(number)),
+                Name::Segment(number) => drop(found.segments.insert(number)),
                 Name::Index(number) => drop(found.indexes.insert(number)),
                 Name::Marker(number) => drop(found.markers.insert(number)),
                 Name::Unfinished => found.unfinished.push(name),
@@ -145,7 +179,7 @@ impl Inventory {
             }
         }
         for number in found.indexes.difference(&found.journals) {
-            if !found.markers.contains(number) {
+            if !is_segment(*number) && !found.markers.contains(number) {
                 let reason = "the file is missing, though its index is there".into();
                 return Err(OpenError::Damaged {
                     file: journal_path(*number),
@@ -168,7 +202,8 @@ impl Inventory {
         for name in &self.unfinished {
             disk.remove(&format!("{DIRECTORY}/{name}")).trying(|| format!("remove {name}"))?;
         }
-        for number in self.indexes.difference(&self.journals) {
+        let files: BTreeSet<u64> = self.journals.union(&self.segments).copied().collect();
+        for number in self.indexes.difference(&files) {
             disk.remove(&index_path(*number)).trying(|| format!("remove index {number}"))?;
         }
         // Before the first journal nothing is missed.
@@ -200,6 +235,8 @@ struct Opening<'a> {
     shared: &'a Shared,
     /// The sequence that the next journal must begin with, once one was seen.
     sequence: Option<u64>,
+    /// Topics that are known to be removed, of which files still have something.
+    seen_removed: BTreeSet<TopicId>,
     recovery: Recovery,
 }
 
@@ -240,9 +277,41 @@ impl Opening<'_> {
         Ok((file, header))
     }
 
-    /// Takes a sealed journal by its index, which is built again if there is no sound one.
+    /// Takes a sealed journal by its index.
     fn sealed(&mut self, number: u64) -> Result<(), OpenError> {
         let (file, header) = self.header(number)?;
+        let index = self.index(number, &file, &header)?;
+        for &(id, summary) in &index.directory {
+            if let Some(partition) = self.partition(id) {
+                partition.lock().load_sealed(summary);
+            }
+        }
+        self.sequence = Some(index.sealed.next_sequence);
+        Ok(())
+    }
+
+    /// Takes a segment by its index: what it answers for is no longer asked of older files.
+    fn segment(&mut self, number: u64) -> Result<(), OpenError> {
+        let path = journal_path(number);
+        let file = self.disk().open(&path).trying(|| format!("open {path}"))?;
+        let header = file::read_header(file.as_ref(), number).trying(|| format!("read {path}"))?;
+        let header = header.map_err(|reason| damaged(number, 0, reason))?;
+        let index = self.index(number, &file, &header)?;
+        for &(id, summary) in &index.directory {
+            if let Some(partition) = self.partition(id) {
+                partition.lock().load_segment(summary);
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of a sealed file, which is built again if there is no sound one.
+    fn index(
+        &mut self,
+        number: u64,
+        file: &Arc<dyn DiskFile>,
+        header: &FileHeader,
+    ) -> Result<Index, OpenError> {
         let length = file.len().trying(|| format!("read {}", journal_path(number)))?;
         let read = Index::read(self.disk(), number).trying(|| format!("read index {number}"))?;
         let fits = |index: &Index| {
@@ -263,17 +332,36 @@ impl Opening<'_> {
             let end = index.sealed.end;
             return Err(damaged(number, length, format!("the file ends here, not at {end}")));
         }
-        for &(id, summary) in &index.directory {
-            if let Some(partition) = self.shared.partitions.get_or_create(id) {
-                let loaded = partition.lock().load_sealed(summary);
-                let base = summary.base.get();
-                loaded.map_err(|next| damaged(number, 0, hole(id, next.get(), base)))?;
-            }
-        }
         self.recovery.batches += index.sealed.batches;
-        self.sequence = Some(index.sealed.next_sequence);
         self.shared.journals.lock().insert(number, Some(index.sealed));
+        Ok(index)
+    }
+
+    /// Moves the starts of partitions up to where they were, and looks for holes.
+    fn settle(&self, starts: Option<Starts>) -> Result<(), OpenError> {
+        // Somebody took the file away: what was cut off is not known, and holes tell nothing.
+        let forgive = starts.is_none();
+        let mut starts = starts.unwrap_or_default();
+        for &id in starts.by_partition.keys() {
+            self.shared.partitions.get_or_create(id);
+        }
+        for partition in self.shared.partitions.all() {
+            let start = starts.by_partition.get(&partition.id).copied();
+            let settled = partition.lock().settle(start, forgive);
+            settled.map_err(|gap| hole(partition.id, &gap))?;
+        }
+        starts.removed.retain(|topic| self.seen_removed.contains(topic));
+        *self.shared.starts.lock() = starts;
         Ok(())
+    }
+
+    /// The state of a partition, unless its topic was removed.
+    fn partition(&mut self, id: PartitionId) -> Option<Arc<PartitionState>> {
+        let state = self.shared.partitions.get_or_create(id);
+        if state.is_none() {
+            self.seen_removed.insert(id.topic);
+        }
+        state
     }
 
     /// Reads the last journal, cuts off what a crash left half-written, and makes sure that what
@@ -288,7 +376,7 @@ impl Opening<'_> {
         let reason = loop {
             match scan.next().trying(reading)? {
                 Found::Group(group) => {
-                    self.take(number, &group)?;
+                    self.take(&group);
                     last_group = Some((group.position, group.header.length));
                     batches += group.entries.len() as u64;
                 }
@@ -321,16 +409,12 @@ impl Opening<'_> {
         Ok(Active { header, file, position, capacity, sequence, batches })
     }
 
-    fn take(&mut self, number: u64, group: &Group) -> Result<(), OpenError> {
+    fn take(&mut self, group: &Group) {
         for &(id, entry) in &group.entries {
-            if let Some(partition) = self.shared.partitions.get_or_create(id) {
-                let loaded = partition.lock().load(entry);
-                let base = entry.base_offset.get();
-                loaded
-                    .map_err(|next| damaged(number, group.position, hole(id, next.get(), base)))?;
+            if let Some(partition) = self.partition(id) {
+                partition.lock().load(entry);
             }
         }
-        Ok(())
     }
 
     /// The first journal of a new log.
@@ -354,11 +438,13 @@ fn damaged(number: u64, position: u64, reason: String) -> OpenError {
     OpenError::Damaged { file: journal_path(number), position, reason }
 }
 
-fn hole(id: PartitionId, expected: i64, came: i64) -> String {
-    format!(
+fn hole(id: PartitionId, gap: &Gap) -> OpenError {
+    let Gap { expected, came, file } = *gap;
+    let reason = format!(
         "topic {}, partition {} goes on with offset {came}, but {expected} was expected",
         id.topic, id.partition
-    )
+    );
+    damaged(file, 0, reason)
 }
 
 /// Cuts a file off, durably.
@@ -390,8 +476,8 @@ fn make_durable(
     file.sync_data()
 }
 
-/// Builds the index of a sealed journal from its group headers; the inner error says where and
-/// why that is impossible.
+/// Builds the index of a sealed journal or a segment from its group headers; the inner error says
+/// where and why that is impossible.
 pub(crate) fn rebuild_index(
     disk: &dyn Disk,
     number: u64,
@@ -402,6 +488,16 @@ pub(crate) fn rebuild_index(
         Err(reason) => return Ok(Err((0, reason))),
     };
     let mut scan = Scan::new(file.as_ref(), header, false)?;
+    let mut tail = None;
+    if is_segment(number) {
+        match read_tail(file.as_ref(), &header)? {
+            Ok(found) => {
+                scan = scan.until(found.sealed.end);
+                tail = Some(found);
+            }
+            Err(reason) => return Ok(Err((file.len()?, reason))),
+        }
+    }
     let mut partitions: BTreeMap<PartitionId, Vec<BatchEntry>> = BTreeMap::new();
     let mut batches = 0;
     loop {
@@ -416,18 +512,35 @@ pub(crate) fn rebuild_index(
             Found::Invalid(reason) => return Ok(Err((scan.position(), reason))),
         }
     }
-    let sealed = Sealed {
-        number,
-        salt: header.salt,
-        end: scan.position(),
-        first_sequence: header.first_sequence,
-        next_sequence: scan.sequence(),
-        batches,
+    let (end, next_sequence) = (scan.position(), scan.sequence());
+    let FileHeader { salt, first_sequence, .. } = header;
+    let sealed = Sealed { number, salt, end, first_sequence, next_sequence, batches };
+    let builder = match build(&sealed, &partitions, tail.as_ref()) {
+        Ok(builder) => builder,
+        Err(reason) => return Ok(Err((end, reason))),
     };
-    let mut builder = IndexBuilder::default();
-    for (id, entries) in &partitions {
-        builder.add(*id, entries);
-    }
     let directory = builder.write(disk, &sealed)?;
     Ok(Ok(Index { sealed, directory }))
+}
+
+fn build(
+    sealed: &Sealed,
+    partitions: &BTreeMap<PartitionId, Vec<BatchEntry>>,
+    tail: Option<&SegmentTail>,
+) -> Result<IndexBuilder, String> {
+    let mut builder = IndexBuilder::default();
+    let Some(tail) = tail else {
+        for (id, entries) in partitions {
+            builder.add(*id, entries);
+        }
+        return Ok(builder);
+    };
+    if tail.sealed != *sealed {
+        return Err("the segment has other groups than its end says".into());
+    }
+    for (id, covered) in &tail.coverage {
+        let entries = partitions.get(id).map_or(&[][..], Vec::as_slice);
+        builder.add_covering(*id, sealed.number, *covered, entries);
+    }
+    Ok(builder)
 }

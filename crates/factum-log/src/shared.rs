@@ -10,11 +10,12 @@ use tokio::sync::Semaphore;
 
 use crate::disk::{Disk, DiskFile};
 use crate::journal::index::Sealed;
-use crate::journal::{index_path, journal_path};
+use crate::journal::{FIRST_SEGMENT, index_path, journal_path};
 use crate::metrics::Counters;
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::settings::LogSettings;
+use crate::starts::Starts;
 
 /// Open files that are kept for readers.
 const MAX_OPEN_FILES: usize = 64;
@@ -27,8 +28,12 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) files: Files,
     pub(crate) counters: Counters,
-    /// Journals by number; the active one, the last, has no `Sealed` yet.
+    /// Journals and segments by number; the active journal, the last of its kind, has no `Sealed`.
     pub(crate) journals: Mutex<BTreeMap<u64, Option<Sealed>>>,
+    /// Where partitions begin that were cut; held while it is written.
+    pub(crate) starts: Mutex<Starts>,
+    /// The number of the next segment; held while one is written: there is one at a time.
+    pub(crate) next_segment: Mutex<u64>,
     /// Closed with the log.
     open: Semaphore,
 }
@@ -44,6 +49,8 @@ impl Shared {
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
             journals: Mutex::default(),
+            starts: Mutex::default(),
+            next_segment: Mutex::new(FIRST_SEGMENT),
             open: Semaphore::new(0),
         }
     }

@@ -11,7 +11,7 @@ use factum_event::batch::crc32c;
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 use uuid::Uuid;
 
-use super::format::{FORMAT_VERSION, UNIT, check_crc};
+use super::format::{UNIT, check_crc};
 use super::{DIRECTORY, index_path};
 use crate::disk::{Disk, DiskFile, write_whole};
 use crate::entry::{BatchEntry, PartitionId};
@@ -23,6 +23,13 @@ const BLOCK_ENTRIES: usize = 64;
 const TRAILER_BYTES: usize = 16;
 
 const FOOTER_BYTES: usize = 80;
+
+/// The version of index files; one of another version is built again.
+const INDEX_VERSION: u32 = 2;
+
+/// The bit of a line's last field that says that compaction has been here; the others are bytes.
+const CLEANED: u64 = 1 << 63;
+
 const MAGIC: [u8; 8] = *b"FACTUMIX";
 
 /// The batches that one sealed journal has of one partition.
@@ -35,6 +42,18 @@ pub(crate) struct Summary {
     /// Where the list of batches begins in the index file.
     list: u64,
     pub(crate) count: u32,
+    /// The bytes of these batches.
+    pub(crate) bytes: u64,
+    /// Whether compaction has been here: batches between `base` and `last` may be missing.
+    pub(crate) cleaned: bool,
+}
+
+/// The offsets that a file answers for, whether or not it has batches for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    pub(crate) base: Offset,
+    pub(crate) last: Offset,
+    pub(crate) cleaned: bool,
 }
 
 /// A sealed journal.
@@ -60,13 +79,25 @@ pub(crate) struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    /// Adds the batches of a partition, in their order; none is no partition.
+    /// Adds the batches that a journal has of a partition, in their order; none is no partition.
     pub(crate) fn add(&mut self, id: PartitionId, entries: &[BatchEntry]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
         };
+        let (base, last) = (first.base_offset, last.last_offset);
+        self.add_covering(id, first.journal, Coverage { base, last, cleaned: false }, entries);
+    }
+
+    /// Adds the batches that the file `number` has of a partition for which it answers.
+    pub(crate) fn add_covering(
+        &mut self,
+        id: PartitionId,
+        number: u64,
+        covered: Coverage,
+        entries: &[BatchEntry],
+    ) {
         let list = self.bytes.len() as u64;
-        let mut max_timestamp = first.max_timestamp;
+        let mut max_timestamp = Timestamp::UNKNOWN;
         for (block, entries) in entries.chunks(BLOCK_ENTRIES).enumerate() {
             let start = self.bytes.len();
             for entry in entries {
@@ -80,12 +111,14 @@ impl IndexBuilder {
         }
         self.batches += entries.len() as u64;
         let summary = Summary {
-            journal: first.journal,
-            base: first.base_offset,
-            last: last.last_offset,
+            journal: number,
+            base: covered.base,
+            last: covered.last,
             max_timestamp,
             list,
             count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            bytes: entries.iter().map(|entry| u64::from(entry.length)).sum(),
+            cleaned: covered.cleaned,
         };
         self.directory.push((id, summary));
     }
@@ -107,7 +140,7 @@ impl IndexBuilder {
         }
         let directory_crc = crc32c(&self.bytes[start..]);
         let mut covered = Vec::with_capacity(FOOTER_BYTES);
-        covered.put_u32(FORMAT_VERSION);
+        covered.put_u32(INDEX_VERSION);
         for number in [sealed.number, sealed.salt, sealed.end] {
             covered.put_u64(number);
         }
@@ -184,7 +217,7 @@ fn decode_footer(footer: &[u8; FOOTER_BYTES], number: u64) -> Result<Footer, Str
         next_sequence: rest.get_u64(),
         batches: 0,
     };
-    if version != FORMAT_VERSION || sealed.number != number {
+    if version != INDEX_VERSION || sealed.number != number {
         return Err(format!("it is of journal {}, format {version}", sealed.number));
     }
     let start = rest.get_u64();
@@ -320,7 +353,7 @@ fn encode_summary(out: &mut Vec<u8>, id: PartitionId, summary: &Summary) {
     out.put_i64(summary.base.get());
     out.put_i64(summary.last.get());
     out.put_i64(summary.max_timestamp.as_millis());
-    out.put_u64(0);
+    out.put_u64(summary.bytes | if summary.cleaned { CLEANED } else { 0 });
 }
 
 fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summary), String> {
@@ -330,11 +363,13 @@ fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summar
     let (count, list) = (bytes.get_u32(), bytes.get_u64());
     let (base, last) = (Offset::new(bytes.get_i64()), Offset::new(bytes.get_i64()));
     let max_timestamp = Timestamp::from_millis(bytes.get_i64());
+    let flagged = bytes.get_u64();
     let (Some(partition), Some(base), Some(last)) = (partition, base, last) else {
         return Err("a partition or an offset is below zero".into());
     };
     let id = PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition };
-    Ok((id, Summary { journal, base, last, max_timestamp, list, count }))
+    let (bytes, cleaned) = (flagged & !CLEANED, flagged & CLEANED != 0);
+    Ok((id, Summary { journal, base, last, max_timestamp, list, count, bytes, cleaned }))
 }
 
 #[cfg(test)]

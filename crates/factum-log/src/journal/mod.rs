@@ -8,20 +8,31 @@ pub(crate) mod format;
 pub(crate) mod index;
 pub(crate) mod marker;
 pub(crate) mod scan;
+pub(crate) mod segment;
 
 /// The directory of the journal files.
 pub(crate) const DIRECTORY: &str = "journal";
 
+/// The number of the first segment: below are journals, so that one number names a file.
+pub(crate) const FIRST_SEGMENT: u64 = 1 << 62;
+
+/// Whether a number is that of a segment.
+pub(crate) const fn is_segment(number: u64) -> bool {
+    number >= FIRST_SEGMENT
+}
+
 const JOURNAL_SUFFIX: &str = ".journal";
+const SEGMENT_SUFFIX: &str = ".segment";
 const INDEX_SUFFIX: &str = ".index";
 const REMOVED_SUFFIX: &str = ".removed";
 
-/// The path of a journal file.
+/// The path of a journal file, or of a segment.
 pub(crate) fn journal_path(number: u64) -> String {
-    format!("{DIRECTORY}/{number:020}{JOURNAL_SUFFIX}")
+    let suffix = if is_segment(number) { SEGMENT_SUFFIX } else { JOURNAL_SUFFIX };
+    format!("{DIRECTORY}/{number:020}{suffix}")
 }
 
-/// The path of the index of a sealed journal.
+/// The path of the index of a sealed journal or a segment.
 pub(crate) fn index_path(number: u64) -> String {
     format!("{DIRECTORY}/{number:020}{INDEX_SUFFIX}")
 }
@@ -35,6 +46,7 @@ pub(crate) fn marker_path(number: u64) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     Journal(u64),
+    Segment(u64),
     Index(u64),
     Marker(u64),
     /// Left by a crash while it was being written.
@@ -50,6 +62,8 @@ impl Name {
             Self::Unfinished
         } else if let Some(number) = number(JOURNAL_SUFFIX) {
             Self::Journal(number)
+        } else if let Some(number) = number(SEGMENT_SUFFIX) {
+            if is_segment(number) { Self::Segment(number) } else { Self::Foreign }
         } else if let Some(number) = number(INDEX_SUFFIX) {
             Self::Index(number)
         } else if let Some(number) = number(REMOVED_SUFFIX) {
@@ -70,6 +84,7 @@ mod tests {
         assert_eq!(name(journal_path(7)), Name::Journal(7));
         assert_eq!(name(index_path(u64::MAX)), Name::Index(u64::MAX));
         assert_eq!(name(marker_path(1)), Name::Marker(1));
+        assert_eq!(name(journal_path(FIRST_SEGMENT + 2)), Name::Segment(FIRST_SEGMENT + 2));
         assert_eq!(name(journal_path(1) + ".new"), Name::Unfinished);
         assert_eq!(Name::parse("7.journal"), Name::Foreign);
         assert_eq!(Name::parse("readme"), Name::Foreign);

@@ -64,6 +64,12 @@ impl<'a> Scan<'a> {
         Ok(Self { file, header, length, position: UNIT_U64, sequence, check_batches })
     }
 
+    /// Reads no further than to `end`, where something else follows.
+    pub(crate) fn until(mut self, end: u64) -> Self {
+        self.length = self.length.min(end);
+        self
+    }
+
     /// Where the next group begins, or should.
     pub(crate) fn position(&self) -> u64 {
         self.position

@@ -133,10 +133,10 @@ fn a_list_damaged_while_the_log_is_open_is_built_again() {
     file.write_all_at(b"damage", 20).unwrap();
     assert_eq!(recovery.rebuilt_indexes, 0, "lists are not read when the log is opened");
     assert_filled(&log, id, 0..40, 1000);
-    let mut scanned = Vec::new();
     fs::remove_file(index(directory.path(), 2)).unwrap();
-    log.scan(&mut |_, entry| scanned.push(entry.base_offset.get())).unwrap();
-    assert_eq!(scanned, (0..40).collect::<Vec<_>>());
+    let entries = log.entries(id, offset(0), usize::MAX).unwrap();
+    let bases: Vec<_> = entries.iter().map(|entry| entry.base_offset.get()).collect();
+    assert_eq!(bases, (0..40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -249,9 +249,7 @@ fn a_removed_topic_is_gone_and_its_journals_with_it() {
     let (log, _) = open(directory.path(), small()).unwrap();
     assert_filled(&log, kept, 0..20, 1000);
     assert_eq!(log.extent(gone), Extent::EMPTY);
-    let mut topics = Vec::new();
-    log.scan(&mut |id, _| topics.push(id.topic)).unwrap();
-    assert!(topics.iter().all(|&topic| topic == kept.topic));
+    assert_eq!(log.partitions(), [kept]);
 }
 
 #[test]

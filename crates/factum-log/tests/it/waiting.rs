@@ -104,7 +104,7 @@ fn after_closing_every_call_says_so_and_what_was_queued_is_durable() {
     assert_eq!(log.append(room, id, numbered(0, 1)).err(), Some(AppendError::Closed));
     assert_eq!(block_on(log.reserve(1)).err(), Some(AppendError::Closed));
     assert_eq!(block_on(log.read(id, Offset::ZERO, 1)), Err(ReadError::Closed));
-    assert_eq!(log.scan(&mut |_, _| {}), Err(ReadError::Closed));
+    assert_eq!(log.entries(id, Offset::ZERO, 1), Err(ReadError::Closed));
     drop(log);
     let (log, recovery) = open(directory.path(), small()).unwrap();
     assert_eq!(recovery.batches, 10);
