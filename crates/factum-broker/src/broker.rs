@@ -6,19 +6,22 @@ use std::sync::{Arc, OnceLock};
 use factum_event::event::EventIds;
 use factum_event::{Clock, Offset, Partition, Timestamp, TopicId, TopicName};
 use factum_log::disk::Disk;
-use factum_log::{Log, OpenError, PartitionId, ReadError, Recovery};
+use factum_log::{Extent, Log, OpenError, PartitionId, ReadError, Recovery};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 
 use crate::admin::AdminError;
+use crate::checkpoint::Checkpoint;
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
+use crate::producer_state::ProducerStates;
 use crate::settings::BrokerSettings;
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
+use crate::upkeep::{Upkeep, UpkeepThread};
 
 /// Batches whose entries are read in one piece when producers' states are computed.
 const REPLAYED_AT_ONCE: usize = 4096;
@@ -40,10 +43,11 @@ impl std::fmt::Debug for Broker {
 struct Inner {
     // The ticker stops before what it works on goes.
     _ticker: Ticker,
+    upkeep: OnceLock<UpkeepThread>,
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
-    topics: Topics,
+    topics: Arc<Topics>,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
     control: Fold,
@@ -91,16 +95,17 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, Recovery), BrokerOpenError> {
-        let (log, recovery) = Log::open(disk, Arc::clone(&clock), settings.log)?;
+        let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
             .map_err(BrokerOpenError::Thread)?;
         let inner = Inner {
             _ticker: ticker,
+            upkeep: OnceLock::new(),
             log,
             clock,
             settings,
-            topics: Topics::default(),
+            topics: Arc::default(),
             changes: Mutex::new(()),
             control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
             offsets: CommittedOffsets::default(),
@@ -113,11 +118,15 @@ impl Broker {
             turn: AtomicU32::new(0),
         };
         let broker = Self { inner: Arc::new(inner) };
-        broker.recover()?;
+        broker.recover(disk.as_ref())?;
+        let upkeep = Upkeep::new(disk, broker.log().clone(), Arc::clone(&broker.inner.topics));
+        let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
+            .map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.upkeep.set(thread);
         Ok((broker, recovery))
     }
 
-    fn recover(&self) -> Result<(), BrokerOpenError> {
+    fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
         for (name, id) in [(CONTROL_TOPIC, CONTROL_TOPIC_ID), (OFFSETS_TOPIC, OFFSETS_TOPIC_ID)] {
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
@@ -128,19 +137,20 @@ impl Broker {
             pollster::block_on(self.create_cluster()).map_err(Box::new)?;
         }
         self.producer_ids().after_restart();
-        self.recover_partitions()?;
+        self.recover_partitions(disk)?;
         pollster::block_on(self.apply_commits())?;
         self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
         Ok(())
     }
 
     /// Computes the producers' state, and removes what the log still has of deleted topics.
-    fn recover_partitions(&self) -> Result<(), BrokerOpenError> {
+    fn recover_partitions(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
+        let mut known = Checkpoint::read(disk).unwrap_or_default().partitions;
         let mut gone = std::collections::BTreeSet::new();
         for at in self.log().partitions() {
             let topic = self.topics().by_id(at.topic);
             match topic.as_ref().and_then(|topic| topic.partition(at.partition)) {
-                Some(partition) => self.replay_producers(partition)?,
+                Some(partition) => self.replay_producers(partition, known.remove(&at))?,
                 None => drop(gone.insert(at.topic)),
             }
         }
@@ -150,8 +160,17 @@ impl Broker {
         Ok(())
     }
 
-    fn replay_producers(&self, partition: &TopicPartition) -> Result<(), ReadError> {
-        let mut next = self.log().extent(partition.id).start;
+    /// Computes who wrote to a partition, from what a checkpoint knows.
+    fn replay_producers(
+        &self,
+        partition: &TopicPartition,
+        known: Option<(Offset, ProducerStates)>,
+    ) -> Result<(), ReadError> {
+        let Extent { start, end } = self.log().extent(partition.id);
+        // A checkpoint of more than there is belongs to another log.
+        let (mut next, producers) =
+            known.filter(|(next, _)| *next <= end).unwrap_or((start, ProducerStates::default()));
+        partition.gate.lock().producers = producers;
         loop {
             let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
             let Some(last) = entries.last() else { return Ok(()) };

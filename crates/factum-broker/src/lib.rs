@@ -9,6 +9,7 @@
 
 mod admin;
 mod broker;
+mod checkpoint;
 mod commits;
 mod control;
 mod errors;
@@ -26,6 +27,7 @@ mod settings;
 mod ticker;
 mod topic;
 pub mod topic_config;
+mod upkeep;
 
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};

@@ -6,13 +6,18 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::{Buf, BufMut};
 use factum_event::batch::BatchHeader;
 use factum_event::{Offset, Timestamp};
 use factum_log::BatchEntry;
 use thiserror::Error;
 
-/// Batches remembered for each producer; clients have at most this many in flight.
-const REMEMBERED_BATCHES: usize = 5;
+/// Batches of a producer that are recognised; clients have at most this many in flight.
+const RECOGNISED_BATCHES: usize = 5;
+
+/// Batches remembered for each producer: as many again as may not be durable yet, so that a
+/// checkpoint, which leaves these out, has all that are to be recognised.
+const REMEMBERED_BATCHES: usize = 2 * RECOGNISED_BATCHES;
 
 /// Producers remembered for each partition; beyond it those that were silent longest are
 /// forgotten, a quarter at a time.
@@ -137,7 +142,7 @@ impl ProducerStates {
         let state = self.producers.entry(producer_id).or_insert_with(|| ProducerState {
             epoch,
             last_seen: now,
-            batches: VecDeque::with_capacity(REMEMBERED_BATCHES),
+            batches: VecDeque::new(),
         });
         if state.epoch != epoch {
             state.epoch = epoch;
@@ -155,6 +160,63 @@ impl ProducerStates {
             base_offset,
             last_offset,
         });
+    }
+
+    /// What is known of batches before `end`.
+    pub(crate) fn before(&self, end: Offset) -> Self {
+        let known = self.producers.iter().filter_map(|(id, state)| {
+            let batches: VecDeque<_> =
+                state.batches.iter().filter(|batch| batch.last_offset < end).copied().collect();
+            let ProducerState { epoch, last_seen, .. } = *state;
+            (!batches.is_empty()).then_some((*id, ProducerState { epoch, last_seen, batches }))
+        });
+        Self { producers: known.collect() }
+    }
+
+    /// Writes what a checkpoint has of them.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.producers.len()).unwrap_or(u32::MAX));
+        let mut ids: Vec<_> = self.producers.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let state = &self.producers[&id];
+            out.put_i64(id);
+            out.put_i16(state.epoch);
+            out.put_i64(state.last_seen.as_millis());
+            out.put_u8(u8::try_from(state.batches.len()).unwrap_or(u8::MAX));
+            for batch in &state.batches {
+                out.put_i32(batch.first_sequence);
+                out.put_i64(batch.base_offset.get());
+                out.put_i64(batch.last_offset.get());
+            }
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; none if it ends too early.
+    pub(crate) fn decode(rest: &mut &[u8]) -> Option<Self> {
+        let count = rest.try_get_u32().ok()?;
+        let mut producers = HashMap::new();
+        for _ in 0..count {
+            let id = rest.try_get_i64().ok()?;
+            let epoch = rest.try_get_i16().ok()?;
+            let last_seen = Timestamp::from_millis(rest.try_get_i64().ok()?);
+            let mut batches = VecDeque::new();
+            for _ in 0..rest.try_get_u8().ok()? {
+                let first_sequence = rest.try_get_i32().ok()?;
+                let base_offset = Offset::new(rest.try_get_i64().ok()?)?;
+                let last_offset = Offset::new(rest.try_get_i64().ok()?)?;
+                let steps = last_offset.get() - base_offset.get();
+                let last_sequence = sequence_after(first_sequence, steps);
+                batches.push_back(Remembered {
+                    first_sequence,
+                    last_sequence,
+                    base_offset,
+                    last_offset,
+                });
+            }
+            producers.insert(id, ProducerState { epoch, last_seen, batches });
+        }
+        Some(Self { producers })
     }
 
     fn forget_silent(&mut self) {
@@ -176,7 +238,7 @@ impl ProducerState {
         let same = |known: &&Remembered| {
             (known.first_sequence, known.last_sequence) == (batch.base_sequence, last)
         };
-        self.batches.iter().find(same).copied()
+        self.batches.iter().rev().take(RECOGNISED_BATCHES).find(same).copied()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a user tunes.
 
+use std::time::Duration;
+
 use factum_log::LogSettings;
 
 use crate::groups::GroupSettings;
@@ -17,6 +19,8 @@ pub struct BrokerSettings {
     pub max_partitions: usize,
     /// Most committed offsets (group × partition) that are kept.
     pub max_committed_offsets: usize,
+    /// How often the broker looks for what retention and compaction ask for.
+    pub upkeep_interval: Duration,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
 }
@@ -29,6 +33,7 @@ impl Default for BrokerSettings {
             max_partitions_per_topic: 10_000,
             max_partitions: 100_000,
             max_committed_offsets: 1_000_000,
+            upkeep_interval: Duration::from_secs(5),
             groups: GroupSettings::default(),
         }
     }

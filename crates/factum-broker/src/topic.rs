@@ -98,6 +98,10 @@ impl Topic {
         self.partition(partition).map(|partition| partition.id)
     }
 
+    pub(crate) fn partitions(&self) -> &[Arc<TopicPartition>] {
+        &self.partitions
+    }
+
     pub(crate) fn partition(&self, partition: Partition) -> Option<&Arc<TopicPartition>> {
         self.partitions.get(partition.index())
     }

@@ -131,7 +131,10 @@ pub(crate) fn write_at(file: &dyn DiskFile, bytes: &[u8], position: u64) -> io::
 /// Writes a whole file under a temporary name, so that `path` never holds half of it.
 ///
 /// With `durable`, content and name are on the disk when it returns.
-pub(crate) fn write_whole(
+///
+/// # Errors
+/// As the operating system says; `path` is as it was, then.
+pub fn write_whole(
     disk: &dyn Disk,
     directory: &str,
     path: &str,
