@@ -162,8 +162,11 @@ impl Turn {
         if self.done >= TURN_BYTES || !self.limit.admits(entry.length as usize) {
             return false;
         }
-        let follows = self.end == Some((entry.journal, entry.position));
-        self.done += u64::from(entry.length) + if follows { 0 } else { MAX_GAP };
+        let gap = match self.end {
+            Some((journal, end)) if journal == entry.journal => entry.position.saturating_sub(end),
+            _ => MAX_GAP,
+        };
+        self.done += u64::from(entry.length) + gap.min(MAX_GAP);
         self.end = Some((entry.journal, entry.end_position()));
         true
     }

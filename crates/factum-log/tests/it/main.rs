@@ -4,6 +4,7 @@
 
 mod damage;
 mod real_disk;
+mod regions;
 mod simulation;
 mod support;
 mod waiting;
