@@ -4,6 +4,9 @@ use bytes::{Bytes, BytesMut};
 use factum_event::batch::{Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c};
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 
+/// Bytes of a batch that the entry foretells; its CRC covers all after them.
+pub(crate) const FRONT_BYTES: usize = 21;
+
 /// A partition of a topic, by the topic's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {
@@ -73,23 +76,68 @@ impl BatchEntry {
         if bytes.len() < HEADER_BYTES || bytes.len() != self.length as usize {
             return Err(format!("a batch of {} bytes, not {}", bytes.len(), self.length));
         }
-        let mut front = [0; 21];
-        front[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
-        front[8..12].copy_from_slice(&(self.length - 12).to_be_bytes());
-        front[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-        front[16] = 2;
-        front[17..].copy_from_slice(&self.crc.to_be_bytes());
-        if bytes[..21] != front {
-            return Err("the batch's offset, length, format or CRC is not the one indexed".into());
+        self.check_front(&bytes[..FRONT_BYTES])?;
+        self.check_crc(crc32c(&bytes[FRONT_BYTES..]))
+    }
+
+    /// Begins to check a batch that comes in pieces, the first of at least [`FRONT_BYTES`].
+    pub(crate) fn begin_check(&self) -> BatchCheck<'_> {
+        let crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        BatchCheck { entry: self, crc, bytes: 0 }
+    }
+
+    /// Offset, length, leader epoch, magic and CRC stand in the entry too.
+    fn check_front(&self, front: &[u8]) -> Result<(), String> {
+        let mut expected = [0; FRONT_BYTES];
+        expected[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
+        expected[8..12].copy_from_slice(&self.length.saturating_sub(12).to_be_bytes());
+        expected[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
+        expected[16] = 2;
+        expected[17..].copy_from_slice(&self.crc.to_be_bytes());
+        if front == expected {
+            return Ok(());
         }
-        let computed = crc32c(&bytes[21..]);
-        if computed != self.crc {
-            return Err(format!(
-                "CRC {:08x} was expected, the bytes have {computed:08x}",
-                self.crc
-            ));
+        Err("the batch's offset, length, format or CRC is not the one indexed".into())
+    }
+
+    fn check_crc(&self, computed: u32) -> Result<(), String> {
+        if computed == self.crc {
+            return Ok(());
         }
+        Err(format!("CRC {:08x} was expected, the bytes have {computed:08x}", self.crc))
+    }
+}
+
+/// The check of one batch that comes in pieces.
+pub(crate) struct BatchCheck<'a> {
+    entry: &'a BatchEntry,
+    crc: crc_fast::Digest,
+    bytes: usize,
+}
+
+impl BatchCheck<'_> {
+    /// Takes the next piece.
+    pub(crate) fn update(&mut self, piece: &[u8]) -> Result<(), String> {
+        let covered = if self.bytes == 0 {
+            let Some((front, covered)) = piece.split_at_checked(FRONT_BYTES) else {
+                return Err(format!("a batch that begins with {} bytes", piece.len()));
+            };
+            self.entry.check_front(front)?;
+            covered
+        } else {
+            piece
+        };
+        self.crc.update(covered);
+        self.bytes += piece.len();
         Ok(())
+    }
+
+    /// Whether the pieces were the batch.
+    pub(crate) fn finish(self) -> Result<(), String> {
+        if self.bytes != self.entry.length as usize {
+            return Err(format!("a batch of {} bytes, not {}", self.bytes, self.entry.length));
+        }
+        self.entry.check_crc(u32::try_from(self.crc.finalize()).unwrap_or(u32::MAX))
     }
 }
 

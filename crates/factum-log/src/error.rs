@@ -113,6 +113,12 @@ pub enum ReadError {
         /// What the operating system says.
         reason: String,
     },
+    /// The file is not where it was: what it had was moved, or cut off, or somebody removed it.
+    #[error("{file} is gone; read again, and if it stays gone restore the file")]
+    Moved {
+        /// The file, below the data directory.
+        file: String,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,

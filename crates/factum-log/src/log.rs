@@ -15,10 +15,11 @@ use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
 use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
 use crate::metrics::LogMetrics;
-use crate::partitions::Plan;
+use crate::partitions::{PartitionState, Plan};
 use crate::queue::{Appending, Item, Reservation};
 use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
 use crate::recovery::{Recovery, check_format, recover};
+use crate::region::PartitionSlice;
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 use crate::waiter::Waiter;
@@ -43,6 +44,12 @@ struct Threads {
     /// In the order in which they end.
     running: Vec<JoinHandle<()>>,
     lock: Option<Box<dyn DiskLock>>,
+}
+
+/// A read whose place is known.
+enum Begun {
+    Memory(Vec<StoredBatch>),
+    Disk(Arc<PartitionState>),
 }
 
 impl Log {
@@ -139,29 +146,65 @@ impl Log {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Vec<StoredBatch>, ReadError> {
-        let shared = self.open_shared()?;
         let max_bytes = max_bytes.min(MAX_READ_BYTES);
-        let Some(state) = shared.partitions.get(partition) else {
+        match self.begin_read(partition, from, max_bytes)? {
+            Begun::Memory(batches) => Ok(batches),
+            Begun::Disk(state) => {
+                let shared = Arc::clone(&self.inner.shared);
+                let work =
+                    move |buffer: &mut [u8]| reader::read(&shared, &state, from, max_bytes, buffer);
+                self.inner.readers.run(work).await
+            }
+        }
+    }
+
+    /// The same batches as [`read`](Self::read), to be sent as they are: those on the disk are
+    /// checked and stay there.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_regions(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<PartitionSlice, ReadError> {
+        let max_bytes = max_bytes.min(MAX_READ_BYTES);
+        match self.begin_read(partition, from, max_bytes)? {
+            Begun::Memory(batches) => Ok(PartitionSlice::of_tail(batches, from)),
+            Begun::Disk(state) => {
+                let shared = Arc::clone(&self.inner.shared);
+                let work = move |buffer: &mut [u8]| {
+                    reader::read_regions(&shared, &state, from, max_bytes, buffer)
+                };
+                self.inner.readers.run(work).await
+            }
+        }
+    }
+
+    fn begin_read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Begun, ReadError> {
+        let Some(state) = self.open_shared()?.partitions.get(partition) else {
             let Extent { start, end } = Extent::EMPTY;
             let nothing = from == end;
             return if nothing {
-                Ok(vec![])
+                Ok(Begun::Memory(vec![]))
             } else {
                 Err(ReadError::OutOfRange { from, start, end })
             };
         };
         let plan = state.lock().plan_read(from, max_bytes)?;
         match plan {
-            Plan::Nothing => Ok(Vec::new()),
+            Plan::Nothing => Ok(Begun::Memory(Vec::new())),
             Plan::Tail(batches) => {
                 self.count_tail(&batches);
-                Ok(batches)
+                Ok(Begun::Memory(batches))
             }
-            Plan::Entries(_) | Plan::Sealed(_) => {
-                let shared = Arc::clone(shared);
-                let work = move || reader::read(&shared, &state, from, max_bytes);
-                self.inner.readers.run(work).await
-            }
+            Plan::Entries(_) | Plan::Sealed(_) => Ok(Begun::Disk(state)),
         }
     }
 
@@ -190,7 +233,9 @@ impl Log {
             }
             Plan::Entries(_) | Plan::Sealed(_) => {
                 let shared = Arc::clone(shared);
-                self.inner.readers.run(move || reader::find_time(&shared, &state, time)).await
+                let work =
+                    move |buffer: &mut [u8]| reader::find_time(&shared, &state, time, buffer);
+                self.inner.readers.run(work).await
             }
         }
     }

@@ -40,13 +40,13 @@ pub(crate) fn read_sealed(
     summary: Summary,
     from: Offset,
     max_bytes: usize,
+    buffer: &mut [u8],
 ) -> Result<Vec<StoredBatch>, ReadError> {
     let mut limit = Limit::new(max_bytes);
     let entries =
         of_list(shared, partition, summary, from, |_, entry| limit.admits(entry.length as usize))?;
-    let batches = fetch(shared, partition, &entries)?;
     // Damage behind the first batch ends what is read; the next read meets it first.
-    Ok(batches)
+    fetch(shared, partition, &entries, buffer)
 }
 
 /// The entries that the index of a sealed file has from `from` on, as long as `wanted` says so of

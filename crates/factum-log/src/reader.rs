@@ -1,17 +1,19 @@
 //! Reads of what is no longer in memory: positioned reads on a few threads of the log's own.
 //!
 //! Every batch is checked against its entry before it is served; what does not match is reported
-//! with its place and never returned.
+//! with its place and never returned. A thread reads through one small buffer of its own: batches
+//! that are only passed on stay in the page cache, from where they are sent.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use factum_event::{Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::DiskFile;
 use crate::entry::{BatchEntry, PartitionId, StoredBatch};
 use crate::error::ReadError;
 use crate::housekeeper::reinstall;
@@ -19,7 +21,9 @@ use crate::journal::index::{List, ListError, Summary};
 use crate::journal::journal_path;
 use crate::partitions::{Limit, PartitionState, Plan};
 use crate::recovery::rebuild_index;
+use crate::region::{Gatherer, PartitionSlice};
 use crate::shared::{FileKey, Shared};
+use crate::window::{Fault, MAX_GAP, WINDOW_BYTES, check_large, read_window, windows};
 
 /// Threads that read.
 pub(crate) const THREADS: usize = 2;
@@ -30,10 +34,15 @@ const MAX_WAITING: usize = 256;
 /// The most that one read returns, whatever is asked for, but for a single larger batch.
 pub(crate) const MAX_READ_BYTES: usize = 64 << 20;
 
-/// Bytes of others that are read and thrown away where that saves a system call.
-const MAX_GAP: u64 = 64 << 10;
+/// What one read of the disk does at most, but for a single larger batch: then it is another
+/// reader's turn. Bytes, and for every place that is sought as much as a gap.
+const TURN_BYTES: u64 = 4 << 20;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// How often a read looks again because a file was moved meanwhile.
+const MAX_MOVES: usize = 3;
+
+/// Work for a reader thread, which lends its buffer.
+type Job = Box<dyn FnOnce(&mut [u8]) + Send>;
 
 /// The way to the reader threads.
 pub(crate) struct Readers {
@@ -49,16 +58,17 @@ impl Readers {
         (Self { jobs: Mutex::new(Some(sender)) }, Arc::new(Mutex::new(receiver)))
     }
 
-    /// Runs `work` on a reader thread, unless nobody waits for it any more.
+    /// Runs `work` on a reader thread, unless nobody waits for it any more; it is lent a buffer of
+    /// [`WINDOW_BYTES`]. First come, first served.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+        work: impl FnOnce(&mut [u8]) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let jobs = self.jobs.lock().clone().ok_or(ReadError::Closed)?;
         let (done, answer) = oneshot::channel();
-        let job = move || {
+        let job = move |buffer: &mut [u8]| {
             if !done.is_closed() {
-                let _ = done.send(work());
+                let _ = done.send(work(buffer));
             }
         };
         jobs.send(Box::new(job)).await.map_err(|_| ReadError::Closed)?;
@@ -73,9 +83,10 @@ impl Readers {
 
 /// The loop of a reader thread.
 pub(crate) fn run_jobs(jobs: &Jobs) {
+    let mut buffer = vec![0; WINDOW_BYTES];
     // One thread waits for the channel, the others for the lock.
     while let Some(job) = { jobs.lock().blocking_recv() } {
-        job();
+        job(&mut buffer);
     }
 }
 
@@ -85,35 +96,37 @@ pub(crate) fn read(
     partition: &PartitionState,
     from: Offset,
     max_bytes: usize,
+    buffer: &mut [u8],
 ) -> Result<Vec<StoredBatch>, ReadError> {
-    let mut from = from;
-    loop {
-        let plan = || partition.lock().plan_read(from, max_bytes);
-        let behind = std::cell::Cell::new(None);
-        let batches = answer(shared, partition, plan, |list| {
-            behind.set(Some(list.summary.last.next()));
-            let reached = |entries: &[BatchEntry], _| entries.iter().any(|e| e.last_offset >= from);
-            let mut limit = Limit::new(max_bytes);
-            let mut wanted = Vec::new();
-            for block in list.first_block(reached)?..list.blocks() {
-                for entry in list.block(block)?.0 {
-                    if entry.last_offset < from {
-                        continue;
-                    }
-                    if !limit.admits(entry.length as usize) {
-                        return Ok(wanted);
-                    }
-                    wanted.push(entry);
-                }
-            }
-            Ok(wanted)
-        })?;
-        match behind.get() {
-            // Compaction left nothing of this file from here on: the next one goes on.
-            Some(next) if batches.is_empty() && next > from => from = next,
-            _ => return Ok(batches),
+    following(|| match locate_from(shared, partition, from, max_bytes)? {
+        Found::Tail(batches) => Ok(batches),
+        Found::Disk(entries) => fetch(shared, partition, &entries, buffer),
+    })
+}
+
+/// Looks again where a file was moved between looking up what it has and opening it.
+fn following<T>(mut read: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    for _ in 0..MAX_MOVES {
+        match read() {
+            Err(ReadError::Moved { .. }) => {}
+            other => return other,
         }
     }
+    read()
+}
+
+/// The same batches as [`read`], checked and left where they are.
+pub(crate) fn read_regions(
+    shared: &Shared,
+    partition: &PartitionState,
+    from: Offset,
+    max_bytes: usize,
+    buffer: &mut [u8],
+) -> Result<PartitionSlice, ReadError> {
+    following(|| match locate_from(shared, partition, from, max_bytes)? {
+        Found::Tail(batches) => Ok(PartitionSlice::of_tail(batches, from)),
+        Found::Disk(entries) => gather(shared, partition, &entries, from, buffer),
+    })
 }
 
 /// The first batch whose largest timestamp is `time` or later.
@@ -121,48 +134,116 @@ pub(crate) fn find_time(
     shared: &Shared,
     partition: &PartitionState,
     time: Timestamp,
+    buffer: &mut [u8],
 ) -> Result<Option<StoredBatch>, ReadError> {
-    let mut from = partition.lock().extent().start;
-    loop {
-        let plan = || Ok(partition.lock().plan_time(time, from));
-        let behind = std::cell::Cell::new(None);
-        let found = answer(shared, partition, plan, |list| {
-            behind.set(Some(list.summary.last.next()));
-            let wanted = |e: &BatchEntry| e.max_timestamp >= time && e.last_offset >= from;
+    let start = partition.lock().extent().start;
+    let plan = |after: Option<Offset>| Ok(partition.lock().plan_time(time, after.unwrap_or(start)));
+    let wanted = |e: &BatchEntry| e.max_timestamp >= time && e.last_offset >= start;
+    let found = following(|| {
+        locate(shared, partition, plan, |list| {
             for block in list.first_block(|_, max| max >= time)?..list.blocks() {
                 if let Some(entry) = list.block(block)?.0.into_iter().find(wanted) {
                     return Ok(vec![entry]);
                 }
             }
-            Ok(Vec::new())
-        })?;
-        match (found.into_iter().next(), behind.get()) {
-            (Some(batch), _) => return Ok(Some(batch)),
             // What this file has of that time is cut off: the next one may have more.
-            (None, Some(next)) if next > from => from = next,
-            (None, _) => return Ok(None),
+            Ok(Vec::new())
+        })
+        .and_then(|found| match found {
+            Found::Tail(batches) => Ok(batches),
+            Found::Disk(entries) => fetch(shared, partition, &entries, buffer),
+        })
+    });
+    Ok(found?.into_iter().next())
+}
+
+/// Where batches are.
+enum Found {
+    Tail(Vec<StoredBatch>),
+    Disk(Vec<BatchEntry>),
+}
+
+/// Counts what one read does, up to its limits; the first batch is always admitted.
+struct Turn {
+    limit: Limit,
+    done: u64,
+    end: Option<(u64, u64)>,
+}
+
+impl Turn {
+    fn new(max_bytes: usize) -> Self {
+        Self { limit: Limit::new(max_bytes), done: 0, end: None }
+    }
+
+    fn admits(&mut self, entry: &BatchEntry) -> bool {
+        if self.done >= TURN_BYTES || !self.limit.admits(entry.length as usize) {
+            return false;
         }
+        let gap = match self.end {
+            Some((journal, end)) if journal == entry.journal => entry.position.saturating_sub(end),
+            _ => MAX_GAP,
+        };
+        self.done += u64::from(entry.length) + gap.min(MAX_GAP);
+        self.end = Some((entry.journal, entry.end_position()));
+        true
     }
 }
 
-/// Follows a plan to the batches. A damaged index is built again, once.
-fn answer(
+fn locate_from(
     shared: &Shared,
     partition: &PartitionState,
-    plan: impl Fn() -> Result<Plan, ReadError>,
+    from: Offset,
+    max_bytes: usize,
+) -> Result<Found, ReadError> {
+    let plan = |after: Option<Offset>| partition.lock().plan_read(after.unwrap_or(from), max_bytes);
+    let found = locate(shared, partition, plan, |list| {
+        let reached = |entries: &[BatchEntry], _| entries.iter().any(|e| e.last_offset >= from);
+        let mut turn = Turn::new(max_bytes);
+        let mut wanted = Vec::new();
+        for block in list.first_block(reached)?..list.blocks() {
+            for entry in list.block(block)?.0 {
+                if entry.last_offset < from {
+                    continue;
+                }
+                if !turn.admits(&entry) {
+                    return Ok(wanted);
+                }
+                wanted.push(entry);
+            }
+        }
+        Ok(wanted)
+    })?;
+    Ok(match found {
+        Found::Tail(batches) => Found::Tail(batches),
+        Found::Disk(mut entries) => {
+            // Those without an index were planned by bytes alone.
+            let mut turn = Turn::new(max_bytes);
+            entries.truncate(entries.iter().take_while(|entry| turn.admits(entry)).count());
+            Found::Disk(entries)
+        }
+    })
+}
+
+/// Follows a plan to the batches. A damaged index is built again, once. A journal that has nothing
+/// of what is wanted is passed over: the next plan is for what is after it.
+fn locate(
+    shared: &Shared,
+    partition: &PartitionState,
+    plan: impl Fn(Option<Offset>) -> Result<Plan, ReadError>,
     from_list: impl Fn(&List<'_>) -> Result<Vec<BatchEntry>, ListError>,
-) -> Result<Vec<StoredBatch>, ReadError> {
-    let mut rebuilt = false;
+) -> Result<Found, ReadError> {
+    let (mut rebuilt, mut after) = (false, None);
+    // It ends: each turn is the last, or behind one more journal, or the one that builds an index.
     loop {
-        let summary = match plan()? {
-            Plan::Nothing => return Ok(Vec::new()),
-            Plan::Tail(batches) => return Ok(batches),
-            Plan::Entries(entries) => return fetch(shared, partition, &entries),
+        let summary = match plan(after)? {
+            Plan::Nothing => return Ok(Found::Disk(Vec::new())),
+            Plan::Tail(batches) => return Ok(Found::Tail(batches)),
+            Plan::Entries(entries) => return Ok(Found::Disk(entries)),
             Plan::Sealed(summary) => summary,
         };
-        let list = index_of(shared, partition.id, summary, &from_list);
-        match list {
-            Ok(entries) => return fetch(shared, partition, &entries),
+        match index_of(shared, partition.id, summary, &from_list) {
+            Ok(entries) if entries.is_empty() => after = Some(summary.last.next()),
+            Ok(entries) => return Ok(Found::Disk(entries)),
             Err(ListError::Damaged(reason)) if !rebuilt => {
                 rebuild(shared, partition, summary.journal, &reason)?;
                 rebuilt = true;
@@ -222,71 +303,108 @@ pub(crate) fn failed(partition: &PartitionState, journal: u64, error: &io::Error
         let extent = inner.extent();
         return ReadError::OutOfRange { from: extent.end, start: extent.start, end: extent.end };
     }
-    ReadError::io(format!("read {}", journal_path(journal)), error)
+    let file = journal_path(journal);
+    match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Moved { file },
+        _ => ReadError::io(format!("read {file}"), error),
+    }
 }
 
-/// Reads batches, neighbours in one piece. Where one is damaged, those before it are returned; it
-/// is an error when it is the first.
+/// Reads batches into memory. Where one is damaged, those before it are returned; it is an error
+/// when it is the first.
 pub(crate) fn fetch(
     shared: &Shared,
     partition: &PartitionState,
     entries: &[BatchEntry],
+    buffer: &mut [u8],
 ) -> Result<Vec<StoredBatch>, ReadError> {
-    let near = |a: &BatchEntry, b: &BatchEntry| {
-        a.journal == b.journal
-            && b.position >= a.end_position()
-            && b.position - a.end_position() <= MAX_GAP
-    };
     let mut batches = Vec::with_capacity(entries.len());
-    for run in entries.chunk_by(near) {
-        if let Err(error) = fetch_run(shared, partition, run, &mut batches) {
-            if batches.is_empty() {
-                return Err(error);
-            }
-            break;
-        }
+    let done = each_window(shared, partition, entries, |file, window| {
+        fetch_window(file.as_ref(), window, buffer, &mut batches)
+    });
+    count_read(shared, batches.iter().map(StoredBatch::len).sum());
+    match done {
+        Err(error) if batches.is_empty() => Err(error),
+        _ => Ok(batches),
     }
-    let bytes: usize = batches.iter().map(StoredBatch::len).sum();
-    shared.counters.bytes_read_disk.fetch_add(bytes as u64, Relaxed);
-    Ok(batches)
 }
 
-fn fetch_run(
+fn fetch_window(
+    file: &dyn DiskFile,
+    window: &[BatchEntry],
+    buffer: &mut [u8],
+    batches: &mut Vec<StoredBatch>,
+) -> Result<(), Fault> {
+    if let [entry] = window {
+        let mut own = vec![0; entry.length as usize];
+        read_window(file, window, &mut own, &mut |_, _| {})?;
+        batches.push(StoredBatch::split(*entry, &Bytes::from(own)));
+        return Ok(());
+    }
+    // Without what stands between them: they may be in memory for long.
+    let mut packed = BytesMut::with_capacity(window.iter().map(|e| e.length as usize).sum());
+    let mut sound = 0;
+    let read = read_window(file, window, buffer, &mut |_, batch| {
+        packed.extend_from_slice(batch);
+        sound += 1;
+    });
+    let mut packed = packed.freeze();
+    let split =
+        |entry: &BatchEntry| StoredBatch::split(*entry, &packed.split_to(entry.length as usize));
+    batches.extend(window[..sound].iter().map(split));
+    read
+}
+
+/// Checks batches and leaves them in their files, as far as they are worth it. Where one is
+/// damaged, it is as with [`fetch`].
+fn gather(
     shared: &Shared,
     partition: &PartitionState,
-    run: &[BatchEntry],
-    batches: &mut Vec<StoredBatch>,
-) -> Result<(), ReadError> {
-    let (Some(first), Some(last)) = (run.first(), run.last()) else {
-        return Ok(());
-    };
-    let length = usize::try_from(last.end_position() - first.position).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; length];
-    let read = shared
-        .files
-        .get(FileKey::Journal(first.journal))
-        .and_then(|file| file.read_exact_at(&mut bytes, first.position));
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && run.len() > 1 => {
-            // The file was cut off somewhere in these batches: those before are still there.
-            return run.iter().try_for_each(|entry| {
-                fetch_run(shared, partition, std::slice::from_ref(entry), batches)
-            });
+    entries: &[BatchEntry],
+    from: Offset,
+    buffer: &mut [u8],
+) -> Result<PartitionSlice, ReadError> {
+    let mut gatherer = Gatherer::default();
+    let done = each_window(shared, partition, entries, |file, window| match window {
+        [entry] if entry.length as usize > buffer.len() => {
+            check_large(file.as_ref(), entry, buffer)?;
+            gatherer.take(file, entry, None);
+            Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(damaged(partition.id, first, "the file ends before".into()));
-        }
-        Err(error) => return Err(failed(partition, first.journal, &error)),
-        Ok(()) => {}
+        _ => read_window(file.as_ref(), window, buffer, &mut |entry, batch| {
+            gatherer.take(file, entry, Some(batch));
+        }),
+    });
+    if let Err(error) = done
+        && gatherer.is_empty()
+    {
+        return Err(error);
     }
-    let bytes = Bytes::from(bytes);
-    for entry in run {
-        let start = usize::try_from(entry.position - first.position).unwrap_or(usize::MAX);
-        let batch = bytes.slice(start..start + entry.length as usize);
-        entry.check(&batch).map_err(|reason| damaged(partition.id, entry, reason))?;
-        batches.push(StoredBatch::split(*entry, &batch));
+    let slice = gatherer.finish(from);
+    count_read(shared, slice.len());
+    Ok(slice)
+}
+
+/// Visits batches window by window, up to the first fault.
+fn each_window(
+    shared: &Shared,
+    partition: &PartitionState,
+    entries: &[BatchEntry],
+    mut visit: impl FnMut(&Arc<dyn DiskFile>, &[BatchEntry]) -> Result<(), Fault>,
+) -> Result<(), ReadError> {
+    for window in windows(entries) {
+        let journal = window[0].journal;
+        let file = shared.files.get(FileKey::Journal(journal)).map_err(Fault::Io);
+        file.and_then(|file| visit(&file, window)).map_err(|fault| match fault {
+            Fault::Io(error) => failed(partition, journal, &error),
+            Fault::Damaged(entry, reason) => damaged(partition.id, &entry, reason),
+        })?;
     }
     Ok(())
+}
+
+fn count_read(shared: &Shared, bytes: usize) {
+    shared.counters.bytes_read_disk.fetch_add(bytes as u64, Relaxed);
 }
 
 fn damaged(id: PartitionId, entry: &BatchEntry, reason: String) -> ReadError {

@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::lookup;
 use crate::partitions::PartitionState;
 use crate::shared::Shared;
+use crate::window::WINDOW_BYTES;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -159,13 +160,14 @@ pub(crate) fn move_live(shared: &Arc<Shared>, sealed: &Sealed) -> Result<bool, C
     let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), *number, created_at)
         .map_err(CleanError::writing)?;
     let mut moved = Vec::new();
+    let mut buffer = vec![0; WINDOW_BYTES];
     for state in shared.partitions.all() {
         let inner = state.lock();
         let summary = inner.sealed().iter().find(|s| s.journal == sealed.number).copied();
         let start = inner.extent().start;
         drop(inner);
         if let Some(summary) = summary {
-            copy(shared, &state, &summary, start, &mut writer)?;
+            copy(shared, &state, &summary, start, &mut writer, &mut buffer)?;
             moved.push((state, summary));
         }
     }
@@ -190,13 +192,14 @@ fn copy(
     summary: &Summary,
     start: Offset,
     writer: &mut SegmentWriter,
+    buffer: &mut [u8],
 ) -> Result<(), CleanError> {
     let Summary { base, last, cleaned, .. } = *summary;
     let begun = writer.begin(state.id, Coverage { base, last, cleaned });
     begun.map_err(CleanError::writing)?;
     let mut next = base.max(start);
     while next <= last {
-        let batches = lookup::read_sealed(shared, state, *summary, next, READ_BYTES)?;
+        let batches = lookup::read_sealed(shared, state, *summary, next, READ_BYTES, buffer)?;
         let Some(end) = batches.last().map(|batch| batch.entry.next_offset()) else {
             break;
         };

@@ -101,7 +101,9 @@ impl Files {
             None => (key, self.disk.open(&key.path())?),
         };
         if open.len() >= MAX_OPEN_FILES {
-            open.pop_front();
+            // A file that is being sent stays open anyway: closing it here would open it twice.
+            let idle = open.iter().position(|(_, file)| Arc::strong_count(file) == 1);
+            open.remove(idle.unwrap_or(0));
         }
         open.push_back((key, Arc::clone(&file)));
         Ok(file)

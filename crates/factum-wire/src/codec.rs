@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::Str;
 use crate::reader::{DecodeError, Problem, Reader};
-use crate::records::Records;
+use crate::records::{Part, Records};
 use crate::writer::Writer;
 
 /// The longest text, in bytes: also compact lengths may not exceed what two signed bytes say.
@@ -120,7 +120,10 @@ impl Counted for Records {
     }
 
     fn put(&self, writer: &mut Writer, _: Form) {
-        self.chunks().for_each(|chunk| writer.share(chunk));
+        self.parts().for_each(|part| match part {
+            Part::Bytes(chunk) => writer.share(chunk),
+            Part::External(length) => writer.external(*length),
+        });
     }
 
     fn take(reader: &mut Reader, count: usize, _: Form) -> Result<Self, DecodeError> {

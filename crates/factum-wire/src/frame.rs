@@ -18,6 +18,7 @@ use crate::Str;
 use crate::api::{ApiKey, Request, Response, UnknownApi};
 use crate::codec::{Form, Wire};
 use crate::reader::{DecodeError, Reader};
+use crate::records::Part;
 use crate::writer::{EncodeError, Writer};
 
 /// Kafka's default of `socket.request.max.bytes`: 100 MiB.
@@ -161,13 +162,30 @@ pub fn write_response<R: Response>(
     version: i16,
     correlation_id: i32,
 ) -> Result<Vec<Bytes>, EncodeError> {
+    response_writer(response, version, correlation_id).finish()
+}
+
+/// The same of a response with records that are not in memory: its parts are in the order in
+/// which the response has them.
+///
+/// # Errors
+/// As [`write_response`].
+pub fn write_response_parts<R: Response>(
+    response: &R,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Vec<Part>, EncodeError> {
+    response_writer(response, version, correlation_id).finish_parts()
+}
+
+fn response_writer<R: Response>(response: &R, version: i16, correlation_id: i32) -> Writer {
     let mut writer = Writer::new();
     writer.put(&correlation_id.to_be_bytes());
     if response_has_tags(R::KEY, version) {
         writer.varint(0);
     }
     response.encode(&mut writer, version);
-    writer.finish()
+    writer
 }
 
 fn response_has_tags(api_key: ApiKey, version: i16) -> bool {

@@ -12,7 +12,8 @@
 //!   ([`reader::ALLOWANCE_PER_BYTE`]): no length from the wire is believed.
 //! * Record bytes and strings are shared slices of the frame, never copies. Whoever keeps a
 //!   string for longer than the request copies it, or the whole frame stays in memory.
-//! * Encoding takes record bytes as shared chunks and hands them on as segments of their own.
+//! * Encoding takes record bytes as shared chunks and hands them on as segments of their own;
+//!   bytes that are in no memory ([`Part::External`]) need only be counted.
 //!
 //! ```
 //! use factum_wire::messages::{HeartbeatRequest, HeartbeatResponse};
@@ -51,7 +52,7 @@ pub mod writer;
 pub use api::{ApiKey, Message, Request, Response};
 pub use error_code::ErrorCode;
 pub use reader::{DecodeError, Problem, Reader};
-pub use records::Records;
+pub use records::{Part, Records};
 pub use writer::{EncodeError, Writer};
 
 /// Text on the wire: UTF-8 in a shared buffer, checked once, read as `&str`.

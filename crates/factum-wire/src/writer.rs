@@ -1,7 +1,10 @@
-//! Writing a frame: small fields gather in one buffer, shared chunks stay as they are.
+//! Writing a frame: small fields gather in one buffer, shared chunks stay as they are, and for
+//! bytes that are not in memory their place is kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
+
+use crate::records::Part;
 
 /// Chunks below this many bytes are copied: a segment of its own would cost more.
 const COPY_BELOW: usize = 512;
@@ -19,8 +22,8 @@ const LARGEST_FRAME: usize = i32::MAX as usize;
 #[derive(Debug)]
 pub struct Writer {
     buffer: BytesMut,
-    /// Chunks that belong into the buffer, each before the byte at its position.
-    inserts: Vec<(usize, Bytes)>,
+    /// Parts that belong into the buffer, each before the byte at its position.
+    inserts: Vec<(usize, Part)>,
     field: &'static str,
     /// Inside a tagged field, whose length must be known before its bytes: chunks are copied.
     gather: bool,
@@ -60,6 +63,12 @@ pub enum EncodeError {
         /// The highest one known.
         max: i16,
     },
+    /// Bytes that are elsewhere, where a frame of bytes was wanted.
+    #[error("{length} bytes of the frame are not in memory: take it in parts")]
+    External {
+        /// How many.
+        length: usize,
+    },
     /// A frame that a signed 32-bit size cannot announce.
     #[error("the frame has {0} bytes, more than the 2147483647 of the protocol: send less")]
     FrameTooLarge(usize),
@@ -83,13 +92,27 @@ impl Writer {
     /// The finished frame, its size in front, in segments for a vectored write.
     ///
     /// # Errors
+    /// The first field that could not be expressed, bytes that are elsewhere, or a frame above
+    /// 2 GiB.
+    pub fn finish(self) -> Result<Vec<Bytes>, EncodeError> {
+        let bytes = |part| match part {
+            Part::Bytes(bytes) => Ok(bytes),
+            Part::External(length) => Err(EncodeError::External { length }),
+        };
+        self.finish_parts()?.into_iter().map(bytes).collect()
+    }
+
+    /// The finished frame, its size in front; bytes that are elsewhere are parts of their own, in
+    /// the order in which the message has them.
+    ///
+    /// # Errors
     /// The first field that could not be expressed, or a frame above 2 GiB.
-    pub fn finish(mut self) -> Result<Vec<Bytes>, EncodeError> {
+    pub fn finish_parts(mut self) -> Result<Vec<Part>, EncodeError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let chunks: usize = self.inserts.iter().map(|(_, chunk)| chunk.len()).sum();
-        let size = self.buffer.len() - SIZE_PREFIX + chunks;
+        let inserted: usize = self.inserts.iter().map(|(_, part)| part.len()).sum();
+        let size = self.buffer.len() - SIZE_PREFIX + inserted;
         let prefix = i32::try_from(size).map_err(|_| EncodeError::FrameTooLarge(size))?;
         self.buffer[..SIZE_PREFIX].copy_from_slice(&prefix.to_be_bytes());
         Ok(split(self.buffer.freeze(), self.inserts))
@@ -124,7 +147,17 @@ impl Writer {
         if self.gather || chunk.len() < COPY_BELOW {
             self.put(chunk);
         } else {
-            self.inserts.push((self.buffer.len(), chunk.clone()));
+            self.inserts.push((self.buffer.len(), Part::Bytes(chunk.clone())));
+        }
+    }
+
+    /// Room for bytes that are elsewhere.
+    pub(crate) fn external(&mut self, length: usize) {
+        if self.gather {
+            // The messages have no records in tagged fields.
+            self.fail(EncodeError::External { length });
+        } else if length > 0 {
+            self.inserts.push((self.buffer.len(), Part::External(length)));
         }
     }
 
@@ -158,20 +191,20 @@ const fn low_seven_bits(value: u32) -> u8 {
     (value & 0x7f) as u8
 }
 
-fn split(mut buffer: Bytes, inserts: Vec<(usize, Bytes)>) -> Vec<Bytes> {
-    let mut segments = Vec::with_capacity(inserts.len() * 2 + 1);
+fn split(mut buffer: Bytes, inserts: Vec<(usize, Part)>) -> Vec<Part> {
+    let mut parts = Vec::with_capacity(inserts.len() * 2 + 1);
     let mut taken = 0;
-    for (position, chunk) in inserts {
+    for (position, part) in inserts {
         if position > taken {
-            segments.push(buffer.split_to(position - taken));
+            parts.push(Part::Bytes(buffer.split_to(position - taken)));
             taken = position;
         }
-        segments.push(chunk);
+        parts.push(part);
     }
     if !buffer.is_empty() {
-        segments.push(buffer);
+        parts.push(Part::Bytes(buffer));
     }
-    segments
+    parts
 }
 
 #[cfg(test)]
@@ -197,6 +230,28 @@ mod tests {
             [&u32::try_from(size).expect("small").to_be_bytes()[..], b"ab"].concat()
         );
         assert_eq!(segments.iter().map(Bytes::len).sum::<usize>(), 4 + size);
+    }
+
+    #[test]
+    fn bytes_that_are_elsewhere_are_counted_and_keep_their_place() {
+        let mut writer = Writer::new();
+        writer.put(b"ab");
+        writer.external(1000);
+        writer.external(0);
+        writer.put(b"cd");
+        let bytes = |bytes: &[u8]| Part::Bytes(Bytes::copy_from_slice(bytes));
+        let expected = [bytes(&[0, 0, 0x03, 0xec, b'a', b'b']), Part::External(1000), bytes(b"cd")];
+        assert_eq!(writer.finish_parts().expect("a frame"), expected);
+    }
+
+    #[test]
+    fn a_frame_of_bytes_has_none_that_are_elsewhere() {
+        let mut writer = Writer::new();
+        writer.external(7);
+        assert_eq!(writer.finish(), Err(EncodeError::External { length: 7 }));
+        let mut writer = Writer::new();
+        writer.tagged(3, |writer| writer.external(8));
+        assert_eq!(writer.finish_parts(), Err(EncodeError::External { length: 8 }));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod os;
 pub mod sim;
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 pub use os::OsDisk;
@@ -121,6 +122,14 @@ pub trait DiskFile: Send + Sync {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+
+    /// The file for the operating system, so that it can send from it; none if there is none.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Says that these bytes will be read soon. It is no error if nobody prepares for it.
+    fn will_need(&self, _position: u64, _bytes: u64) {}
 }
 
 /// Writes one buffer; see [`DiskFile::write_all_at`].

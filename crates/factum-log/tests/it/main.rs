@@ -4,6 +4,7 @@
 
 mod damage;
 mod real_disk;
+mod regions;
 mod retention;
 mod simulation;
 mod support;

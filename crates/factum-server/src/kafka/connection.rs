@@ -12,13 +12,14 @@ use factum_wire::frame::{self, FrameError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::dispatch::{self, Answer, Answering, Refused};
+use super::sending::{self, SendError};
 use super::{Caller, KafkaDoor};
 
 /// The first step in which a frame gets its memory; every other is as large as all before it.
@@ -198,34 +199,14 @@ fn merge(permit: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) 
     }
 }
 
-/// Writes an answer whose parts are shared, not copied together.
+/// Sends an answer; what memory it holds goes back when it is sent.
 async fn send(door: &KafkaDoor, write: &mut OwnedWriteHalf, answer: Answer) -> Result<(), Closing> {
-    /// Parts handed to the operating system at once.
-    const PARTS: usize = 64;
-    let stall = door.limits.stall;
     let Answer { parts, room } = answer;
-    let mut parts: VecDeque<Bytes> = parts.into();
-    while !parts.is_empty() {
-        let slices: Vec<_> = parts.iter().take(PARTS).map(|part| io::IoSlice::new(part)).collect();
-        let written = timeout(stall, write.write_vectored(&slices)).await;
-        let written = written.map_err(|_| Closing::Stalled(stall))??;
-        if written == 0 {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-        }
-        door.metrics.kafka_bytes_sent(written as u64);
-        advance(&mut parts, written);
-    }
+    let count = |bytes| door.metrics.kafka_bytes_sent(bytes as u64);
+    sending::send(write, parts, door.limits.stall, count).await.map_err(|error| match error {
+        SendError::Io(error) => Closing::Io(error),
+        SendError::Stalled(stall) => Closing::Stalled(stall),
+    })?;
     drop(room);
     Ok(())
-}
-
-fn advance(parts: &mut VecDeque<Bytes>, mut written: usize) {
-    while let Some(part) = parts.front_mut() {
-        if part.len() > written {
-            part.advance(written);
-            return;
-        }
-        written -= part.len();
-        parts.pop_front();
-    }
 }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use factum_log::FileRegion;
 use factum_wire::frame::{self, FrameError, RequestHeader};
 use factum_wire::messages::*;
-use factum_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Reader, Response};
+use factum_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Part, Reader, Response};
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::api;
+use super::sending::Outgoing;
 use super::{Caller, KafkaDoor};
 
 /// An answer on its way.
@@ -25,14 +27,14 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Refused>>
 /// An answer as it goes to the socket.
 pub(super) struct Answer {
     /// Its bytes; none where no answer is to be sent.
-    pub(super) parts: Vec<Bytes>,
+    pub(super) parts: Vec<Outgoing>,
     /// Memory set aside for it, until it is sent.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl From<Vec<Bytes>> for Answer {
     fn from(parts: Vec<Bytes>) -> Self {
-        Self { parts, room: None }
+        Self { parts: parts.into_iter().map(Outgoing::Bytes).collect(), room: None }
     }
 }
 
@@ -72,13 +74,20 @@ impl Call {
     }
 
     fn encode<R: Response>(&self, response: &R, error_code: i16) -> Result<Vec<Bytes>, Refused> {
+        self.encode_as(frame::write_response, response, error_code)
+    }
+
+    /// Encodes with `write`, one of the ways to do it in [`frame`].
+    fn encode_as<R: Response, T>(
+        &self,
+        write: impl FnOnce(&R, i16, i32) -> Result<T, EncodeError>,
+        response: &R,
+        error_code: i16,
+    ) -> Result<T, Refused> {
         let RequestHeader { api_key: api, api_version: version, correlation_id, .. } = self.header;
         self.door.metrics.kafka_request(api.name(), error_code, self.started.elapsed());
-        frame::write_response(response, version, correlation_id).map_err(|error| Refused::Encode {
-            api,
-            version,
-            error,
-        })
+        let encoded = write(response, version, correlation_id);
+        encoded.map_err(|error| Refused::Encode { api, version, error })
     }
 }
 
@@ -148,9 +157,10 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::Fetch => {
             let answer = fetch::start(&call, call.decode(reader)?);
             Ok(Box::pin(async move {
-                let (response, room) = answer.await;
-                let parts = call.encode(&response, error_of(&response))?;
-                Ok(Answer { parts, room })
+                let fetch::Fetched { response, regions, room } = answer.await;
+                let write = frame::write_response_parts;
+                let parts = call.encode_as(write, &response, error_of(&response))?;
+                Ok(Answer { parts: outgoing(parts, regions), room })
             }))
         }
         ApiKey::JoinGroup => overlapping!(join_group::start),
@@ -174,6 +184,16 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::OffsetDelete => at_once!(offset_delete::handle),
         ApiKey::DescribeCluster => at_once!(describe_cluster::handle),
     }
+}
+
+/// Puts regions to the places that were kept for them; both have the order of the response.
+fn outgoing(parts: Vec<Part>, regions: Vec<FileRegion>) -> Vec<Outgoing> {
+    let mut regions = regions.into_iter();
+    let mut fill = |part| match part {
+        Part::Bytes(bytes) => Outgoing::Bytes(bytes),
+        Part::External(_) => Outgoing::Region(regions.next().expect("as many as there are places")),
+    };
+    parts.into_iter().map(&mut fill).collect()
 }
 
 fn answered(parts: Result<Vec<Bytes>, Refused>) -> Result<Answering, Refused> {

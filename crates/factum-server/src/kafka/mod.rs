@@ -10,6 +10,7 @@ mod api;
 mod connection;
 mod dispatch;
 mod errors;
+mod sending;
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,7 +42,7 @@ pub struct KafkaLimits {
     pub requests_per_connection: usize,
     /// Most bytes of records in one answer to a fetch (Kafka's `fetch.max.bytes`).
     pub fetch_bytes: usize,
-    /// Bytes of all answers to fetches that are on their way at once.
+    /// Bytes in memory of all answers to fetches that are on their way at once.
     pub fetches_in_work_bytes: usize,
     /// A connection that neither sends nor takes anything for so long is closed
     /// (Kafka's `connections.max.idle.ms`).

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::reader::Problem;
-use crate::{EncodeError, Message, Reader, Records, Str, Writer};
+use crate::{EncodeError, Message, Part, Reader, Records, Str, Writer, frame};
 
 fn encode<M: Message>(message: &M, version: i16) -> Result<Vec<Bytes>, EncodeError> {
     let mut writer = Writer::new();
@@ -226,5 +226,56 @@ fn stored_batches_reach_the_socket_and_leave_it_without_a_copy() {
         let shared = records.into_bytes();
         assert!(frame.as_ptr_range().contains(&shared.as_ptr()), "a slice of the frame");
         assert_eq!(shared.len(), 3 * 4096);
+    }
+}
+
+/// Encodes the answer with the chunks at `external` elsewhere, puts them in at their places, and
+/// compares with the frame that has all chunks in it.
+fn compare_external(version: i16, chunks: &[Vec<(Vec<u8>, bool)>]) {
+    let response = |elsewhere: bool| {
+        let partition = |chunks: &Vec<(Vec<u8>, bool)>| {
+            let part = |(bytes, external): &(Vec<u8>, bool)| match *external && elsewhere {
+                true => Part::External(bytes.len()),
+                false => Part::Bytes(bytes.clone().into()),
+            };
+            let records = Records::from(chunks.iter().map(part).collect::<Vec<_>>());
+            PartitionData { records: Some(records), ..Default::default() }
+        };
+        let partitions = chunks.iter().map(partition).collect();
+        let topic = FetchableTopicResponse { partitions, ..Default::default() };
+        FetchResponse { responses: vec![topic], ..Default::default() }
+    };
+    let parts = frame::write_response_parts(&response(true), version, 7).expect("parts");
+    let mut external =
+        chunks.iter().flatten().filter(|(bytes, external)| *external && !bytes.is_empty());
+    let mut joined = Vec::new();
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => joined.extend_from_slice(&bytes),
+            Part::External(length) => {
+                let (bytes, _) = external.next().expect("no more parts than chunks");
+                assert_eq!(length, bytes.len());
+                joined.extend_from_slice(bytes);
+            }
+        }
+    }
+    assert!(external.next().is_none(), "no fewer parts than chunks");
+    let inlined = frame::write_response(&response(false), version, 7).expect("a frame").concat();
+    assert_eq!(joined, inlined);
+}
+
+proptest::proptest! {
+    #[test]
+    fn records_that_are_elsewhere_leave_room_for_exactly_their_bytes(
+        version in crate::ApiKey::Fetch.versions(),
+        chunks in proptest::collection::vec(
+            proptest::collection::vec(
+                (proptest::collection::vec(proptest::num::u8::ANY, 0..1500), proptest::bool::ANY),
+                0..4,
+            ),
+            0..4,
+        ),
+    ) {
+        compare_external(version, &chunks);
     }
 }

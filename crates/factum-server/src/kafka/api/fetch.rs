@@ -2,7 +2,9 @@
 //!
 //! * Whole batches from the one that holds the offset; the first is sent even above the limits.
 //! * Waits until `min_bytes` have come, at most `max_wait_ms`, and wakes on every append; a
-//!   partition with an error is answered at once.
+//!   partition with an error is answered at once, and so is one that has more than was read.
+//! * Old batches are not read into memory: the answer says how long they are, and they go from
+//!   their files to the socket.
 //! * 7: fetch sessions (KIP-227): this broker keeps none. It answers session 0, and a client that
 //!   asks to go on with one is told to start anew.
 //! * 13: topics by id.
@@ -12,15 +14,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use factum_broker::Broker;
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
-use factum_log::{Log, PartitionId, StoredBatch};
+use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
 use factum_wire::messages::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
 };
-use factum_wire::{ErrorCode, Records};
+use factum_wire::{ErrorCode, Part, Records};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -46,6 +47,8 @@ struct Fetch {
     topics: Vec<Topic>,
     min_bytes: usize,
     max_bytes: usize,
+    /// The most that an answer takes in memory, but for a single larger batch.
+    memory_bytes: usize,
     deadline: Instant,
     isolation_level: i8,
 }
@@ -56,24 +59,37 @@ struct Topic {
 }
 
 /// What was read so far.
+#[derive(Default)]
 struct Filled {
     responses: Vec<FetchableTopicResponse>,
+    regions: Vec<FileRegion>,
     bytes: usize,
-    failed: bool,
+    /// Waiting brings nothing: a partition has an error, or more than was read.
+    done: bool,
 }
 
-/// Looks up the topics; what it returns reads and waits. The permit is for the answer's memory,
-/// to be kept until the answer is sent.
+/// An answer whose records are partly in files.
+#[derive(Default)]
+pub(in crate::kafka) struct Fetched {
+    pub(in crate::kafka) response: FetchResponse,
+    /// What belongs into the response's external parts, in their order.
+    pub(in crate::kafka) regions: Vec<FileRegion>,
+    /// For the answer's memory, to be kept until the answer is sent.
+    pub(in crate::kafka) room: Option<OwnedSemaphorePermit>,
+}
+
+/// Looks up the topics; what it returns reads and waits.
 pub(in crate::kafka) fn start(
     call: &Call,
     request: FetchRequest,
-) -> impl Future<Output = (FetchResponse, Option<OwnedSemaphorePermit>)> + Send + use<> {
+) -> impl Future<Output = Fetched> + Send + use<> {
     let session_gone = request.session_id != 0 || request.session_epoch > 0;
     let fetch = Fetch::new(call, request);
     async move {
         if session_gone {
             let error_code = ErrorCode::FetchSessionIdNotFound.code();
-            return (FetchResponse { error_code, ..Default::default() }, None);
+            let response = FetchResponse { error_code, ..Default::default() };
+            return Fetched { response, ..Default::default() };
         }
         fetch.run().await
     }
@@ -84,12 +100,16 @@ impl Fetch {
         let door = Arc::clone(&call.door);
         let by_id = call.version() >= IDS_SINCE;
         let look_up = |asked| Topic::look_up(&door.broker, asked, by_id);
-        let topics = request.topics.into_iter().map(look_up).collect();
+        let topics: Vec<Topic> = request.topics.into_iter().map(look_up).collect();
         let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
         let max_bytes = size(request.max_bytes).min(door.limits.fetch_bytes);
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+        let partitions = topics.iter().flat_map(|topic| &topic.asked.partitions);
+        let of_partitions = partitions
+            .fold(0, |sum: usize, asked| sum.saturating_add(size(asked.partition_max_bytes)));
         Self {
             topics,
+            memory_bytes: max_bytes.min(of_partitions),
             min_bytes: size(request.min_bytes).min(max_bytes),
             max_bytes,
             deadline: Instant::now() + wait.min(LONGEST_WAIT),
@@ -98,16 +118,17 @@ impl Fetch {
         }
     }
 
-    async fn run(self) -> (FetchResponse, Option<OwnedSemaphorePermit>) {
+    async fn run(self) -> Fetched {
         let found = self.topics.iter().flat_map(|topic| &topic.found);
         let ids: Vec<PartitionId> = found.flatten().copied().collect();
         let mut waiter = self.door.broker.log().waiter(&ids);
         loop {
             let late = Instant::now() >= self.deadline;
             let (filled, room) = self.fill().await;
-            if late || filled.failed || filled.bytes >= self.min_bytes {
-                let response = FetchResponse { responses: filled.responses, ..Default::default() };
-                return (response, room);
+            if late || filled.done || filled.bytes >= self.min_bytes {
+                let Filled { responses, regions, .. } = filled;
+                let response = FetchResponse { responses, ..Default::default() };
+                return Fetched { response, regions, room };
             }
             drop((filled, room));
             // Whether records came or the time is up: what there is then decides.
@@ -116,11 +137,11 @@ impl Fetch {
     }
 
     async fn fill(&self) -> (Filled, Option<OwnedSemaphorePermit>) {
-        let permits = KafkaDoor::permits(self.max_bytes);
+        let permits = KafkaDoor::permits(self.memory_bytes);
         let in_work = Arc::clone(&self.door.fetches_in_work);
-        let room = in_work.try_acquire_many_owned(permits).ok();
+        let mut room = in_work.try_acquire_many_owned(permits).ok();
         let limit = if room.is_some() { self.max_bytes } else { CRAMPED_BYTES.min(self.max_bytes) };
-        let mut filled = Filled { responses: Vec::new(), bytes: 0, failed: false };
+        let mut filled = Filled::default();
         for topic in &self.topics {
             let mut partitions = Vec::with_capacity(topic.found.len());
             for (asked, found) in topic.asked.partitions.iter().zip(&topic.found) {
@@ -131,6 +152,12 @@ impl Fetch {
                 topic_id: topic.asked.topic_id,
                 partitions,
             });
+        }
+        let in_files: usize = filled.regions.iter().map(FileRegion::len).sum();
+        if let Some(room) = &mut room {
+            let needed = KafkaDoor::permits(filled.bytes - in_files) as usize;
+            // What was not needed is free for others at once.
+            drop(room.split(room.num_permits().saturating_sub(needed)));
         }
         (filled, room)
     }
@@ -144,18 +171,26 @@ impl Fetch {
     ) -> PartitionData {
         let log = self.door.broker.log();
         let extent = found.map(|id| log.extent(id));
-        let records = match found {
+        let slice = match found {
             Ok(id) => read(log, id, asked, limit, filled.bytes).await,
             Err(error) => Err(error),
         };
-        filled.failed |= records.is_err();
-        let (error, records) = match records {
-            Ok(batches) => (ErrorCode::None, batches),
-            Err(error) => (error, Vec::new()),
+        let (error, slice) = match slice {
+            Ok(slice) => (ErrorCode::None, slice),
+            Err(error) => (error, PartitionSlice::empty(Offset::ZERO)),
         };
-        filled.bytes += records.iter().map(StoredBatch::len).sum::<usize>();
-        let chunks: Vec<Bytes> =
-            records.into_iter().flat_map(|batch| [batch.prefix, batch.body]).collect();
+        filled.bytes += slice.len();
+        let more = |extent: &Extent| filled.bytes > 0 && slice.next < extent.end;
+        filled.done |= error != ErrorCode::None || extent.as_ref().is_ok_and(more);
+        let parts = slice.chunks.into_iter().map(|chunk| match chunk {
+            Chunk::Memory(bytes) => Part::Bytes(bytes),
+            Chunk::File(region) => {
+                let length = region.len();
+                filled.regions.push(region);
+                Part::External(length)
+            }
+        });
+        let records = Records::from(parts.collect::<Vec<_>>());
         let end = extent.map_or(-1, |extent| extent.end.get());
         PartitionData {
             partition_index: asked.partition,
@@ -164,7 +199,7 @@ impl Fetch {
             last_stable_offset: end,
             log_start_offset: extent.map_or(-1, |extent| extent.start.get()),
             aborted_transactions: (self.isolation_level == READ_COMMITTED).then(Vec::new),
-            records: Some(Records::from(chunks)),
+            records: Some(records),
             ..Default::default()
         }
     }
@@ -194,7 +229,7 @@ async fn read(
     asked: &FetchPartition,
     limit: usize,
     filled: usize,
-) -> Result<Vec<StoredBatch>, ErrorCode> {
+) -> Result<PartitionSlice, ErrorCode> {
     if asked.current_leader_epoch > LEADER_EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch);
     }
@@ -206,11 +241,10 @@ async fn read(
     let of_partition = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
     let left = limit.saturating_sub(filled);
     if from == extent.end || (filled > 0 && left == 0) {
-        return Ok(Vec::new());
+        return Ok(PartitionSlice::empty(from));
     }
-    let batches = log.read(id, from, left.min(of_partition)).await;
-    let batches = batches.map_err(|error| errors::read(&error))?;
-    // Only the first batch of the whole answer may be above the limits.
-    let first = batches.first().map_or(0, StoredBatch::len);
-    Ok(if filled > 0 && first > left { Vec::new() } else { batches })
+    let slice = log.read_regions(id, from, left.min(of_partition)).await;
+    let slice = slice.map_err(|error| errors::read(&error))?;
+    // Only the first batch of the whole answer may be above the limits; alone it is in its slice.
+    Ok(if filled > 0 && slice.len() > left { PartitionSlice::empty(from) } else { slice })
 }

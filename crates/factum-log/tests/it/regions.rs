@@ -1,0 +1,160 @@
+//! Slices of partitions, as they go to a socket: the same bytes, left in their files.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+
+use factum_log::{Chunk, FileRegion, LogSettings, PartitionSlice, ReadError};
+use pollster::block_on;
+use tempfile::tempdir;
+
+use crate::real_disk::journal;
+use crate::support::{append, fill, numbered, offset, open, partition, read_from};
+
+/// Larger than the window through which batches are checked.
+const LARGE: usize = 700_000;
+
+fn settings() -> LogSettings {
+    LogSettings { journal_bytes: 8 << 20, queue_bytes: 32 << 20, tail_bytes: 0 }
+}
+
+fn content(slice: &PartitionSlice) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for chunk in &slice.chunks {
+        match chunk {
+            Chunk::Memory(chunk) => bytes.extend_from_slice(chunk),
+            Chunk::File(region) => bytes.extend(content_of(region)),
+        }
+    }
+    assert_eq!(bytes.len(), slice.len());
+    bytes
+}
+
+fn content_of(region: &FileRegion) -> Vec<u8> {
+    let mut bytes = vec![0; region.len()];
+    assert_eq!(region.read(&mut bytes).unwrap(), region.len());
+    bytes
+}
+
+fn regions(slice: &PartitionSlice) -> Vec<&FileRegion> {
+    let mut regions = Vec::new();
+    for chunk in &slice.chunks {
+        if let Chunk::File(region) = chunk {
+            regions.push(region);
+        }
+    }
+    regions
+}
+
+#[test]
+fn slices_have_the_bytes_of_the_batches_wherever_these_are() {
+    let directory = tempdir().unwrap();
+    let (log, _) = open(directory.path(), settings()).unwrap();
+    let sizes = [10, 100, 3000, 20_000, 70_000, 200_000, LARGE];
+    for round in 0..12 {
+        for (number, size) in sizes.into_iter().cycle().skip(round).step_by(3).take(7).enumerate() {
+            let id = partition(1, i32::try_from(number % 3).unwrap());
+            fill(&log, id, 0..(round as u64 % 4 + 1), size);
+        }
+    }
+    assert!(log.metrics().journals > 2);
+    let (mut in_memory, mut in_files) = (0, 0);
+    for (number, max_bytes) in (0..3).flat_map(|p| [1, 5000, 300_000, 1 << 20].map(|m| (p, m))) {
+        let id = partition(1, number);
+        let (mut next, mut bytes) = (offset(0), Vec::new());
+        while next < log.extent(id).end {
+            let slice = block_on(log.read_regions(id, next, max_bytes)).unwrap();
+            assert!(!slice.is_empty() && slice.next > next, "progress at {next}");
+            bytes.extend(content(&slice));
+            next = slice.next;
+            in_files += regions(&slice).len();
+            in_memory += slice.chunks.len() - regions(&slice).len();
+        }
+        let batches = read_from(&log, id, offset(0), max_bytes).unwrap();
+        let expected: Vec<u8> =
+            batches.iter().flat_map(|b| [&b.prefix[..], &b.body[..]]).flatten().copied().collect();
+        assert!(bytes == expected, "partition {number} by {max_bytes}");
+    }
+    assert!(in_memory > 100 && in_files > 100, "{in_memory} in memory, {in_files} in files");
+}
+
+#[test]
+fn neighbours_are_one_region_and_one_turn_is_bounded() {
+    let directory = tempdir().unwrap();
+    let (log, _) =
+        open(directory.path(), LogSettings { journal_bytes: 32 << 20, ..settings() }).unwrap();
+    let id = partition(1, 0);
+    // What waits for a flush is one group, where batches stand back to back.
+    let waiting: Vec<_> = (0..100)
+        .map(|number| {
+            let batch = numbered(number, 70_000);
+            let room = block_on(log.reserve(batch.len())).unwrap();
+            log.append(room, id, batch).unwrap()
+        })
+        .collect();
+    for appending in waiting {
+        block_on(appending).unwrap();
+    }
+    let slice = block_on(log.read_regions(id, offset(0), usize::MAX)).unwrap();
+    assert!(slice.len() > 3 << 20 && slice.len() < 5 << 20, "{} bytes", slice.len());
+    let adjoin =
+        |pair: &[&FileRegion]| pair[0].position() + pair[0].len() as u64 == pair[1].position();
+    assert!(!regions(&slice).windows(2).any(adjoin), "{slice:?}");
+    assert!(regions(&slice).len() < 50, "{slice:?}");
+    assert_eq!(log.metrics().bytes_read_disk, slice.len() as u64);
+}
+
+#[test]
+fn a_flipped_bit_ends_a_region_before_its_batch() {
+    let directory = tempdir().unwrap();
+    let (log, _) = open(directory.path(), settings()).unwrap();
+    let id = partition(1, 0);
+    for number in 0..5 {
+        append(&log, id, numbered(number, LARGE)).unwrap();
+    }
+    let length = numbered(0, LARGE).len() as u64;
+    let group = (64 + 64 + length).next_multiple_of(64);
+    let start = 64 + 2 * group + 128;
+    let file =
+        OpenOptions::new().read(true).write(true).open(journal(directory.path(), 1)).unwrap();
+    for at in [0, 9, 14, 16, 18, 21, 100, 262_143, 262_144, 262_145, length - 1] {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, start + at).unwrap();
+        file.write_all_at(&[byte[0] ^ 16], start + at).unwrap();
+        let before = block_on(log.read_regions(id, offset(0), 64 << 20)).unwrap();
+        assert_eq!((before.len() as u64, before.next), (2 * length, offset(2)), "byte {at}");
+        let error = block_on(log.read_regions(id, offset(2), 64 << 20)).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged { position, .. } if position == start), "{at}");
+        let after = block_on(log.read_regions(id, offset(3), 64 << 20)).unwrap();
+        assert_eq!((after.len() as u64, after.next), (2 * length, offset(5)), "byte {at}");
+        file.write_all_at(&byte, start + at).unwrap();
+    }
+    assert_eq!(block_on(log.read_regions(id, offset(2), 1)).unwrap().next, offset(3));
+}
+
+#[test]
+fn a_region_outlives_its_journal() {
+    let directory = tempdir().unwrap();
+    let (log, _) = open(directory.path(), settings()).unwrap();
+    let id = partition(1, 0);
+    fill(&log, id, 0..20, LARGE);
+    let slice = block_on(log.read_regions(id, offset(0), 1 << 20)).unwrap();
+    let before = content(&slice);
+    log.remove_topic(id.topic);
+    log.close();
+    assert!(!journal(directory.path(), 1).exists(), "its journal was deleted");
+    assert!(content(&slice) == before);
+}
+
+#[test]
+fn what_is_in_memory_is_handed_out_from_there() {
+    let directory = tempdir().unwrap();
+    let (log, _) =
+        open(directory.path(), LogSettings { tail_bytes: 8 << 20, ..settings() }).unwrap();
+    let id = partition(1, 0);
+    fill(&log, id, 0..3, 100_000);
+    let slice = block_on(log.read_regions(id, offset(1), 1 << 20)).unwrap();
+    assert!(regions(&slice).is_empty() && slice.next == offset(3));
+    assert_eq!(log.metrics().bytes_read_disk, 0);
+    let end = block_on(log.read_regions(id, offset(3), 1 << 20)).unwrap();
+    assert!(end.is_empty() && end.next == offset(3));
+}
