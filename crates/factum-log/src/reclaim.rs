@@ -98,11 +98,13 @@ impl Cleaning<'_> {
         self.writer.push(batch, appended_at).map_err(CleanError::writing)
     }
 
-    /// Makes what was pushed durable, and puts it in the place of what was there.
+    /// Makes what was pushed durable, and puts it in the place of what was there. `cleaned` says
+    /// whether all of it was cleaned: then it counts up to [`Log::cleaned_end`].
     ///
     /// # Errors
     /// [`CleanError`]; nothing has changed then.
-    pub fn commit(mut self) -> Result<(), CleanError> {
+    pub fn commit(mut self, cleaned: bool) -> Result<(), CleanError> {
+        self.writer.mark(cleaned);
         let (sealed, directory) = self.writer.finish().map_err(CleanError::writing)?;
         *self.number += 1;
         self.shared.journals.lock().insert(sealed.number, Some(sealed));
@@ -140,7 +142,7 @@ impl Log {
         let (Some(front), Some(back)) = (replaced.first(), replaced.last()) else {
             return Ok(None);
         };
-        let covered = Coverage { base: front.base, last: back.last, cleaned: true };
+        let covered = Coverage { base: front.base, last: back.last, cleaned: false };
         let created_at = shared.clock.now();
         let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), *number, created_at)
             .map_err(CleanError::writing)?;

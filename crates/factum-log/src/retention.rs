@@ -5,14 +5,16 @@ use std::io;
 use factum_event::Offset;
 use thiserror::Error;
 
-use crate::entry::{BatchEntry, PartitionId};
+use crate::entry::{BatchEntry, PartitionId, StoredBatch};
 use crate::error::ReadError;
 use crate::housekeeper::Task;
 use crate::journal::index::{List, ListError, Summary};
 use crate::log::Log;
 use crate::lookup;
+use crate::reader;
 use crate::shared::{FileKey, Shared};
 use crate::starts::STARTS_FILE;
+use crate::window::WINDOW_BYTES;
 
 /// Why partitions were not cut off.
 #[derive(Debug, Error)]
@@ -101,6 +103,27 @@ impl Log {
                 cleaned.last().map(|summary| summary.last.next())
             })
             .unwrap_or(Offset::ZERO)
+    }
+
+    /// As [`read`](Self::read), on the caller's thread, which it blocks.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_blocking(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredBatch>, ReadError> {
+        let shared = self.shared();
+        if shared.is_closed() {
+            return Err(ReadError::Closed);
+        }
+        let Some(state) = shared.partitions.get(partition) else {
+            return Ok(Vec::new());
+        };
+        let mut buffer = vec![0; WINDOW_BYTES];
+        reader::read(shared, &state, from, max_bytes, &mut buffer)
     }
 
     /// What the log says of the batches from the one with `from` on, at most `limit`; blocks for

@@ -80,6 +80,13 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Says whether compaction has been over all of the present partition.
+    pub(crate) fn mark(&mut self, cleaned: bool) {
+        if let Some((_, covered)) = self.coverage.last_mut() {
+            covered.cleaned = cleaned;
+        }
+    }
+
     /// Adds the next batch of the partition, at the offset that its bytes say.
     pub(crate) fn push(&mut self, batch: Batch, appended_at: Timestamp) -> io::Result<()> {
         let full = self.group.len() == MAX_GROUP_BATCHES

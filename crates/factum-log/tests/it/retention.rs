@@ -116,7 +116,7 @@ fn clean(log: &Log, id: PartitionId, every: usize) -> Result<Offset, CleanError>
             number += 1;
         }
     }
-    cleaning.commit()?;
+    cleaning.commit(true)?;
     Ok(end)
 }
 
