@@ -38,6 +38,8 @@ struct options {
     const char *bootstrap, *topic, *rates;
     int record_size, partitions, per_turn, linger_ms, batch_bytes, fetch_bytes, queue_kbytes;
     long records, rate;
+    int keys, config_count;
+    char *configs[16];
     double seconds, warmup;
     bool idempotence, reports;
 };
@@ -45,7 +47,7 @@ struct options {
 static struct options options = {
     .topic = "bench", .rates = "1x0", .record_size = 1024, .partitions = 1, .per_turn = 1,
     .linger_ms = 5, .batch_bytes = 1000000, .fetch_bytes = 8 << 20, .queue_kbytes = 256 << 10,
-    .rate = 1000, .seconds = 10, .warmup = 1,
+    .rate = 0, .seconds = 10, .warmup = 1,
 };
 
 static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -111,6 +113,13 @@ static void create_topic(rd_kafka_t *rk) {
     rd_kafka_NewTopic_t *topic =
         rd_kafka_NewTopic_new(options.topic, options.partitions, 1, reason, sizeof reason);
     if (!topic) fail("%s", reason);
+    for (int i = 0; i < options.config_count; i++) {
+        char *value = strchr(options.configs[i], '=');
+        if (!value) fail("--config %s: expected NAME=VALUE", options.configs[i]);
+        *value = 0;
+        rd_kafka_NewTopic_set_config(topic, options.configs[i], value + 1);
+        *value = '=';
+    }
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_AdminOptions_t *admin = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     rd_kafka_AdminOptions_set_request_timeout(admin, PATIENCE_MS, reason, sizeof reason);
@@ -124,7 +133,7 @@ static void create_topic(rd_kafka_t *rk) {
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[i]);
         if (error && error != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-            fail("creating %s: %s", options.topic, rd_kafka_err2str(error));
+            fail("creating %s: %s", options.topic, rd_kafka_topic_result_error_string(results[i]));
     }
     rd_kafka_event_destroy(event);
     rd_kafka_AdminOptions_destroy(admin);
@@ -165,6 +174,22 @@ static const void *payload(void) {
     return bytes;
 }
 
+enum { KEY_BYTES = 10 };
+
+/* So many keys of ten digits one after the other, or none. */
+static char *all_keys(void) {
+    if (!options.keys) return NULL;
+    char *bytes = malloc((size_t)options.keys * KEY_BYTES + 1);
+    if (!bytes) fail("no memory for %d keys", options.keys);
+    for (int i = 0; i < options.keys; i++) snprintf(bytes + (size_t)i * KEY_BYTES, KEY_BYTES + 1, "%010d", i);
+    return bytes;
+}
+
+static void sleep_until(double moment) {
+    struct timespec at = {(time_t)moment, (long)((moment - (double)(time_t)moment) * 1e9)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {}
+}
+
 static void flush(rd_kafka_t *rk) {
     rd_kafka_resp_err_t error = rd_kafka_flush(rk, PATIENCE_MS);
     if (error) fail("%d records are not acknowledged: %s", rd_kafka_outq_len(rk), rd_kafka_err2str(error));
@@ -194,7 +219,10 @@ static void produce(void) {
     rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
     rd_kafka_topic_t *topic = open_topic(rk);
     const void *value = payload();
+    char *keys = all_keys();
     static rd_kafka_message_t burst[BURST];
+    /* At a rate, a hundredth of a second at a time. */
+    int most = options.rate && options.rate / 100 < BURST ? (int)(options.rate / 100) + 1 : BURST;
 
     long sent = 0, turn = 0;
     int32_t partition = 0;
@@ -206,11 +234,15 @@ static void produce(void) {
             from = mark(rk, sent);
             warm = true;
         }
-        int count = BURST;
+        int count = most;
         if (options.records && options.records - sent < count) count = (int)(options.records - sent);
         for (int i = 0; i < count; i++) {
             burst[i] = (rd_kafka_message_t){
                 .payload = (void *)value, .len = (size_t)options.record_size, .partition = partition};
+            if (keys) {
+                burst[i].key = keys + (size_t)((sent + i) % options.keys) * KEY_BYTES;
+                burst[i].key_len = KEY_BYTES;
+            }
             if (++turn == options.per_turn) {
                 turn = 0;
                 if (++partition == options.partitions) partition = 0;
@@ -234,6 +266,7 @@ static void produce(void) {
             count = left;
             rd_kafka_poll(rk, 1);
         }
+        if (options.rate) sleep_until(begin + (double)sent / (double)options.rate);
         progress = now();
         rd_kafka_poll(rk, 0);
     }
@@ -287,6 +320,7 @@ static void *poll_reports(void *rk) {
 
 static void latency(void) {
     options.linger_ms = 0;
+    if (!options.rate) options.rate = 1000;
     rd_kafka_conf_t *conf = producer_conf();
     rd_kafka_conf_set_dr_msg_cb(conf, timed);
     rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
@@ -305,8 +339,7 @@ static void latency(void) {
     first_due = begin + options.warmup;
     for (long i = 0; i < count; i++) {
         due[i] = begin + (double)i / (double)options.rate;
-        struct timespec at = {(time_t)due[i], (long)((due[i] - (double)(time_t)due[i]) * 1e9)};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {}
+        sleep_until(due[i]);
         while (rd_kafka_produce(topic, (int32_t)(i % options.partitions), 0, (void *)value,
                                 (size_t)options.record_size, NULL, 0, &due[i]))
             if (now() > due[i] + STALL_SECONDS) fail("nothing was acknowledged for %d s", STALL_SECONDS);
@@ -511,13 +544,15 @@ static const char *usage =
     "  --batch-bytes N      [1000000]\n"
     "  --idempotence        enable.idempotence=true\n"
     "  --reports            a report for each record, not only for those that fail\n"
-    "  --rate N             of latency: records a second [1000]\n"
+    "  --rate N             records a second; latency's [1000], produce without it has no limit\n"
+    "  --config NAME=VALUE  of the topic, where it is created; may be repeated\n"
+    "  --keys N             different keys, in turn; none without it\n"
     "  --rates LIST         of consume: COUNTxRECORDS_PER_SECOND,…; 0 is no limit [1x0]\n"
     "  --fetch-bytes N      of one partition in one answer [8388608]\n"
     "  --queue-kbytes N     that each consumer fetches ahead [262144]\n";
 
 enum { BOOTSTRAP = 1, TOPIC, SIZE, RECORDS, SECONDS, WARMUP, PARTITIONS, PER_TURN, LINGER, BATCH,
-       IDEMPOTENCE, REPORTS, RATE, RATES, FETCH, QUEUE };
+       IDEMPOTENCE, REPORTS, RATE, RATES, FETCH, QUEUE, CONFIG, KEYS };
 
 static const struct option names[] = {
     {"bootstrap", 1, 0, BOOTSTRAP}, {"topic", 1, 0, TOPIC}, {"record-size", 1, 0, SIZE},
@@ -525,7 +560,7 @@ static const struct option names[] = {
     {"partitions", 1, 0, PARTITIONS}, {"per-turn", 1, 0, PER_TURN}, {"linger-ms", 1, 0, LINGER},
     {"batch-bytes", 1, 0, BATCH}, {"idempotence", 0, 0, IDEMPOTENCE}, {"reports", 0, 0, REPORTS},
     {"rate", 1, 0, RATE}, {"rates", 1, 0, RATES}, {"fetch-bytes", 1, 0, FETCH},
-    {"queue-kbytes", 1, 0, QUEUE}, {0, 0, 0, 0},
+    {"queue-kbytes", 1, 0, QUEUE}, {"config", 1, 0, CONFIG}, {"keys", 1, 0, KEYS}, {0, 0, 0, 0},
 };
 
 static long number(long least) {
@@ -562,6 +597,11 @@ static void parse(int count, char **words) {
         case RATES: options.rates = optarg; break;
         case FETCH: options.fetch_bytes = small(1); break;
         case QUEUE: options.queue_kbytes = small(1); break;
+        case KEYS: options.keys = small(1); break;
+        case CONFIG:
+            if (options.config_count == 16) fail("more than 16 times --config");
+            options.configs[options.config_count++] = optarg;
+            break;
         default: fputs(usage, stderr); exit(2);
         }
     }
