@@ -1,7 +1,8 @@
 //! What the disk gives: fio writing in order with a flush after each block, and our own flushes.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,8 +13,10 @@ use super::{failed, quantile};
 use crate::step::{self, Failure, program};
 
 /// Writes of one page each, with a flush after each.
-const FLUSHES: usize = 500;
+const FLUSHES: usize = 2000;
 const PAGE: [u8; 4096] = [7; 4096];
+/// `O_DIRECT` of open(2), which the standard library does not name.
+const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") { 0o200_000 } else { 0o40_000 };
 const FILE_SIZE: &str = "1G";
 
 /// What the disk gave.
@@ -25,6 +28,8 @@ pub(crate) struct Disk {
     pub growing: Flushes,
     /// Writes into room that was allocated before, as the journal does; none without `fallocate`.
     pub allocated: Option<Flushes>,
+    /// Past the page cache into room that was written before; none where the disk refuses.
+    pub direct: Option<Flushes>,
 }
 
 /// Times of one write of 4 KiB with fdatasync.
@@ -34,6 +39,13 @@ pub(crate) struct Flushes {
     pub p50: Duration,
     /// 99 of 100 are shorter.
     pub p99: Duration,
+}
+
+impl Flushes {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        Self { p50: quantile(&times, 0.5), p99: quantile(&times, 0.99) }
+    }
 }
 
 /// A run of fio.
@@ -60,12 +72,13 @@ pub(crate) fn measure(directory: &Path, span: Duration) -> Result<Disk, Failure>
         eprintln!("SKIPPED: fio: it is not installed");
     }
     let path = directory.join("flushes");
-    let growing = flushes(&path)?;
+    let growing = growing(directory)?;
     let bytes = (FLUSHES * PAGE.len()).to_string();
     let mut allocate = program("fallocate");
     allocate.arg("--length").arg(bytes).arg(&path);
     let allocated = if step::answers(allocate) { Some(flushes(&path)?) } else { None };
-    Ok(Disk { writes, growing, allocated })
+    let direct = direct(directory).ok();
+    Ok(Disk { writes, growing, allocated, direct })
 }
 
 fn with_argument(name: &str, argument: &str) -> Command {
@@ -91,23 +104,50 @@ fn fio(dir: &Path, span: Duration, block: &'static str, every: u32) -> Result<Wr
     Ok(Writes { command, block, flush_every: every, bytes_per_second })
 }
 
+/// Appends pages to a file that grows, with a flush after each.
+pub(super) fn growing(directory: &Path) -> Result<Flushes, Failure> {
+    flushes(&directory.join("flushes"))
+}
+
+/// Writes pages past the page cache over others, with a flush after each.
+pub(super) fn direct(directory: &Path) -> Result<Flushes, Failure> {
+    let path = directory.join("direct");
+    let run = || {
+        fs::write(&path, vec![0; FLUSHES * PAGE.len()])?;
+        let file = File::options().write(true).custom_flags(O_DIRECT).open(&path)?;
+        file.sync_all()?;
+        let page = Box::new(Aligned(PAGE));
+        let times = timed(file, &page.0)?;
+        fs::remove_file(&path)?;
+        Ok(times)
+    };
+    run().map(Flushes::of).map_err(|source| failed(&path, source))
+}
+
+/// Memory that the disk may read by itself.
+#[repr(align(4096))]
+struct Aligned([u8; PAGE.len()]);
+
+fn timed(mut file: File, page: &[u8]) -> io::Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(FLUSHES);
+    for _ in 0..FLUSHES {
+        let begin = Instant::now();
+        file.write_all(page)?;
+        file.sync_data()?;
+        times.push(begin.elapsed());
+    }
+    Ok(times)
+}
+
 /// Writes pages from the start of a file, which it creates if it is missing and removes.
 fn flushes(path: &Path) -> Result<Flushes, Failure> {
     let run = || {
-        let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
         // What was allocated is not part of the first write.
         file.sync_all()?;
-        let mut times = Vec::with_capacity(FLUSHES);
-        for _ in 0..FLUSHES {
-            let begin = Instant::now();
-            file.write_all(&PAGE)?;
-            file.sync_data()?;
-            times.push(begin.elapsed());
-        }
+        let times = timed(file, &PAGE)?;
         fs::remove_file(path)?;
         Ok(times)
     };
-    let mut times = run().map_err(|source| failed(path, source))?;
-    times.sort();
-    Ok(Flushes { p50: quantile(&times, 0.5), p99: quantile(&times, 0.99) })
+    run().map(Flushes::of).map_err(|source| failed(path, source))
 }

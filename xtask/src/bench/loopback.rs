@@ -25,12 +25,20 @@ pub(crate) struct Loopback {
 
 /// Sends for `span`, then forth and back.
 pub(crate) fn measure(span: Duration) -> Result<Loopback, Failure> {
-    let failed = |error: io::Error| Failure::Found(format!("the loopback does not work: {error}"));
     let bytes_per_second = throughput(span).map_err(failed)?;
+    let (round_trip_p50, round_trip_p99) = round_trip()?;
+    Ok(Loopback { bytes_per_second, round_trip_p50, round_trip_p99 })
+}
+
+/// p50 and p99 of a round trip of 100 B.
+pub(super) fn round_trip() -> Result<(Duration, Duration), Failure> {
     let mut trips = round_trips().map_err(failed)?;
     trips.sort();
-    let (round_trip_p50, round_trip_p99) = (quantile(&trips, 0.5), quantile(&trips, 0.99));
-    Ok(Loopback { bytes_per_second, round_trip_p50, round_trip_p99 })
+    Ok((quantile(&trips, 0.5), quantile(&trips, 0.99)))
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::Found(format!("the loopback does not work: {error}"))
 }
 
 fn pair() -> io::Result<(TcpStream, TcpStream)> {

@@ -3,10 +3,17 @@
 //! Prints BENCHMARKS.md to standard output; what is going on is told on standard error. The data
 //! directory is below `target`, so the disk that is measured is the one with the repository.
 
+mod ask;
+mod client;
 mod disk;
 mod load;
 mod loopback;
 mod machine;
+mod null;
+mod page_cache;
+mod process;
+mod proof;
+mod ratio;
 mod report;
 mod server;
 
@@ -15,42 +22,170 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::step::Failure;
+use crate::step::{self, Failure, cargo};
 use crate::tree;
+
+use client::Client;
+use proof::Ground;
+use report::Section;
+
+const MIB: f64 = (1 << 20) as f64;
+const GIB: f64 = (1 << 30) as f64;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// For how long each measurement runs, after its warm-up
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Do not build the binary: it is there
+    /// Only this part; may be repeated
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// How often each side of a comparison is measured, in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Size of the topic that is read
+    #[arg(long, value_name = "GIB", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    read_gib: u64,
+    /// Size of the larger log that is opened
+    #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    large_gib: u64,
+    /// Do not build the binaries: they are there
     #[arg(long)]
     no_build: bool,
 }
 
+/// A part of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What disk and loopback give
+    Machine,
+    /// Start, memory, size
+    Rest,
+    /// Producing into one partition, beside a broker that forgets
+    Produce,
+    /// 10,000 partitions beside one
+    Partitions,
+    /// Acknowledgements beside one flush and a round trip
+    Latency,
+    /// Reading everything, beside a broker that answers from memory
+    CatchUp,
+    /// Fifty readers, some of them slow
+    Readers,
+    /// Processor time per GiB, beside one copy
+    Processor,
+    /// Opening after kill -9
+    Opening,
+    /// Producing while retention and compaction run
+    Maintenance,
+    /// factum bench, for two sizes of records and two numbers of partitions
+    Loads,
+}
+
+/// Measures something beside its reference.
+type Proof = fn(&Ground<'_>) -> Result<Section, Failure>;
+
+impl Part {
+    /// What needs the client on librdkafka and a reference; none for what is measured by itself.
+    fn proof(self) -> Option<Proof> {
+        match self {
+            Self::Produce => Some(proof::produce),
+            Self::Partitions => Some(proof::partitions),
+            Self::Latency => Some(proof::latency),
+            Self::CatchUp => Some(proof::catch_up),
+            Self::Readers => Some(proof::readers),
+            Self::Processor => Some(proof::processor),
+            Self::Opening => Some(proof::opening),
+            Self::Maintenance => Some(proof::maintenance),
+            Self::Machine | Self::Rest | Self::Loads => None,
+        }
+    }
+}
+
 /// Builds, measures, prints.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let wanted = |part: &&Part| args.only.is_empty() || args.only.contains(part);
+    let parts: Vec<Part> = Part::value_variants().iter().filter(wanted).copied().collect();
+    let proofs = parts.iter().any(|part| part.proof().is_some());
     if !args.no_build {
-        crate::release_binary()?;
+        build(proofs)?;
     }
-    let span = Duration::from_secs(args.seconds);
-    let directory = Scratch::new(&tree::root().join("target"))?;
-    eprintln!("== start and memory");
-    let footprint = server::footprint(&directory.path)?;
-    eprintln!("== disk");
-    let disk = disk::measure(&directory.path, span)?;
-    eprintln!("== loopback");
-    let loopback = loopback::measure(span)?;
-    let mut loads = Vec::new();
-    for (record_bytes, partitions) in [(100, 1), (100, 100), (1024, 1), (1024, 100)] {
-        eprintln!("== {record_bytes} B records, {partitions} partitions");
-        loads.push(load::measure(&directory.path, record_bytes, partitions, args.seconds)?);
+    let scratch = Scratch::new(&tree::root().join("target"))?;
+    let client = if proofs { Some(Client::build(&scratch.path)?) } else { None };
+    let mut sections = Vec::new();
+    for part in parts {
+        let name = part.to_possible_value();
+        eprintln!("== {}", name.as_ref().map_or("", |name| name.get_name()));
+        match (part.proof(), &client) {
+            (Some(proof), Some(client)) => {
+                let ground = Ground {
+                    directory: &scratch.path,
+                    client,
+                    seconds: args.seconds,
+                    rounds: args.rounds,
+                    read_gib: args.read_gib,
+                    large_gib: args.large_gib,
+                };
+                sections.push(proof(&ground)?);
+            }
+            _ => sections.extend(look(part, &scratch.path, args.seconds)?),
+        }
     }
     let machine = machine::describe()?;
-    print!("{}", report::markdown(args.seconds, &machine, &footprint, &disk, &loopback, &loads));
+    print!("{}", report::markdown(&how(args), &machine, &sections));
     Ok(())
+}
+
+/// The release binaries.
+fn build(proofs: bool) -> Result<(), Failure> {
+    let mut build = cargo(&["build", "--release", "--package", "factum-server"]);
+    if proofs {
+        build.args(["--package", "null-broker"]);
+    }
+    step::run("release build", &mut build)
+}
+
+/// What is measured by itself.
+fn look(part: Part, directory: &Path, seconds: u64) -> Result<Vec<Section>, Failure> {
+    let span = Duration::from_secs(seconds);
+    match part {
+        Part::Machine => {
+            let disk = disk::measure(directory, span)?;
+            Ok(vec![report::floor(&disk, &loopback::measure(span)?)])
+        }
+        Part::Rest => Ok(vec![report::at_rest(&server::footprint(directory)?)]),
+        _ => {
+            let mut sections = Vec::new();
+            for (record_bytes, partitions) in [(100, 1), (100, 100), (1024, 1), (1024, 100)] {
+                eprintln!("== {record_bytes} B records, {partitions} partitions");
+                let load = load::measure(directory, record_bytes, partitions, seconds)?;
+                sections.push(report::load(&load));
+            }
+            Ok(sections)
+        }
+    }
+}
+
+/// The command that was asked for.
+fn how(args: &BenchArgs) -> String {
+    let mut command = format!("cargo xtask bench --seconds {}", args.seconds);
+    for part in &args.only {
+        if let Some(name) = part.to_possible_value() {
+            command.push_str(&format!(" --only {}", name.get_name()));
+        }
+    }
+    let others = [
+        ("--rounds", u64::from(args.rounds), 3),
+        ("--read-gib", args.read_gib, 4),
+        ("--large-gib", args.large_gib, 20),
+    ];
+    for (name, value, default) in others {
+        if value != default {
+            command.push_str(&format!(" {name} {value}"));
+        }
+    }
+    command
 }
 
 /// A directory that is gone afterwards, and the lock that keeps a second measurement away: two at

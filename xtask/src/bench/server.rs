@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{failed, quantile};
+use super::{failed, process, quantile};
 use crate::step::{Failure, program};
 use crate::tree;
 
@@ -20,12 +20,13 @@ const STARTS: usize = 11;
 /// What a fresh process does by itself is over by then.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// A running server; killed when dropped.
+/// A running server; killed when dropped, as by `kill -9`.
 pub(crate) struct Server {
     child: Child,
     /// Where Kafka clients connect.
     pub kafka: SocketAddr,
-    data: PathBuf,
+    /// Removed when the server ends; none: the data stays.
+    data: Option<PathBuf>,
 }
 
 impl Server {
@@ -41,12 +42,25 @@ impl Server {
         let ready: Option<Value> = serde_json::from_str(&line).ok();
         let kafka = ready.as_ref().and_then(|ready| ready["kafka"].as_str()?.parse().ok());
         match kafka {
-            Some(kafka) => Ok(Self { child, kafka, data }),
+            Some(kafka) => Ok(Self { child, kafka, data: Some(data) }),
             None => {
                 let _ = child.kill();
                 Err(Failure::Found(format!("factum serve said {line:?}, and not where it listens")))
             }
         }
+    }
+
+    /// Starts on data that is there, or that is to stay, without waiting for anything.
+    pub(super) fn begin(data: &Path) -> Result<Self, Failure> {
+        let kafka = free_address()?;
+        let mut command = serve(data, &kafka.to_string(), "127.0.0.1:0");
+        let child = spawn(command.stdout(Stdio::null()))?;
+        Ok(Self { child, kafka, data: None })
+    }
+
+    /// The number of its process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -55,7 +69,9 @@ impl Drop for Server {
         // Everything is thrown away; a clean end would only take longer.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.data);
+        if let Some(data) = &self.data {
+            let _ = fs::remove_dir_all(data);
+        }
     }
 }
 
@@ -90,7 +106,7 @@ pub(crate) fn footprint(directory: &Path) -> Result<Footprint, Failure> {
     Ok(Footprint {
         connection: quantile(&connections, 0.5),
         answer: quantile(&answers, 0.5),
-        idle_bytes: resident_bytes(server.child.id())?,
+        idle_bytes: process::resident_bytes(server.process())?,
         binary_bytes: metadata.len(),
     })
 }
@@ -100,7 +116,7 @@ fn timed_start(directory: &Path) -> Result<(Duration, Duration), Failure> {
     let (kafka, http) = (free_address()?, free_address()?);
     let begin = Instant::now();
     let child = spawn(serve(&data, &kafka.to_string(), &http.to_string()).stdout(Stdio::null()))?;
-    let server = Server { child, kafka, data };
+    let server = Server { child, kafka, data: Some(data) };
     connect(server.kafka, begin)?;
     let connection = begin.elapsed();
     let mut stream = connect(http, begin)?;
@@ -116,7 +132,7 @@ fn timed_start(directory: &Path) -> Result<(Duration, Duration), Failure> {
 }
 
 /// Connects as soon as somebody listens.
-fn connect(address: SocketAddr, begin: Instant) -> Result<TcpStream, Failure> {
+pub(super) fn connect(address: SocketAddr, begin: Instant) -> Result<TcpStream, Failure> {
     loop {
         match TcpStream::connect(address) {
             Ok(stream) => return Ok(stream),
@@ -146,16 +162,7 @@ fn serve(data: &Path, kafka: &str, http: &str) -> Command {
     command
 }
 
-fn spawn(command: &mut Command) -> Result<Child, Failure> {
+pub(super) fn spawn(command: &mut Command) -> Result<Child, Failure> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.spawn().map_err(|source| Failure::Start { program, source })
-}
-
-fn resident_bytes(process: u32) -> Result<u64, Failure> {
-    let path = PathBuf::from(format!("/proc/{process}/status"));
-    let status = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024)
-        .ok_or_else(|| Failure::Found(format!("{} has no VmRSS", path.display())))
 }
