@@ -91,7 +91,9 @@ fn neighbours_are_one_region_and_one_turn_is_bounded() {
             log.append(room, id, batch).unwrap()
         })
         .collect();
-    waiting.into_iter().for_each(|appending| drop(block_on(appending).unwrap()));
+    for appending in waiting {
+        block_on(appending).unwrap();
+    }
     let slice = block_on(log.read_regions(id, offset(0), usize::MAX)).unwrap();
     assert!(slice.len() > 3 << 20 && slice.len() < 5 << 20, "{} bytes", slice.len());
     let adjoin =
