@@ -60,6 +60,13 @@ impl PartitionSlice {
         self.chunks.iter().map(Chunk::len).sum()
     }
 
+    /// How many of its bytes are in memory.
+    #[must_use]
+    pub fn bytes_in_memory(&self) -> usize {
+        let in_memory = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Memory(_)));
+        in_memory.map(Chunk::len).sum()
+    }
+
     /// Whether it has no batch.
     #[must_use]
     pub fn is_empty(&self) -> bool {

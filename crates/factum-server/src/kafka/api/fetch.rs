@@ -22,7 +22,7 @@ use factum_wire::messages::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
 };
 use factum_wire::{ErrorCode, Part, Records};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::{find_topic, text};
@@ -47,8 +47,6 @@ struct Fetch {
     topics: Vec<Topic>,
     min_bytes: usize,
     max_bytes: usize,
-    /// The most that an answer takes in memory, but for a single larger batch.
-    memory_bytes: usize,
     deadline: Instant,
     isolation_level: i8,
 }
@@ -66,6 +64,10 @@ struct Filled {
     bytes: usize,
     /// Waiting brings nothing: a partition has an error, or more than was read.
     done: bool,
+    /// For what of it is in memory.
+    room: Option<OwnedSemaphorePermit>,
+    /// All memory for answers was in use.
+    cramped: bool,
 }
 
 /// An answer whose records are partly in files.
@@ -100,16 +102,12 @@ impl Fetch {
         let door = Arc::clone(&call.door);
         let by_id = call.version() >= IDS_SINCE;
         let look_up = |asked| Topic::look_up(&door.broker, asked, by_id);
-        let topics: Vec<Topic> = request.topics.into_iter().map(look_up).collect();
+        let topics = request.topics.into_iter().map(look_up).collect();
         let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
         let max_bytes = size(request.max_bytes).min(door.limits.fetch_bytes);
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-        let partitions = topics.iter().flat_map(|topic| &topic.asked.partitions);
-        let of_partitions = partitions
-            .fold(0, |sum: usize, asked| sum.saturating_add(size(asked.partition_max_bytes)));
         Self {
             topics,
-            memory_bytes: max_bytes.min(of_partitions),
             min_bytes: size(request.min_bytes).min(max_bytes),
             max_bytes,
             deadline: Instant::now() + wait.min(LONGEST_WAIT),
@@ -124,28 +122,24 @@ impl Fetch {
         let mut waiter = self.door.broker.log().waiter(&ids);
         loop {
             let late = Instant::now() >= self.deadline;
-            let (filled, room) = self.fill().await;
+            let filled = self.fill().await;
             if late || filled.done || filled.bytes >= self.min_bytes {
-                let Filled { responses, regions, .. } = filled;
+                let Filled { responses, regions, room, .. } = filled;
                 let response = FetchResponse { responses, ..Default::default() };
                 return Fetched { response, regions, room };
             }
-            drop((filled, room));
+            drop(filled);
             // Whether records came or the time is up: what there is then decides.
             let _ = timeout_at(self.deadline, waiter.changed()).await;
         }
     }
 
-    async fn fill(&self) -> (Filled, Option<OwnedSemaphorePermit>) {
-        let permits = KafkaDoor::permits(self.memory_bytes);
-        let in_work = Arc::clone(&self.door.fetches_in_work);
-        let mut room = in_work.try_acquire_many_owned(permits).ok();
-        let limit = if room.is_some() { self.max_bytes } else { CRAMPED_BYTES.min(self.max_bytes) };
+    async fn fill(&self) -> Filled {
         let mut filled = Filled::default();
         for topic in &self.topics {
             let mut partitions = Vec::with_capacity(topic.found.len());
             for (asked, found) in topic.asked.partitions.iter().zip(&topic.found) {
-                partitions.push(self.partition(asked, *found, limit, &mut filled).await);
+                partitions.push(self.partition(asked, *found, &mut filled).await);
             }
             filled.responses.push(FetchableTopicResponse {
                 topic: text(&*topic.asked.topic),
@@ -153,26 +147,36 @@ impl Fetch {
                 partitions,
             });
         }
-        let in_files: usize = filled.regions.iter().map(FileRegion::len).sum();
-        if let Some(room) = &mut room {
-            let needed = KafkaDoor::permits(filled.bytes - in_files) as usize;
-            // What was not needed is free for others at once.
-            drop(room.split(room.num_permits().saturating_sub(needed)));
+        filled
+    }
+
+    /// Reads, and takes room for what of it is in memory; where there is none, it reads less.
+    async fn read(
+        &self,
+        id: PartitionId,
+        asked: &FetchPartition,
+        filled: &mut Filled,
+    ) -> Result<PartitionSlice, ErrorCode> {
+        let log = self.door.broker.log();
+        if !filled.cramped {
+            let slice = read(log, id, asked, self.max_bytes, filled.bytes).await?;
+            if filled.take_room(&self.door.fetches_in_work, slice.bytes_in_memory()) {
+                return Ok(slice);
+            }
+            filled.cramped = true;
         }
-        (filled, room)
+        read(log, id, asked, CRAMPED_BYTES.min(self.max_bytes), filled.bytes).await
     }
 
     async fn partition(
         &self,
         asked: &FetchPartition,
         found: Result<PartitionId, ErrorCode>,
-        limit: usize,
         filled: &mut Filled,
     ) -> PartitionData {
-        let log = self.door.broker.log();
-        let extent = found.map(|id| log.extent(id));
+        let extent = found.map(|id| self.door.broker.log().extent(id));
         let slice = match found {
-            Ok(id) => read(log, id, asked, limit, filled.bytes).await,
+            Ok(id) => self.read(id, asked, filled).await,
             Err(error) => Err(error),
         };
         let (error, slice) = match slice {
@@ -202,6 +206,21 @@ impl Fetch {
             records: Some(records),
             ..Default::default()
         }
+    }
+}
+
+impl Filled {
+    /// Takes permits for so many bytes more; false where that is too much now.
+    fn take_room(&mut self, in_work: &Arc<Semaphore>, bytes: usize) -> bool {
+        let permits = KafkaDoor::permits(bytes);
+        let Ok(more) = Arc::clone(in_work).try_acquire_many_owned(permits) else {
+            return false;
+        };
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        true
     }
 }
 
