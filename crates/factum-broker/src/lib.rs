@@ -9,6 +9,7 @@
 
 mod admin;
 mod broker;
+pub mod cleaner;
 mod commits;
 mod control;
 mod errors;
