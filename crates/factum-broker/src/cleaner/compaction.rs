@@ -15,8 +15,8 @@
 //!   the start and is done within that time misses no deletion.
 //! * The header of a batch without records, if it is the last of the range, so that no offset is
 //!   forgotten, or one that a producer's sequences hang on.
-//! * A batch that cannot be looked into, whole. An older value of any key may be in it, so from
-//!   there on no tombstone is removed.
+//! * A batch that cannot be looked into, whole. An older value of any key may be in it, so
+//!   tombstones after it get no delete horizon, and stay.
 //! * Not a record without a key: such records are refused where a topic is compacted, and those
 //!   from before it was are removed, as in Kafka.
 //!
@@ -313,8 +313,10 @@ impl<S: Source> Pass<'_, S> {
         };
         let mut judge = Judge {
             map: self.map,
-            end,
-            tombstones_expired: self.are_tombstones_expired(&batch, stored),
+            tombstones_expired: batch
+                .header()
+                .delete_horizon()
+                .is_some_and(|at| at <= self.job.now),
             stats: self.stats,
         };
         let mut keep = |found: &BatchRecord| judge.keeps(found);
@@ -334,18 +336,14 @@ impl<S: Source> Pass<'_, S> {
             || producer.is_some_and(|&oldest| stored.last_offset >= oldest)
     }
 
-    /// When the tombstones of a batch may go: said only where this compaction has noted all its
-    /// keys, so that what is before its tombstones is removed by now.
+    /// When the tombstones of a batch may go. A batch gets it only from a compaction that has
+    /// noted all its keys and could judge everything before it. So where there is a horizon,
+    /// nothing older than the tombstones is left.
     fn delete_horizon(&self, stored: &SourceBatch, end: Offset) -> Option<Timestamp> {
         let first = stored.base_offset.max(self.job.start);
         let noted = first >= self.job.first_dirty && stored.last_offset < end;
         let horizon_ms = self.job.now.as_millis().saturating_add(self.job.delete_retention_ms);
         (noted && self.nothing_hides_before(stored)).then(|| Timestamp::from_millis(horizon_ms))
-    }
-
-    fn are_tombstones_expired(&self, batch: &Batch, stored: &SourceBatch) -> bool {
-        let horizon = batch.header().delete_horizon();
-        horizon.is_some_and(|at| at <= self.job.now) && self.nothing_hides_before(stored)
     }
 
     fn nothing_hides_before(&self, stored: &SourceBatch) -> bool {
@@ -410,7 +408,6 @@ enum Indexed {
 /// Judges the records of one batch.
 struct Judge<'a> {
     map: &'a KeyMap,
-    end: Offset,
     tombstones_expired: bool,
     stats: CompactionStats,
 }
@@ -418,9 +415,6 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn keeps(&mut self, found: &BatchRecord) -> bool {
         self.stats.records_read += 1;
-        if found.offset >= self.end {
-            return true;
-        }
         let Some(key) = &found.record.key else {
             self.stats.keyless += 1;
             return false;
