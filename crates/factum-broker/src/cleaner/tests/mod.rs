@@ -174,6 +174,28 @@ fn no_tombstone_goes_while_an_older_value_may_hide_before_it() {
 }
 
 #[test]
+fn a_tombstone_that_was_unreadable_when_its_turn_came_stays_until_its_key_is_noted() {
+    let mut partition = Partition::default();
+    partition.produce(&[("a", Some("1"))]);
+    partition.produce(&[("a", None)]);
+    let readable = partition.batches[1].clone();
+    partition.spoil_last(Defect::BitFlip);
+    partition.produce(&[("z", Some("2"))]);
+    partition.compact(LARGE).unwrap();
+    partition.batches[1] = readable;
+    for _ in 0..3 {
+        partition.now_ms += DELETE_RETENTION_MS;
+        partition.compact(LARGE).unwrap();
+        assert_eq!(partition.contents(), ["0 a 1", "1 a -", "2 z 2"]);
+    }
+    for expected in [&["1 a -", "2 z 2"][..], &["2 z 2"]] {
+        partition.compact_from_start(LARGE).unwrap();
+        assert_eq!(partition.contents(), expected);
+        partition.now_ms += DELETE_RETENTION_MS;
+    }
+}
+
+#[test]
 fn what_may_not_be_cleaned_is_neither_noted_nor_touched() {
     let mut partition = Partition::default();
     partition.produce(&[("a", Some("1"))]);
