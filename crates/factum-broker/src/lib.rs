@@ -10,6 +10,7 @@
 mod admin;
 mod broker;
 mod checkpoint;
+pub mod cleaner;
 mod commits;
 mod control;
 mod errors;

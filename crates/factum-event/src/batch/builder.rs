@@ -67,16 +67,7 @@ impl BatchBuilder {
         // Wraps, as reading does: any two times have a difference.
         let base = self.base_timestamp.as_millis();
         let timestamp_delta = record.timestamp.as_millis().wrapping_sub(base);
-        let offset_delta = i64::from(self.records);
-
-        let body =
-            1 + varint_bytes(timestamp_delta) + varint_bytes(offset_delta) + payload_bytes(record);
-        self.plain.reserve(MAX_VARINT_BYTES + body);
-        put_varint(&mut self.plain, length(body));
-        self.plain.put_i8(0);
-        put_varint(&mut self.plain, timestamp_delta);
-        put_varint(&mut self.plain, offset_delta);
-        put_payload(&mut self.plain, record);
+        put_record(&mut self.plain, timestamp_delta, self.records, record);
         // Past the largest count the batch is far past the largest size, which `build` refuses.
         self.records = self.records.saturating_add(1);
     }
@@ -154,6 +145,24 @@ impl BatchBuilder {
 pub fn record_bytes(record: &Record) -> usize {
     // Length, attributes, timestamp delta, offset delta.
     MAX_VARINT_BYTES + 1 + 10 + MAX_VARINT_BYTES + payload_bytes(record)
+}
+
+/// Appends a record as it stands in a batch before compression.
+pub(super) fn put_record(
+    out: &mut BytesMut,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    record: &Record,
+) {
+    let offset_delta = i64::from(offset_delta);
+    let body =
+        1 + varint_bytes(timestamp_delta) + varint_bytes(offset_delta) + payload_bytes(record);
+    out.reserve(MAX_VARINT_BYTES + body);
+    put_varint(out, length(body));
+    out.put_i8(0);
+    put_varint(out, timestamp_delta);
+    put_varint(out, offset_delta);
+    put_payload(out, record);
 }
 
 /// Bytes of key, value and headers with their lengths.

@@ -59,6 +59,9 @@ pub enum BatchError {
     /// Only a broker writes control batches.
     #[error("record batch is a control batch, which only a broker may write")]
     Control,
+    /// Only compaction says when tombstones end.
+    #[error("record batch has a delete horizon, which only a broker's compaction may write")]
+    DeleteHorizon,
     /// A producer with an id, but without its epoch or sequence.
     #[error(
         "record batch of producer {id} has epoch {epoch} and base sequence {base_sequence}; \

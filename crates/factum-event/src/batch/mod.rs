@@ -17,6 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::{Offset, Timestamp};
 
 mod builder;
+mod compact;
 mod compression;
 mod error;
 mod records;
@@ -24,6 +25,7 @@ mod records;
 mod tests;
 
 pub use builder::{BatchBuilder, ProducerState, record_bytes};
+pub use compact::{CompactOptions, Compacted, compact};
 pub use compression::{Codec, UnknownCodec};
 pub use error::BatchError;
 pub use records::{BatchRecord, RecordFault, Records};
@@ -41,6 +43,9 @@ const LENGTH_OVERHEAD: usize = 12;
 /// The leader epoch that this broker writes: it never loses leadership.
 pub const LEADER_EPOCH: i32 = 0;
 
+/// The attribute that makes the base timestamp a delete horizon.
+const DELETE_HORIZON_BIT: i16 = 0x40;
+
 /// The numbers at the front of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
@@ -50,7 +55,8 @@ pub struct BatchHeader {
     pub attributes: Attributes,
     /// Offset of the last record less the base offset; never negative.
     pub last_offset_delta: i32,
-    /// Timestamp of the first record.
+    /// What the records' timestamp deltas are added to: the timestamp of the first record, or the
+    /// delete horizon where the attributes say so.
     pub base_timestamp: Timestamp,
     /// The largest timestamp of its records.
     pub max_timestamp: Timestamp,
@@ -60,7 +66,8 @@ pub struct BatchHeader {
     pub producer_epoch: i16,
     /// Sequence of the first record, or -1.
     pub base_sequence: i32,
-    /// How many records; at least 1 as it comes from a producer.
+    /// How many records; at least 1 as it comes from a producer, 0 where compaction has removed
+    /// them all and only the header is kept.
     pub record_count: i32,
 }
 
@@ -69,6 +76,13 @@ impl BatchHeader {
     #[must_use]
     pub const fn offsets(&self) -> u32 {
         self.last_offset_delta.unsigned_abs() + 1
+    }
+
+    /// When compaction may remove the batch's tombstones (KIP-534); none before the first
+    /// compaction that has kept them.
+    #[must_use]
+    pub const fn delete_horizon(&self) -> Option<Timestamp> {
+        if self.attributes.has_delete_horizon() { Some(self.base_timestamp) } else { None }
     }
 }
 
@@ -99,6 +113,12 @@ impl Attributes {
     #[must_use]
     pub const fn is_control(self) -> bool {
         self.0 & 0x20 != 0
+    }
+
+    /// Whether the base timestamp is the delete horizon, which only compaction writes.
+    #[must_use]
+    pub const fn has_delete_horizon(self) -> bool {
+        self.0 & DELETE_HORIZON_BIT != 0
     }
 }
 
@@ -162,12 +182,15 @@ impl Batch {
     /// Whether transactions are taken is for the broker to say.
     ///
     /// # Errors
-    /// [`BatchError`] for a control batch, an unknown codec, no record, offsets with gaps, or a
-    /// producer id without epoch and sequence.
+    /// [`BatchError`] for a control batch, a delete horizon, an unknown codec, no record, offsets
+    /// with gaps, or a producer id without epoch and sequence.
     pub fn check_producible(&self) -> Result<(), BatchError> {
         let header = &self.header;
         if header.attributes.is_control() {
             return Err(BatchError::Control);
+        }
+        if header.attributes.has_delete_horizon() {
+            return Err(BatchError::DeleteHorizon);
         }
         self.codec()?;
         if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {

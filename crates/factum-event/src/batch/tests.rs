@@ -56,7 +56,11 @@ fn bytes_from_hex(hex: &str) -> Bytes {
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-fn record(timestamp: i64, key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Record {
+pub(super) fn record(
+    timestamp: i64,
+    key: Option<&'static [u8]>,
+    value: Option<&'static [u8]>,
+) -> Record {
     Record {
         key: key.map(Bytes::from_static),
         value: value.map(Bytes::from_static),
@@ -81,7 +85,7 @@ fn three_records() -> [Record; 3] {
     [first, record(1_699_999_999_000, None, Some(b"")), last]
 }
 
-fn built(codec: Codec, records: &[Record]) -> Batch {
+pub(super) fn built(codec: Codec, records: &[Record]) -> Batch {
     let mut builder = BatchBuilder::new(codec, None);
     for record in records {
         builder.push(record);
@@ -94,7 +98,7 @@ fn records_of(batch: &Batch) -> Vec<Record> {
 }
 
 /// The batch with other bytes at `position`, and a CRC that fits them.
-fn patched(batch: &Batch, position: usize, with: &[u8]) -> Batch {
+pub(super) fn patched(batch: &Batch, position: usize, with: &[u8]) -> Batch {
     let mut bytes = batch.bytes().to_vec();
     bytes[position..position + with.len()].copy_from_slice(with);
     with_crc(bytes)
@@ -207,6 +211,7 @@ fn what_no_producer_may_write_is_refused() {
 
     let refused = |position, with: &[u8]| patched(&batch, position, with).check_producible();
     assert_eq!(refused(21, &[0, 0x20]), Err(BatchError::Control));
+    assert_eq!(refused(21, &[0, 0x40]), Err(BatchError::DeleteHorizon));
     for codec in 5..=7 {
         assert_eq!(refused(21, &[0, codec]), Err(BatchError::Codec { came: codec }));
     }
@@ -322,7 +327,7 @@ fn some_bytes() -> impl Strategy<Value = Option<Bytes>> {
     option::of(vec(any::<u8>(), 0..40).prop_map(Bytes::from))
 }
 
-fn some_record() -> impl Strategy<Value = Record> {
+pub(super) fn some_record() -> impl Strategy<Value = Record> {
     let header = ("[a-cä]{0,3}", some_bytes()).prop_map(|(key, value)| Header { key, value });
     let time = prop_oneof![any::<i64>(), -5_i64..5, Just(i64::MIN), Just(i64::MAX)];
     (some_bytes(), some_bytes(), vec(header, 0..4), time).prop_map(|(key, value, headers, time)| {
@@ -330,7 +335,7 @@ fn some_record() -> impl Strategy<Value = Record> {
     })
 }
 
-fn some_codec() -> impl Strategy<Value = Codec> {
+pub(super) fn some_codec() -> impl Strategy<Value = Codec> {
     proptest::sample::select(&Codec::ALL[..])
 }
 
