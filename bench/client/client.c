@@ -18,6 +18,7 @@
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ struct options {
     const char *bootstrap, *topic, *rates;
     int record_size, partitions, per_turn, linger_ms, batch_bytes, fetch_bytes, queue_kbytes;
     long records, rate;
-    int keys, config_count;
+    int keys, config_count, queue_messages;
     char *configs[16];
     double seconds, warmup;
     bool idempotence, reports;
@@ -47,7 +48,8 @@ struct options {
 static struct options options = {
     .topic = "bench", .rates = "1x0", .record_size = 1024, .partitions = 1, .per_turn = 1,
     .linger_ms = 5, .batch_bytes = 1000000, .fetch_bytes = 8 << 20, .queue_kbytes = 256 << 10,
-    .rate = 0, .seconds = 10, .warmup = 1,
+    .queue_messages = 200000,
+    .rate = 0, .seconds = 10, .warmup = -1,
 };
 
 static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -162,7 +164,7 @@ static rd_kafka_conf_t *producer_conf(void) {
     set(conf, "batch.size", "%d", options.batch_bytes);
     set(conf, "message.max.bytes", "%d", options.batch_bytes > 1000000 ? options.batch_bytes : 1000000);
     set(conf, "batch.num.messages", "100000");
-    set(conf, "queue.buffering.max.messages", "1000000");
+    set(conf, "queue.buffering.max.messages", "%d", options.queue_messages);
     set(conf, "queue.buffering.max.kbytes", "2097151");
     return conf;
 }
@@ -370,7 +372,8 @@ static void latency(void) {
 struct consumer {
     pthread_t thread;
     long rate; /* records per second; 0 is as fast as it comes */
-    long received, expected;
+    long expected;
+    atomic_long received; /* written by its own thread, after each call that took records */
     double done_at; /* when it had everything; 0 before */
 };
 
@@ -381,28 +384,27 @@ static volatile int ready_count, done_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
-/* Assigns every partition from the beginning; how many records they hold. */
-static long assign(rd_kafka_t *rk, int64_t **next, int *partitions) {
+/* Every partition from its beginning; how many records they hold. */
+static long look_up(rd_kafka_t *rk, rd_kafka_topic_partition_list_t **list, int64_t **next) {
     const struct rd_kafka_metadata *metadata;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, options.topic, NULL);
     rd_kafka_resp_err_t error = rd_kafka_metadata(rk, 0, topic, &metadata, PATIENCE_MS);
     if (error) fail("%s: %s", options.topic, rd_kafka_err2str(error));
-    *partitions = metadata->topics[0].partition_cnt;
+    int partitions = metadata->topics[0].partition_cnt;
     rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(topic);
-    *next = calloc((size_t)*partitions, sizeof **next);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(*partitions);
+    *next = calloc((size_t)partitions + 1, sizeof **next);
+    if (!*next) fail("no memory for %d partitions", partitions);
+    *list = rd_kafka_topic_partition_list_new(partitions);
     long records = 0;
-    for (int32_t i = 0; i < *partitions; i++) {
+    for (int32_t i = 0; i < partitions; i++) {
         int64_t low, high;
         error = rd_kafka_query_watermark_offsets(rk, options.topic, i, &low, &high, PATIENCE_MS);
         if (error) fail("%s/%d: %s", options.topic, i, rd_kafka_err2str(error));
-        rd_kafka_topic_partition_list_add(list, options.topic, i)->offset = low;
+        rd_kafka_topic_partition_list_add(*list, options.topic, i)->offset = low;
         (*next)[i] = low;
         records += high - low;
     }
-    if ((error = rd_kafka_assign(rk, list))) fail("assigning: %s", rd_kafka_err2str(error));
-    rd_kafka_topic_partition_list_destroy(list);
     return records;
 }
 
@@ -418,14 +420,12 @@ static void hold_back(struct consumer *self) {
     pthread_mutex_unlock(&mutex);
 }
 
-static void take(struct consumer *self, const rd_kafka_message_t *message, int64_t *next) {
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return;
+static void take(const rd_kafka_message_t *message, int64_t *next) {
     if (message->err) fail("reading: %s", rd_kafka_message_errstr(message));
     if (message->offset != next[message->partition])
         fail("partition %d: offset %" PRId64 " where %" PRId64 " was next", message->partition,
              message->offset, next[message->partition]);
     next[message->partition]++;
-    self->received++;
 }
 
 static void *run_consumer(void *argument) {
@@ -443,16 +443,19 @@ static void *run_consumer(void *argument) {
     rd_kafka_poll_set_consumer(rk);
 
     int64_t *next;
-    int partitions;
-    /* All begin at the same time: who is first does not read alone. */
+    rd_kafka_topic_partition_list_t *list;
+    self->expected = look_up(rk, &list, &next);
+    if (options.records && options.records < self->expected) self->expected = options.records;
     pthread_mutex_lock(&mutex);
     if (++ready_count == consumer_count) began = now();
     pthread_cond_broadcast(&changed);
     while (began == 0) pthread_cond_wait(&changed, &mutex);
     pthread_mutex_unlock(&mutex);
 
-    self->expected = assign(rk, &next, &partitions);
-    if (options.records && options.records < self->expected) self->expected = options.records;
+    /* Only now, all at the same time: who is first does not read alone, or ahead. */
+    rd_kafka_resp_err_t error = rd_kafka_assign(rk, list);
+    if (error) fail("assigning: %s", rd_kafka_err2str(error));
+    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(rk);
     rd_kafka_message_t *messages[BURST];
     double progress = now();
@@ -460,9 +463,10 @@ static void *run_consumer(void *argument) {
         size_t want = self->rate && self->rate < BURST ? 1 : BURST;
         ssize_t count = rd_kafka_consume_batch_queue(queue, 100, messages, want);
         for (ssize_t i = 0; i < count; i++) {
-            take(self, messages[i], next);
+            take(messages[i], next);
             rd_kafka_message_destroy(messages[i]);
         }
+        if (count > 0) self->received += count;
         if (count > 0) progress = now();
         else if (now() > progress + STALL_SECONDS) fail("nothing came for %d s", STALL_SECONDS);
         if (self->rate) hold_back(self);
@@ -494,32 +498,52 @@ static void parse_rates(const char *text) {
     if (!unlimited_count) fail("--rates: expected at least one consumer without a limit (1x0)");
 }
 
+/* Until everyone without a limit has everything, or the time is over; holds the mutex. */
+static void wait_for_readers(double seconds) {
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += (time_t)seconds;
+    while (done_count < unlimited_count && pthread_cond_timedwait(&changed, &mutex, &at) != ETIMEDOUT) {}
+}
+
+/* Records so far, of all with a limit or of all without. */
+static long received(bool limited) {
+    long records = 0;
+    for (int i = 0; i < consumer_count; i++)
+        if ((consumers[i].rate > 0) == limited) records += consumers[i].received;
+    return records;
+}
+
 static void consume(void) {
     parse_rates(options.rates);
     double cpu_before = cpu();
     for (int i = 0; i < consumer_count; i++)
         if (pthread_create(&consumers[i].thread, NULL, run_consumer, &consumers[i])) fail("no thread");
-    /* Until everyone without a limit has everything, or the time is over. */
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    at.tv_sec += (time_t)options.seconds;
     pthread_mutex_lock(&mutex);
-    while (done_count < unlimited_count && pthread_cond_timedwait(&changed, &mutex, &at) != ETIMEDOUT) {}
+    while (began == 0) pthread_cond_wait(&changed, &mutex);
+    double from = began;
+    long before = 0;
+    if (options.warmup > 0) {
+        wait_for_readers(options.warmup);
+        before = received(false);
+        from = now();
+    }
+    wait_for_readers(options.seconds);
     double end = now();
     over = true;
-    long unlimited = 0, limited = 0;
+    long unlimited = received(false) - before, limited = received(true);
     double last = 0;
     bool all = true;
     for (int i = 0; i < consumer_count; i++) {
         struct consumer *one = &consumers[i];
-        *(one->rate ? &limited : &unlimited) += one->received;
         if (one->rate) continue;
         all = all && one->done_at > 0;
         if (one->done_at > last) last = one->done_at;
     }
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
-    double seconds = (all ? last : end) - began, rate = (double)unlimited / seconds;
+    if (all && last <= from) fail("everything was read within the warm-up: write more");
+    double seconds = (all ? last : end) - from, rate = (double)unlimited / seconds;
     printf("{\"mode\":\"consume\",\"records\":%ld,\"bytes\":%ld,\"seconds\":%.6f,"
            "\"records_per_second\":%.1f,\"mib_per_second\":%.3f,\"client_cpu_seconds\":%.3f,"
            "\"limited_records\":%ld,\"complete\":%s}\n",
@@ -537,11 +561,12 @@ static const char *usage =
     "  --record-size N      bytes of each value [1024]; for consume, of those that were produced\n"
     "  --records N          a count; without it produce goes by time, consume to the end\n"
     "  --seconds N          [10] the most, for consume\n"
-    "  --warmup N           seconds that do not count [1]; produce by time, and latency\n"
+    "  --warmup N           seconds that do not count [1, for consume 0]\n"
     "  --partitions N       of the topic, written in turn [1]\n"
     "  --per-turn N         records to a partition before it is the next one's turn [1]\n"
     "  --linger-ms N        [5]\n"
     "  --batch-bytes N      [1000000]\n"
+    "  --queue-messages N   that wait for their acknowledgement [200000]\n"
     "  --idempotence        enable.idempotence=true\n"
     "  --reports            a report for each record, not only for those that fail\n"
     "  --rate N             records a second; latency's [1000], produce without it has no limit\n"
@@ -552,7 +577,7 @@ static const char *usage =
     "  --queue-kbytes N     that each consumer fetches ahead [262144]\n";
 
 enum { BOOTSTRAP = 1, TOPIC, SIZE, RECORDS, SECONDS, WARMUP, PARTITIONS, PER_TURN, LINGER, BATCH,
-       IDEMPOTENCE, REPORTS, RATE, RATES, FETCH, QUEUE, CONFIG, KEYS };
+       IDEMPOTENCE, REPORTS, RATE, RATES, FETCH, QUEUE, CONFIG, KEYS, MESSAGES };
 
 static const struct option names[] = {
     {"bootstrap", 1, 0, BOOTSTRAP}, {"topic", 1, 0, TOPIC}, {"record-size", 1, 0, SIZE},
@@ -560,7 +585,8 @@ static const struct option names[] = {
     {"partitions", 1, 0, PARTITIONS}, {"per-turn", 1, 0, PER_TURN}, {"linger-ms", 1, 0, LINGER},
     {"batch-bytes", 1, 0, BATCH}, {"idempotence", 0, 0, IDEMPOTENCE}, {"reports", 0, 0, REPORTS},
     {"rate", 1, 0, RATE}, {"rates", 1, 0, RATES}, {"fetch-bytes", 1, 0, FETCH},
-    {"queue-kbytes", 1, 0, QUEUE}, {"config", 1, 0, CONFIG}, {"keys", 1, 0, KEYS}, {0, 0, 0, 0},
+    {"queue-kbytes", 1, 0, QUEUE}, {"config", 1, 0, CONFIG}, {"keys", 1, 0, KEYS},
+    {"queue-messages", 1, 0, MESSAGES}, {0, 0, 0, 0},
 };
 
 static long number(long least) {
@@ -597,6 +623,7 @@ static void parse(int count, char **words) {
         case RATES: options.rates = optarg; break;
         case FETCH: options.fetch_bytes = small(1); break;
         case QUEUE: options.queue_kbytes = small(1); break;
+        case MESSAGES: options.queue_messages = small(1); break;
         case KEYS: options.keys = small(1); break;
         case CONFIG:
             if (options.config_count == 16) fail("more than 16 times --config");
@@ -615,6 +642,7 @@ int main(int count, char **words) {
         fputs(usage, stderr);
         return 2;
     }
+    if (options.warmup < 0) options.warmup = strcmp(mode, "consume") ? 1 : 0;
     if (!strcmp(mode, "produce")) produce();
     else if (!strcmp(mode, "consume")) consume();
     else latency();

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::step::Failure;
 
@@ -12,6 +13,8 @@ const LATEST: i64 = -1;
 const UNKNOWN_TOPIC: i16 = 3;
 /// An answer about one partition is far shorter.
 const MAX_ANSWER_BYTES: usize = 4096;
+/// A server that says nothing for so long says nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection that asks for ends.
 pub(crate) struct EndOffset {
@@ -20,8 +23,11 @@ pub(crate) struct EndOffset {
 
 impl EndOffset {
     /// Asks on this connection.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream }
+    pub(crate) fn new(stream: TcpStream) -> Result<Self, Failure> {
+        let patient = stream.set_read_timeout(Some(PATIENCE));
+        patient
+            .map_err(|error| Failure::Found(format!("a socket without a time limit: {error}")))?;
+        Ok(Self { stream })
     }
 
     /// The offset after the last readable record of partition 0; -1 where the topic is missing.

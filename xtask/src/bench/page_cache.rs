@@ -13,6 +13,6 @@ const SWITCH: &str = "/proc/sys/vm/drop_caches";
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn drop_all() -> Result<(), Failure> {
-    step::run("dropping the page cache", &mut program("sync"))?;
+    step::output(&mut program("sync"))?;
     fs::write(SWITCH, "3").map_err(|source| failed(Path::new(SWITCH), source))
 }

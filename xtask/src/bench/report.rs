@@ -123,7 +123,9 @@ fn commands(sections: &[Section]) -> String {
     let mut text = String::from(
         "\n## Commands\n\nEach load runs against `factum serve` with a data directory of its own; \
          the two latencies of `factum bench` share one. Clients are told where to connect with \
-         `--bootstrap`.\n\n```sh\n",
+         `--bootstrap`. `bench-client` is `bench/client/client.c` (`cc -O2 -o bench-client \
+         bench/client/client.c -lrdkafka -lpthread`), `null-broker` is built by `cargo build \
+         --release -p null-broker`.\n\n```sh\n",
     );
     for section in sections.iter().filter(|section| !section.commands.is_empty()) {
         text.push_str(&format!("# {}\n", section.title));

@@ -93,7 +93,7 @@ fn kills(
 fn write(ground: &Ground<'_>, broker: SocketAddr) -> Result<i64, Failure> {
     let size = RECORD_BYTES.to_string();
     let arguments = ["produce", "--record-size", &size, "--seconds", "600", "--warmup", "0"];
-    let mut ask = EndOffset::new(connect(broker, Instant::now())?);
+    let mut ask = EndOffset::new(connect(broker, Instant::now())?)?;
     let first = ask.of(TOPIC)?;
     let mut load = ground.client.start(broker, &arguments)?;
     let begin = Instant::now();
@@ -110,7 +110,7 @@ fn write(ground: &Ground<'_>, broker: SocketAddr) -> Result<i64, Failure> {
 
 /// The end of the topic, as soon as the server says it; -1 where there is no such topic yet.
 fn answered(server: &Server, begin: Instant) -> Result<i64, Failure> {
-    EndOffset::new(connect(server.kafka, begin)?).of(TOPIC)
+    EndOffset::new(connect(server.kafka, begin)?)?.of(TOPIC)
 }
 
 fn free_gib(directory: &Path) -> Result<u64, Failure> {

@@ -18,7 +18,16 @@ const MOST_MIB: f64 = 300.0;
 pub(crate) fn partitions(ground: &Ground<'_>) -> Result<Section, Failure> {
     let seconds = ground.seconds.to_string();
     let one = ["produce", "--record-size", "1024", "--seconds", &seconds];
-    let more = ["--partitions", "10000", "--linger-ms", "1000", "--warmup", "3"];
+    let more = [
+        "--partitions",
+        "10000",
+        "--linger-ms",
+        "1000",
+        "--queue-messages",
+        "1000000",
+        "--warmup",
+        "3",
+    ];
     let many = [&one[..], &more].concat();
     let (mut null, mut factum, mut peak) = (Vec::new(), Vec::new(), 0);
     for round in 1..=ground.rounds {

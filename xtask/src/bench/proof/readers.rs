@@ -30,7 +30,14 @@ pub(crate) fn readers(ground: &Ground<'_>) -> Result<Section, Failure> {
     for (what, alone, beside) in ALONE_AND_BESIDE {
         let with = |rates| {
             let mut arguments = vec!["consume", "--record-size", &size, "--seconds", &seconds];
-            arguments.extend(["--queue-kbytes", "4096", "--fetch-bytes", "1048576"]);
+            arguments.extend([
+                "--warmup",
+                "3",
+                "--queue-kbytes",
+                "4096",
+                "--fetch-bytes",
+                "1048576",
+            ]);
             arguments.extend(["--rates", rates]);
             arguments
         };
