@@ -119,7 +119,9 @@ impl Broker {
         };
         let broker = Self { inner: Arc::new(inner) };
         broker.recover(disk.as_ref())?;
-        let upkeep = Upkeep::new(disk, broker.log().clone(), Arc::clone(&broker.inner.topics));
+        let topics = Arc::clone(&broker.inner.topics);
+        let (log, clock) = (broker.log().clone(), Arc::clone(broker.clock()));
+        let upkeep = Upkeep::new(disk, log, topics, clock, broker.settings());
         let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
             .map_err(BrokerOpenError::Thread)?;
         let _ = broker.inner.upkeep.set(thread);

@@ -173,6 +173,15 @@ impl ProducerStates {
         Self { producers: known.collect() }
     }
 
+    /// For every producer the offset of the oldest batch that its sequences hang on.
+    pub(crate) fn oldest_batches(&self) -> HashMap<i64, Offset> {
+        let oldest = |state: &ProducerState| {
+            let recognised = state.batches.iter().rev().take(RECOGNISED_BATCHES).last();
+            recognised.map(|batch| batch.last_offset)
+        };
+        self.producers.iter().filter_map(|(id, state)| Some((*id, oldest(state)?))).collect()
+    }
+
     /// Writes what a checkpoint has of them.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.producers.len()).unwrap_or(u32::MAX));

@@ -21,6 +21,11 @@ pub struct BrokerSettings {
     pub max_committed_offsets: usize,
     /// How often the broker looks for what retention and compaction ask for.
     pub upkeep_interval: Duration,
+    /// How long the log waits at least before it seals its open journal, unless that is full, so
+    /// that what is in it can be compacted.
+    pub seal_interval: Duration,
+    /// How many bytes compaction reads in a second at most.
+    pub compaction_bytes_per_second: u64,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
 }
@@ -34,6 +39,8 @@ impl Default for BrokerSettings {
             max_partitions: 100_000,
             max_committed_offsets: 1_000_000,
             upkeep_interval: Duration::from_secs(5),
+            seal_interval: Duration::from_secs(60),
+            compaction_bytes_per_second: 64 << 20,
             groups: GroupSettings::default(),
         }
     }

@@ -72,6 +72,8 @@ pub struct SourceBatch {
     pub base_offset: Offset,
     /// The offset of its last record, as the log knows it.
     pub last_offset: Offset,
+    /// When the log took it; what is left of it keeps that.
+    pub appended_at: Timestamp,
     /// All its bytes.
     pub bytes: Bytes,
 }

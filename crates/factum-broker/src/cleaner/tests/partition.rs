@@ -105,7 +105,8 @@ impl Partition {
         let last_offset = offset(self.end.get() - 1);
         self.sequence += i32::try_from(builder.len()).unwrap();
         let bytes = builder.build().unwrap().at(base_offset).bytes().clone();
-        self.batches.push(SourceBatch { base_offset, last_offset, bytes });
+        let appended_at = Timestamp::from_millis(0);
+        self.batches.push(SourceBatch { base_offset, last_offset, appended_at, bytes });
         if let Some(producer) = self.producer {
             self.producers.insert(producer, last_offset);
         }

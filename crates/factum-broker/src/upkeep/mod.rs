@@ -1,0 +1,197 @@
+//! What the broker does by itself, on a thread of its own: retention, compaction, checkpoints.
+//!
+//! [`Upkeep::step`] does what is due at a moment; the thread only calls it, and so does whoever
+//! drives a broker by hand. It reads and writes at a pace that leaves the disk to producers.
+
+mod compacting;
+mod entries;
+mod thread;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_event::{Clock, Offset, Timestamp};
+use factum_log::disk::Disk;
+use factum_log::{Log, PartitionId};
+
+use crate::checkpoint::Checkpoint;
+use crate::cleaner::{
+    CompactionSettings, CompactionStats, RetentionSettings, SegmentSettings, new_start,
+};
+use crate::settings::BrokerSettings;
+use crate::topic::Topics;
+use crate::topic_config::TopicSettings;
+
+use compacting::{Due, Failed, Outcome, Progress};
+use entries::Entries;
+pub(crate) use thread::UpkeepThread;
+
+/// A checkpoint is taken when this much was appended since the last one.
+const CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// What is due, and what it works on.
+pub(crate) struct Upkeep {
+    disk: Arc<dyn Disk>,
+    log: Log,
+    topics: Arc<Topics>,
+    clock: Arc<dyn Clock>,
+    /// Bytes that compaction reads in a second.
+    rate: u64,
+    seal_interval: Duration,
+    progress: Progress,
+    sealed_at: Option<Duration>,
+    /// Bytes that the log had appended when the last checkpoint was taken.
+    checkpointed: u64,
+}
+
+/// How the thread lets the upkeep wait: for so long, or until it is to end.
+pub(crate) type Wait<'a> = dyn FnMut(Duration) -> ControlFlow<()> + 'a;
+
+impl Upkeep {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        log: Log,
+        topics: Arc<Topics>,
+        clock: Arc<dyn Clock>,
+        settings: &BrokerSettings,
+    ) -> Self {
+        Self {
+            disk,
+            log,
+            topics,
+            clock,
+            rate: settings.compaction_bytes_per_second.max(1),
+            seal_interval: settings.seal_interval,
+            progress: Progress::default(),
+            sealed_at: None,
+            checkpointed: 0,
+        }
+    }
+
+    /// Does what is due now.
+    pub(crate) fn step(&mut self, wait: &mut Wait<'_>) {
+        if self.log.is_closed() {
+            return;
+        }
+        let now = self.clock.now();
+        self.retain(now);
+        self.compact(now, wait);
+        self.checkpoint();
+    }
+
+    /// `cleanup.policy=delete`: moves the starts of partitions up.
+    fn retain(&self, now: Timestamp) {
+        let mut cuts: Vec<(PartitionId, Offset)> = Vec::new();
+        for topic in self.topics.all() {
+            let Some(settings) = retention_of(&topic.settings) else { continue };
+            for partition in topic.partitions() {
+                let id = partition.id;
+                let total = self.log.size(id);
+                if total == 0 {
+                    continue;
+                }
+                let mut entries = Entries::of(&self.log, id);
+                let start = new_start(&settings, now, total, &mut entries);
+                match (start, entries.into_error()) {
+                    (Some(start), None) => cuts.push((id, start)),
+                    (_, Some(error)) => tracing::warn!(
+                        topic = %topic.name, partition = %id.partition, %error,
+                        "cannot see which records are too old"
+                    ),
+                    (None, None) => {}
+                }
+            }
+        }
+        if let Err(error) = self.log.trim(&cuts) {
+            tracing::warn!(%error, "retention");
+        }
+    }
+
+    /// `cleanup.policy=compact`: compacts what is due, the dirtiest partition first.
+    fn compact(&mut self, now: Timestamp, wait: &mut Wait<'_>) {
+        let mut due: Vec<Due> = Vec::new();
+        for topic in self.topics.all() {
+            due.extend(self.progress.due(&self.log, &topic, now));
+        }
+        due.sort_by(|a, b| b.plan.dirty_ratio().total_cmp(&a.plan.dirty_ratio()));
+        let mut unsealed = false;
+        for due in &due {
+            match self.compact_one(due, now, wait) {
+                Ok(Outcome::Clean(until, stats)) => {
+                    self.progress.cleaned(due.partition.id, until);
+                    tracing::info!(partition = ?due.partition.id, %until, ?stats, "compacted");
+                }
+                Ok(Outcome::Unsealed) => unsealed = true,
+                Err(Failed::Cancelled) => return,
+                Err(error) => {
+                    tracing::warn!(partition = ?due.partition.id, %error, "not compacted");
+                }
+            }
+        }
+        let topics = &self.topics;
+        self.progress.retain(|id| topics.by_id(id.topic).is_some());
+        if unsealed {
+            self.seal();
+        }
+    }
+
+    fn compact_one(
+        &self,
+        due: &Due,
+        now: Timestamp,
+        wait: &mut Wait<'_>,
+    ) -> Result<Outcome, Failed> {
+        let started = self.clock.monotonic();
+        let mut pace = |stats: &CompactionStats| {
+            let bytes = stats.indexed_bytes + stats.bytes_read;
+            let planned = Duration::from_millis(bytes.saturating_mul(1000) / self.rate);
+            let early = planned.saturating_sub(self.clock.monotonic().saturating_sub(started));
+            if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
+        };
+        compacting::compact(&self.log, due, now, &mut pace)
+    }
+
+    /// Asks for what is in the open journal to be sealed; not often: a journal is a large file.
+    fn seal(&mut self) {
+        let now = self.clock.monotonic();
+        if self.sealed_at.is_none_or(|at| now.saturating_sub(at) >= self.seal_interval) {
+            self.sealed_at = Some(now);
+            self.log.seal();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let appended = self.log.metrics().bytes_appended;
+        if appended - self.checkpointed < CHECKPOINT_BYTES {
+            return;
+        }
+        match Checkpoint::take(&self.log, &self.topics).write(self.disk.as_ref()) {
+            Ok(()) => self.checkpointed = appended,
+            Err(error) => {
+                tracing::warn!("cannot write a checkpoint: {error}; opening will take longer");
+            }
+        }
+    }
+}
+
+/// How a topic's records are retained; none where they are kept.
+fn retention_of(settings: &TopicSettings) -> Option<RetentionSettings> {
+    let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    settings.cleanup.delete.then(|| RetentionSettings {
+        retention_ms: settings.retention_ms.map(millis),
+        retention_bytes: settings.retention_bytes,
+        segment: SegmentSettings { bytes: settings.segment_bytes, ms: millis(settings.segment_ms) },
+    })
+}
+
+/// How a topic's records are compacted; none where they are not.
+fn compaction_of(settings: &TopicSettings) -> Option<CompactionSettings> {
+    let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    settings.cleanup.compact.then(|| CompactionSettings {
+        segment: SegmentSettings { bytes: settings.segment_bytes, ms: millis(settings.segment_ms) },
+        min_cleanable_dirty_ratio: settings.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: millis(settings.min_compaction_lag_ms),
+        max_compaction_lag_ms: millis(settings.max_compaction_lag_ms),
+    })
+}
