@@ -47,7 +47,7 @@ impl Client {
     /// Starts a load that goes on meanwhile.
     pub(crate) fn start(&self, broker: SocketAddr, arguments: &[&str]) -> Result<Load, Failure> {
         let mut command = self.command(broker, arguments);
-        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
         spawn(quiet).map(Load)
     }
 

@@ -42,7 +42,10 @@ pub(crate) fn maintenance(ground: &Ground<'_>) -> Result<Section, Failure> {
             disk.push(mib);
         }
         if pairs.is_empty() {
-            row(&mut section.body, &[what, "not measured: the server refuses the settings"]);
+            row(
+                &mut section.body,
+                &[what, "not measured: the writer stopped; are the settings refused?"],
+            );
             continue;
         }
         let [reference, measured, ratio, spread, _] = compare(&pairs).cells(3, Aim::None);
