@@ -33,7 +33,9 @@ mod recovery;
 mod scan;
 mod settings;
 mod shared;
+mod spare;
 mod waiter;
+mod workers;
 mod writer;
 
 pub use disk::{Disk, DiskFile, OsDisk};
@@ -45,3 +47,4 @@ pub use queue::{Appended, Appending, Reservation};
 pub use recovery::{Recovery, Truncated};
 pub use settings::LogSettings;
 pub use waiter::Waiter;
+pub use workers::{Pending, Worker, Workers};

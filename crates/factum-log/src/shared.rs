@@ -15,6 +15,7 @@ use crate::metrics::Counters;
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::settings::LogSettings;
+use crate::spare::Spare;
 
 /// Open files that are kept for readers.
 const MAX_OPEN_FILES: usize = 64;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) files: Files,
     pub(crate) counters: Counters,
+    pub(crate) spare: Spare,
     /// Journals by number; the active one, the last, has no `Sealed` yet.
     pub(crate) journals: Mutex<BTreeMap<u64, Option<Sealed>>>,
     /// Closed with the log.
@@ -43,6 +45,7 @@ impl Shared {
             partitions: Partitions::default(),
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
+            spare: Spare::default(),
             journals: Mutex::default(),
             open: Semaphore::new(0),
         }

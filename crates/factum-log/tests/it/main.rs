@@ -5,5 +5,7 @@
 mod damage;
 mod real_disk;
 mod simulation;
+mod stalls;
+mod stepped;
 mod support;
 mod waiting;
