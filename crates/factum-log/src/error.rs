@@ -62,6 +62,10 @@ pub enum AppendError {
     /// got this answer is not readable; it may be found, whole, when the log is opened again.
     #[error("{0}")]
     Failed(String),
+    /// Nothing can be written for now: the disk is full, for example. Nothing was appended; the
+    /// text says what is wrong, and the log goes on by itself when it is put right.
+    #[error("{0}")]
+    Stalled(String),
     /// The topic was removed.
     #[error("the topic was removed; nothing was appended")]
     Removed,

@@ -45,15 +45,18 @@ impl Housekeeper {
     /// Runs until nobody can give it tasks any more.
     pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
         while let Ok(task) = tasks.recv() {
-            if let Task::Index(sealed) = task {
-                self.unindexed.push_back(sealed);
-            }
-            self.index();
-            if let Err(error) = self.sweep() {
-                tracing::warn!(
-                    "cannot remove what is no longer needed: {error}; tried again later"
-                );
-            }
+            self.perform(task);
+        }
+    }
+
+    /// Does what there is to do.
+    pub(crate) fn perform(&mut self, task: Task) {
+        if let Task::Index(sealed) = task {
+            self.unindexed.push_back(sealed);
+        }
+        self.index();
+        if let Err(error) = self.sweep() {
+            tracing::warn!("cannot remove what is no longer needed: {error}; tried again later");
         }
     }
 

@@ -40,9 +40,11 @@ mod region;
 mod retention;
 mod settings;
 mod shared;
+mod spare;
 mod starts;
 mod waiter;
 mod window;
+mod workers;
 mod writer;
 
 pub use disk::{Disk, DiskFile, OsDisk};
@@ -57,3 +59,4 @@ pub use region::{Chunk, FileRegion, PartitionSlice};
 pub use retention::TrimError;
 pub use settings::LogSettings;
 pub use waiter::Waiter;
+pub use workers::{Pending, Worker, Workers};

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 
 use factum_event::batch::Batch;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::disk::{Disk, DiskLock};
 use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
-use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
+use crate::housekeeper::Task;
 use crate::metrics::LogMetrics;
 use crate::partitions::{PartitionState, Plan};
 use crate::queue::{Appending, Item, Reservation};
@@ -23,7 +23,7 @@ use crate::region::PartitionSlice;
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 use crate::waiter::Waiter;
-use crate::writer::Writer;
+use crate::workers::{Workers, assemble};
 
 const LOCK_FILE: &str = "factum.lock";
 
@@ -43,6 +43,7 @@ struct Inner {
 struct Threads {
     /// In the order in which they end.
     running: Vec<JoinHandle<()>>,
+    /// None where the log was closed, and where it has no threads.
     lock: Option<Box<dyn DiskLock>>,
 }
 
@@ -62,6 +63,36 @@ impl Log {
         clock: Arc<dyn Clock>,
         settings: LogSettings,
     ) -> Result<(Self, Recovery), OpenError> {
+        let (log, workers, recovery) = Self::open_stepped(disk, clock, settings)?;
+        let Workers { writer, housekeeper, tasks, jobs, shared, lock, .. } = workers;
+        // From here on dropping the handle ends what was started.
+        log.inner.threads.lock().lock = Some(lock);
+        log.start("factum-log-write", move || writer.run())?;
+        log.start("factum-log-spare", move || {
+            shared.spare.run(shared.disk.as_ref(), &shared.settings);
+        })?;
+        log.start("factum-log-keep", move || housekeeper.run(&tasks))?;
+        for _ in 0..THREADS {
+            let jobs = Arc::clone(&jobs);
+            log.start("factum-log-read", move || run_jobs(&jobs))?;
+        }
+        Ok((log, recovery))
+    }
+
+    /// As [`open`](Self::open), but without threads: what they would do is done by the steps of
+    /// the [`Workers`], so that a simulation rules every interleaving. The same disk, clock,
+    /// settings and order of calls give the same answers. Nothing blocks, [`close`](Self::close)
+    /// neither: it is complete when [`Workers::finish`] returns. Futures of the log are to be
+    /// polled between steps, not waited for.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: LogSettings,
+    ) -> Result<(Self, Workers, Recovery), OpenError> {
         let lock = disk.lock(LOCK_FILE).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: disk.location() },
             _ => OpenError::Io { action: format!("lock {}", disk.location()), source },
@@ -69,22 +100,10 @@ impl Log {
         check_format(disk.as_ref())?;
         let shared = Arc::new(Shared::new(disk, clock, settings.bounded()));
         let (active, recovery) = recover(&shared)?;
-        let (tasks, received) = sync_channel(MAX_TASKS);
-        let (readers, jobs) = Readers::new();
-        let writer = Writer::new(Arc::clone(&shared), active, tasks.clone());
-        let housekeeper = Housekeeper::new(Arc::clone(&shared));
-        let threads = Threads { running: Vec::new(), lock: Some(lock) };
-        let (tasks, threads) = (Mutex::new(Some(tasks)), Mutex::new(threads));
-        let inner = Inner { shared, readers, tasks, threads };
-        // From here on dropping the handle ends what was started.
-        let log = Self { inner: Arc::new(inner) };
-        log.start("factum-log-write", move || writer.run())?;
-        log.start("factum-log-keep", move || housekeeper.run(&received))?;
-        for _ in 0..THREADS {
-            let jobs = Arc::clone(&jobs);
-            log.start("factum-log-read", move || run_jobs(&jobs))?;
-        }
-        Ok((log, recovery))
+        let (workers, tasks, readers) = assemble(&shared, active, lock)?;
+        let threads = Mutex::new(Threads { running: Vec::new(), lock: None });
+        let inner = Inner { shared, readers, tasks: Mutex::new(Some(tasks)), threads };
+        Ok((Self { inner: Arc::new(inner) }, workers, recovery))
     }
 
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
@@ -269,6 +288,12 @@ impl Log {
         self.give(Task::Sweep);
     }
 
+    /// Seals the open journal soon, unless it is empty: what is in it can be
+    /// [cleaned](Self::clean) then.
+    pub fn seal(&self) {
+        self.inner.shared.queue.want_seal();
+    }
+
     /// Gives the housekeeper something to do. Where tasks are waiting already, each of them sweeps.
     pub(crate) fn give(&self, task: Task) {
         if let Some(tasks) = &*self.inner.tasks.lock() {
@@ -290,6 +315,13 @@ impl Log {
         self.inner.shared.queue.failure()
     }
 
+    /// Why nothing is appended for now, while the disk is full or the like. The log goes on by
+    /// itself when that is put right.
+    #[must_use]
+    pub fn stalled(&self) -> Option<String> {
+        self.inner.shared.queue.stalled()
+    }
+
     /// Whether the log was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -301,11 +333,16 @@ impl Log {
     pub fn metrics(&self) -> LogMetrics {
         let shared = &self.inner.shared;
         let journals = shared.journals.lock().len();
-        shared.counters.read(shared.queue.bytes(), journals)
+        LogMetrics {
+            is_stalled: self.stalled().is_some(),
+            has_failed: self.failure().is_some(),
+            ..shared.counters.read(shared.queue.bytes(), journals)
+        }
     }
 
     /// Writes and flushes what is queued, ends the threads, and gives the directory free. Every
-    /// call after this is answered with `Closed`. Blocks as long as the last flush takes.
+    /// call after this is answered with `Closed`. Blocks as long as the last flush takes; what
+    /// cannot be written because the log is stalled is tried once more, and then refused.
     pub fn close(&self) {
         self.inner.close();
     }
@@ -327,13 +364,18 @@ impl Inner {
         // The housekeeper ends with its last sender; the writer has the other one.
         self.tasks.lock().take();
         self.shared.close();
+        self.shared.spare.close();
         self.readers.close();
         let mut threads = self.threads.lock();
+        if threads.lock.is_none() {
+            return;
+        }
         for thread in threads.running.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log panicked: a defect, please report it");
             }
         }
+        self.shared.spare.discard(self.shared.disk.as_ref());
         threads.lock = None;
     }
 }

@@ -28,6 +28,12 @@ pub struct LogMetrics {
     pub tail_bytes: u64,
     /// Journal files.
     pub journals: u64,
+    /// How often nothing could be written for a while, as on a full disk.
+    pub stalls: u64,
+    /// Whether nothing can be written for now.
+    pub is_stalled: bool,
+    /// Whether a write or a flush has failed: nothing is appended until the log is opened again.
+    pub has_failed: bool,
     /// How long groups took, write and flush together.
     pub flush_times: FlushTimes,
 }
@@ -53,6 +59,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_read_tail: AtomicU64,
     pub(crate) bytes_read_disk: AtomicU64,
     pub(crate) tail_bytes: AtomicU64,
+    pub(crate) stalls: AtomicU64,
     flush_counts: [AtomicU64; BUCKETS],
     flush_sum: AtomicU64,
     flush_max: AtomicU64,
@@ -81,6 +88,9 @@ impl Counters {
             queue_bytes: queue_bytes as u64,
             tail_bytes: get(&self.tail_bytes),
             journals: journals as u64,
+            stalls: get(&self.stalls),
+            is_stalled: false,
+            has_failed: false,
             flush_times: FlushTimes {
                 counts: self.flush_counts.each_ref().map(get),
                 sum_micros: get(&self.flush_sum),

@@ -56,8 +56,10 @@ impl Partitions {
     pub(crate) fn remove_topic(&self, topic: TopicId) {
         let mut map = self.map.write();
         map.removed.insert(topic);
-        let gone: Vec<_> = map.states.extract_if(|id, _| id.topic == topic).collect();
+        let mut gone: Vec<_> = map.states.extract_if(|id, _| id.topic == topic).collect();
         drop(map);
+        // In an order of their own: who is woken first is not to depend on a hash.
+        gone.sort_unstable_by_key(|(id, _)| *id);
         for (_, state) in gone {
             state.remove();
         }

@@ -1,15 +1,16 @@
 //! What waits to be written: bounded by bytes, in the order of offsets.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use factum_event::batch::Batch;
 use factum_event::{Offset, Timestamp};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::AppendError;
 use crate::journal::format::{MAX_GROUP_BATCHES, MAX_GROUP_BYTES};
@@ -89,7 +90,10 @@ impl Item {
 /// The queue between those who append and the writer.
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
+    /// Something came, or the state changed.
     arrived: Condvar,
+    /// A stall began: who waits for room is refused.
+    stalls: Notify,
     room: Arc<Semaphore>,
     limit: usize,
 }
@@ -97,10 +101,14 @@ pub(crate) struct Queue {
 struct Inner {
     items: VecDeque<Item>,
     state: State,
+    /// Somebody wants the open journal to be sealed.
+    seal_wanted: bool,
 }
 
 enum State {
     Open,
+    /// Takes nothing for now; what is there is tried again.
+    Stalled(String),
     /// Takes nothing more; what is there is still written.
     Closing,
     Failed(String),
@@ -110,6 +118,7 @@ impl Inner {
     fn check(&self) -> Result<(), AppendError> {
         match &self.state {
             State::Open => Ok(()),
+            State::Stalled(reason) => Err(AppendError::Stalled(reason.clone())),
             State::Closing => Err(AppendError::Closed),
             State::Failed(reason) => Err(AppendError::Failed(reason.clone())),
         }
@@ -118,16 +127,31 @@ impl Inner {
 
 impl Queue {
     pub(crate) fn new(limit: usize) -> Self {
-        let inner = Mutex::new(Inner { items: VecDeque::new(), state: State::Open });
+        let inner =
+            Mutex::new(Inner { items: VecDeque::new(), state: State::Open, seal_wanted: false });
         let room = Arc::new(Semaphore::new(limit));
-        Self { inner, arrived: Condvar::new(), room, limit }
+        Self { inner, arrived: Condvar::new(), stalls: Notify::new(), room, limit }
     }
 
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, AppendError> {
         let bytes = u32::try_from(bytes.min(self.limit)).unwrap_or(u32::MAX);
-        match Arc::clone(&self.room).acquire_many_owned(bytes).await {
-            Ok(permit) => Ok(Reservation { permit }),
-            Err(_) => Err(self.inner.lock().check().err().unwrap_or(AppendError::Closed)),
+        loop {
+            let mut stall = pin!(self.stalls.notified());
+            stall.as_mut().enable();
+            self.inner.lock().check()?;
+            let mut room = pin!(Arc::clone(&self.room).acquire_many_owned(bytes));
+            let got = poll_fn(|context| match room.as_mut().poll(context) {
+                Poll::Pending => stall.as_mut().poll(context).map(|()| None),
+                ready => ready.map(Some),
+            });
+            match got.await {
+                Some(Ok(permit)) => return Ok(Reservation { permit }),
+                Some(Err(_)) => {
+                    return Err(self.inner.lock().check().err().unwrap_or(AppendError::Closed));
+                }
+                // Where the stall is over already, it goes back into the line.
+                None => {}
+            }
         }
     }
 
@@ -145,16 +169,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until something is there, and takes as much as one group may have. False when the
-    /// queue is empty and closed.
+    /// Takes as much as one group may have of what is there. False when the queue is empty and
+    /// takes nothing more.
     pub(crate) fn take(&self, group: &mut Vec<Item>) -> bool {
         let mut inner = self.inner.lock();
-        while inner.items.is_empty() {
-            if !matches!(inner.state, State::Open) {
-                return false;
-            }
-            self.arrived.wait(&mut inner);
-        }
         let mut bytes = 0;
         while group.len() < MAX_GROUP_BATCHES
             && let Some(item) = inner.items.front()
@@ -163,18 +181,78 @@ impl Queue {
             bytes += item.batch.len();
             group.extend(inner.items.pop_front());
         }
+        !group.is_empty() || matches!(inner.state, State::Open | State::Stalled(_))
+    }
+
+    /// Waits until something is there, or never will be.
+    pub(crate) fn wait(&self) {
+        let mut inner = self.inner.lock();
+        while inner.items.is_empty() && !inner.seal_wanted && matches!(inner.state, State::Open) {
+            self.arrived.wait(&mut inner);
+        }
+    }
+
+    /// Wants the open journal to be sealed.
+    pub(crate) fn want_seal(&self) {
+        self.inner.lock().seal_wanted = true;
+        self.arrived.notify_one();
+    }
+
+    /// Whether somebody wants that; once.
+    pub(crate) fn take_seal_wanted(&self) -> bool {
+        std::mem::take(&mut self.inner.lock().seal_wanted)
+    }
+
+    /// How many batches wait.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().items.len()
+    }
+
+    /// Takes nothing for this reason until [`resume`](Self::resume), and refuses who waits for
+    /// room; what is there stays. False where the queue was closed or has failed.
+    pub(crate) fn stall(&self, reason: &str) -> bool {
+        let mut inner = self.inner.lock();
+        if !matches!(inner.state, State::Open | State::Stalled(_)) {
+            return false;
+        }
+        inner.state = State::Stalled(reason.to_owned());
+        drop(inner);
+        self.stalls.notify_waiters();
         true
+    }
+
+    /// Ends a stall.
+    pub(crate) fn resume(&self) {
+        let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Stalled(_)) {
+            inner.state = State::Open;
+        }
+    }
+
+    /// Waits while the queue is stalled, but no longer than `time`.
+    pub(crate) fn wait_stalled(&self, time: Duration) {
+        let mut inner = self.inner.lock();
+        let stalled = |inner: &mut Inner| matches!(inner.state, State::Stalled(_));
+        self.arrived.wait_while_for(&mut inner, stalled, time);
+    }
+
+    /// Why nothing is taken for now.
+    pub(crate) fn stalled(&self) -> Option<String> {
+        match &self.inner.lock().state {
+            State::Stalled(reason) => Some(reason.clone()),
+            State::Open | State::Closing | State::Failed(_) => None,
+        }
     }
 
     /// Takes nothing more; what is there is still written.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
-        if matches!(inner.state, State::Open) {
+        if matches!(inner.state, State::Open | State::Stalled(_)) {
             inner.state = State::Closing;
         }
         drop(inner);
         self.room.close();
-        self.arrived.notify_one();
+        self.arrived.notify_all();
     }
 
     /// Takes nothing more for this reason, and refuses what is there. True the first time.
@@ -196,7 +274,7 @@ impl Queue {
     pub(crate) fn failure(&self) -> Option<String> {
         match &self.inner.lock().state {
             State::Failed(reason) => Some(reason.clone()),
-            State::Open | State::Closing => None,
+            State::Open | State::Stalled(_) | State::Closing => None,
         }
     }
 }

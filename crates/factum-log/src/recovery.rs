@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use factum_event::TopicId;
 
-use crate::disk::{Disk, DiskFile, write_at, write_whole};
+use crate::disk::{BLOCK_BYTES, Disk, DiskFile, write_at, write_whole};
 use crate::entry::{BatchEntry, PartitionId};
 use crate::error::{OpenError, Trying};
 use crate::journal::format::{FORMAT_VERSION, FileHeader, UNIT_U64};
@@ -402,11 +402,12 @@ impl Opening<'_> {
             }
             After::Nothing { .. } => {}
         }
-        let capacity = self.shared.settings.journal_bytes.max(position);
+        let end = position.next_multiple_of(BLOCK_BYTES as u64);
+        let capacity = self.shared.settings.journal_bytes.max(end);
         make_durable(file.as_ref(), capacity, last_group).trying(|| format!("flush {path}"))?;
         self.shared.journals.lock().insert(number, None);
         self.recovery.batches += batches;
-        Ok(Active { header, file, position, capacity, sequence, batches })
+        Ok(Active { header, position, capacity, sequence, batches })
     }
 
     fn take(&mut self, group: &Group) {
@@ -426,11 +427,11 @@ impl Opening<'_> {
             created_at: self.shared.clock.now(),
         };
         let capacity = self.shared.settings.journal_bytes;
-        let file = file::create(self.disk(), &header, capacity)
+        file::create(self.disk(), &header, capacity)
             .trying(|| format!("create {}", journal_path(header.number)))?;
         self.shared.journals.lock().insert(header.number, None);
         let sequence = header.first_sequence;
-        Ok(Active { header, file, position: UNIT_U64, capacity, sequence, batches: 0 })
+        Ok(Active { header, position: UNIT_U64, capacity, sequence, batches: 0 })
     }
 }
 

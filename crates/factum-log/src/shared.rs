@@ -15,6 +15,7 @@ use crate::metrics::Counters;
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::settings::LogSettings;
+use crate::spare::Spare;
 use crate::starts::Starts;
 
 /// Open files that are kept for readers.
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) files: Files,
     pub(crate) counters: Counters,
+    pub(crate) spare: Spare,
     /// Journals and segments by number; the active journal, the last of its kind, has no `Sealed`.
     pub(crate) journals: Mutex<BTreeMap<u64, Option<Sealed>>>,
     /// Where partitions begin that were cut; held while it is written.
@@ -48,6 +50,7 @@ impl Shared {
             partitions: Partitions::default(),
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
+            spare: Spare::default(),
             journals: Mutex::default(),
             starts: Mutex::default(),
             next_segment: Mutex::new(FIRST_SEGMENT),

@@ -1,23 +1,26 @@
 //! The writer: takes what waits, writes it as one group, flushes once, and only then shows it.
 //!
 //! There is no delay: an idle log writes a batch at once, a busy one writes everything that came
-//! during the last flush. A write or flush that fails ends the journal: nothing is appended any
-//! more, because nobody can know what the disk has kept.
+//! during the last flush. What cannot be written because the disk is full or the like is tried
+//! again until it can: the log is stalled. Any other failed write, and every failed flush, ends
+//! the journal: nothing is appended any more, because nobody can know what the disk has kept.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use factum_event::Timestamp;
 use factum_event::batch::PREFIX_BYTES;
 
-use crate::disk::DiskFile;
+use crate::disk::{BLOCK_BYTES, is_passing};
 use crate::entry::{BatchEntry, StoredBatch};
 use crate::error::AppendError;
 use crate::housekeeper::Task;
+use crate::journal::blocks::BlockWriter;
 use crate::journal::file;
 use crate::journal::format::{FileHeader, Layout, UNIT, UNIT_U64, encode_group, entry_of};
 use crate::journal::index::Sealed;
@@ -29,10 +32,12 @@ use crate::shared::Shared;
 /// What a batch in the tail costs besides its bytes.
 const TAIL_OVERHEAD: usize = 192;
 
+/// How long a stalled writer waits before it tries again: first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
 /// The journal that takes groups.
 pub(crate) struct Active {
     pub(crate) header: FileHeader,
-    pub(crate) file: Arc<dyn DiskFile>,
     /// Where the next group goes.
     pub(crate) position: u64,
     /// Where the room ends.
@@ -63,40 +68,166 @@ impl Active {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     active: Active,
+    blocks: BlockWriter,
     tasks: SyncSender<Task>,
+    /// What the housekeeper had no room for.
+    unsent: Option<Task>,
     tail: TailOrder,
+    /// What is being written; where that could not be done, what is tried again.
+    group: Vec<Item>,
     /// Header and entries of the group that is being written; kept for its room.
     front: Vec<u8>,
+    is_stalled: bool,
+    has_ended: bool,
+}
+
+/// What one step of the writer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A group is durable.
+    Committed,
+    /// Nothing waits.
+    Idle,
+    /// The housekeeper must take a task first.
+    Blocked,
+    /// The group cannot be written for now.
+    Stalled,
+    /// The queue is closed and empty, or something has failed: there is nothing more to do.
+    Ended,
+}
+
+/// Why a group is not durable.
+enum Trouble {
+    /// It may be tried again.
+    Passing(String),
+    /// Nothing may be written any more.
+    Lasting(String),
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, active: Active, tasks: SyncSender<Task>) -> Self {
-        let tail = TailOrder::default();
-        Self { shared, active, tasks, tail, front: Vec::new() }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        active: Active,
+        tasks: SyncSender<Task>,
+    ) -> io::Result<Self> {
+        let path = journal_path(active.header.number);
+        let blocks = BlockWriter::open(shared.disk.as_ref(), &path, active.position)?;
+        Ok(Self {
+            shared,
+            active,
+            blocks,
+            tasks,
+            unsent: None,
+            tail: TailOrder::default(),
+            group: Vec::new(),
+            front: Vec::new(),
+            is_stalled: false,
+            has_ended: false,
+        })
     }
 
     /// Runs until the queue is closed and empty, or something fails.
     pub(crate) fn run(mut self) {
-        let mut group = Vec::new();
-        while self.shared.queue.take(&mut group) {
-            if let Err(reason) = self.commit(&mut group) {
-                self.fail(&reason, group);
-                return;
+        let mut pause = RETRY.0;
+        loop {
+            match self.step() {
+                Step::Committed => pause = RETRY.0,
+                Step::Idle => self.shared.queue.wait(),
+                Step::Blocked => {
+                    // A housekeeper that cannot follow slows the writer, not the memory. Without
+                    // one the log is closing; the index is built when it is opened again.
+                    let _ = self.unsent.take().map(|task| self.tasks.send(task));
+                }
+                Step::Stalled => {
+                    self.shared.queue.wait_stalled(pause);
+                    pause = (pause * 2).min(RETRY.1);
+                }
+                Step::Ended => return,
             }
         }
     }
 
-    fn fail(&self, reason: &str, group: Vec<Item>) {
-        if self.shared.queue.fail(reason) {
-            tracing::error!("{reason}");
+    /// Commits one group, if one waits; never waits itself.
+    pub(crate) fn step(&mut self) -> Step {
+        if let Some(task) = self.unsent.take()
+            && let Err(TrySendError::Full(task)) = self.tasks.try_send(task)
+        {
+            self.unsent = Some(task);
+            return Step::Blocked;
         }
-        for item in group {
-            let _ = item.done.send(Err(AppendError::Failed(reason.to_owned())));
+        if self.group.is_empty() {
+            self.seal_if_wanted();
+            if !self.shared.queue.take(&mut self.group) {
+                self.has_ended = true;
+                return Step::Ended;
+            }
+            if self.group.is_empty() {
+                return Step::Idle;
+            }
+        }
+        let mut group = std::mem::take(&mut self.group);
+        let committed = self.commit(&mut group);
+        self.group = group;
+        match committed {
+            Ok(()) => {
+                self.resume();
+                Step::Committed
+            }
+            Err(Trouble::Passing(reason)) => self.stall(&reason),
+            Err(Trouble::Lasting(reason)) => self.fail(&reason),
         }
     }
 
+    /// Seals the journal before it is full, where somebody wants that. What hinders it hinders
+    /// the next group as well, and is told then.
+    fn seal_if_wanted(&mut self) {
+        if self.shared.queue.take_seal_wanted()
+            && !self.active.is_empty()
+            && let Err(error) = self.roll()
+        {
+            tracing::debug!("the open journal is not sealed: {error}");
+        }
+    }
+
+    /// Whether a group waits to be tried again.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    fn stall(&mut self, reason: &str) -> Step {
+        // Who closes the log does not wait until somebody has made room.
+        if !self.shared.queue.stall(reason) {
+            return self.fail(reason);
+        }
+        if !self.is_stalled {
+            self.is_stalled = true;
+            self.shared.counters.stalls.fetch_add(1, Relaxed);
+            tracing::error!("{reason}");
+        }
+        Step::Stalled
+    }
+
+    fn resume(&mut self) {
+        if self.is_stalled {
+            self.is_stalled = false;
+            self.shared.queue.resume();
+            tracing::info!("the log can write again, and takes batches");
+        }
+    }
+
+    fn fail(&mut self, reason: &str) -> Step {
+        self.has_ended = true;
+        if self.shared.queue.fail(reason) {
+            tracing::error!("{reason}");
+        }
+        for item in self.group.drain(..) {
+            let _ = item.done.send(Err(AppendError::Failed(reason.to_owned())));
+        }
+        Step::Ended
+    }
+
     /// Makes a group durable and shows it; leaves the group empty.
-    fn commit(&mut self, group: &mut Vec<Item>) -> Result<(), String> {
+    fn commit(&mut self, group: &mut Vec<Item>) -> Result<(), Trouble> {
         // Batches of a partition next to each other are read in one piece. The sort keeps the
         // order of each partition.
         if !group.is_sorted_by_key(|item| item.partition.id) {
@@ -112,6 +243,7 @@ impl Writer {
         self.active.position += layout.length;
         self.active.sequence += 1;
         self.active.batches += group.len() as u64;
+        self.shared.spare.advance(self.active.position, &self.shared.settings);
         let took = self.shared.clock.monotonic().saturating_sub(started);
         self.shared.counters.flushed(group.len(), batch_bytes, took);
         self.publish(group, batches);
@@ -147,22 +279,33 @@ impl Writer {
     }
 
     /// Writes and flushes a group.
-    fn write(&self, batches: &[StoredBatch], layout: &Layout) -> Result<(), String> {
-        let mut buffers = Vec::with_capacity(2 + batches.len() * 2);
-        buffers.push(IoSlice::new(&self.front));
-        for batch in batches {
-            buffers.push(IoSlice::new(&batch.prefix));
-            buffers.push(IoSlice::new(&batch.body));
-        }
+    fn write(&mut self, batches: &[StoredBatch], layout: &Layout) -> Result<(), Trouble> {
         let zeros = [0; UNIT];
-        buffers.push(IoSlice::new(&zeros[..layout.padding]));
-        let file = &self.active.file;
-        file.write_all_at(&mut buffers, self.active.position)
-            .map_err(|error| self.failure("writing", &error))?;
-        file.sync_data().map_err(|error| self.failure("flushing", &error))
+        let batches = batches.iter().flat_map(|batch| [&batch.prefix[..], &batch.body[..]]);
+        let parts = [&self.front[..]].into_iter().chain(batches);
+        let parts = parts.chain([&zeros[..layout.padding]]);
+        let written = self.blocks.write(self.active.position, parts);
+        written.map_err(|error| self.trouble("writing", &error))?;
+        let flushed = self.blocks.file().sync_data();
+        // What a failed flush has left, no other makes good, whatever the reason.
+        flushed.map_err(|error| Trouble::Lasting(self.failure("flushing", &error)))
     }
 
-    fn failure(&self, action: &str, error: &std::io::Error) -> String {
+    /// What it means that nothing, or not everything, was written; nothing was flushed.
+    fn trouble(&self, action: &str, error: &io::Error) -> Trouble {
+        if !is_passing(error) {
+            return Trouble::Lasting(self.failure(action, error));
+        }
+        Trouble::Passing(format!(
+            "{action} {} at byte {} failed: {error}; nothing is appended for now, reads go on: see \
+             to the disk of {}, and the log goes on by itself",
+            journal_path(self.active.header.number),
+            self.active.position,
+            self.shared.disk.location()
+        ))
+    }
+
+    fn failure(&self, action: &str, error: &io::Error) -> String {
         format!(
             "{action} {} at byte {} failed: {error}; nothing is appended any more, reads go on: \
              see to the disk of {}, then start again",
@@ -173,24 +316,26 @@ impl Writer {
     }
 
     /// Seals the journal if the group does not fit, and starts the next one.
-    fn make_room(&mut self, layout: &Layout) -> Result<(), String> {
+    fn make_room(&mut self, layout: &Layout) -> Result<(), Trouble> {
         if self.active.position + layout.length <= self.active.capacity {
             return Ok(());
         }
         if !self.active.is_empty() {
-            self.roll().map_err(|error| self.failure("starting the journal after", &error))?;
+            self.roll().map_err(|error| self.trouble("starting the journal after", &error))?;
         }
         // A group larger than a journal gets a journal of its own size.
-        let needed = UNIT_U64 + layout.length;
+        let needed = (UNIT_U64 + layout.length).next_multiple_of(BLOCK_BYTES as u64);
         if needed > self.active.capacity {
-            let allocated = self.active.file.allocate(needed);
-            allocated.map_err(|error| self.failure("allocating", &error))?;
+            let allocated = self.blocks.file().allocate(needed);
+            allocated.map_err(|error| self.trouble("allocating", &error))?;
             self.active.capacity = needed;
         }
         Ok(())
     }
 
-    fn roll(&mut self) -> std::io::Result<()> {
+    /// Goes on in the next journal. Where that fails, the present one is as it was, and this may
+    /// be called again.
+    fn roll(&mut self) -> io::Result<()> {
         let sealed = self.active.sealed();
         let header = FileHeader {
             number: sealed.number + 1,
@@ -199,16 +344,25 @@ impl Writer {
             created_at: self.shared.clock.now(),
         };
         let capacity = self.shared.settings.journal_bytes;
-        let file = file::create(self.shared.disk.as_ref(), &header, capacity)?;
+        let disk = self.shared.disk.as_ref();
+        let path = match self.shared.spare.take() {
+            Some(path) => path,
+            None => file::reserve(disk, header.number, capacity)?,
+        };
+        let begun = file::begin(disk, &path, &header).inspect_err(|_| {
+            // Its room is not to be missing where there is too little.
+            let _ = disk.remove(&path);
+        });
+        self.blocks.change_to(begun?, &header.encode());
         let mut journals = self.shared.journals.lock();
         journals.insert(sealed.number, Some(sealed));
         journals.insert(header.number, None);
         drop(journals);
         let sequence = sealed.next_sequence;
-        self.active = Active { header, file, position: UNIT_U64, capacity, sequence, batches: 0 };
-        // The channel is short: a housekeeper that cannot follow slows the writer, not the memory.
-        // Without one the log is closing, and the index is built when it is opened again.
-        let _ = self.tasks.send(Task::Index(sealed));
+        self.active = Active { header, position: UNIT_U64, capacity, sequence, batches: 0 };
+        if let Err(TrySendError::Full(task)) = self.tasks.try_send(Task::Index(sealed)) {
+            self.unsent = Some(task);
+        }
         Ok(())
     }
 
@@ -233,9 +387,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Only a defect ends the writer otherwise; whoever waits must not wait for ever.
+        // Whoever waits must not wait for ever.
         if std::thread::panicking() {
-            self.fail("the journal's writer stopped: a defect, please report it", Vec::new());
+            self.fail("the journal's writer stopped: a defect, please report it");
+        } else if !self.has_ended {
+            self.fail("the log was dropped before this was written");
         }
     }
 }

@@ -6,14 +6,21 @@
 //! What a caller may rely on: bytes are durable once [`DiskFile::sync_data`] has returned; names
 //! are durable once [`Disk::sync_dir`] has returned. Nothing else is.
 
+mod buffer;
 mod os;
+mod passing;
 pub mod sim;
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+pub(crate) use buffer::AlignedBuffer;
 pub use os::OsDisk;
+pub(crate) use passing::is_passing;
+
+/// What direct writes come in: positions, lengths and the memory are multiples of it.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// A directory that holds a log.
 pub trait Disk: Send + Sync + 'static {
@@ -43,6 +50,15 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// As the operating system says.
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file that exists for writing past the cache of the system, where the file system
+    /// can; elsewhere the handle is an ordinary one. It is not for reading. What it writes is
+    /// seen by other handles, in whole [`BLOCK_BYTES`] at whole multiples of it, from memory that
+    /// is aligned to it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`], and as the operating system says.
+    fn open_direct(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Removes a file; handles that are open stay valid.
     ///

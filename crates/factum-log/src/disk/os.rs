@@ -6,17 +6,24 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_setfl};
 use rustix::io::{Errno, pwritev};
 
 use super::{Disk, DiskFile, DiskLock};
 
 /// The most buffers that one system call takes.
 const MAX_BUFFERS: usize = 1024;
+
+/// What opens a file for writes past the cache.
+#[cfg(target_os = "linux")]
+const DIRECT: i32 = OFlags::DIRECT.bits().cast_signed();
+#[cfg(not(target_os = "linux"))]
+const DIRECT: i32 = 0;
 
 /// A directory of the operating system.
 #[derive(Debug, Clone)]
@@ -68,14 +75,26 @@ impl Disk for OsDisk {
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(self.path(path))?;
-        Ok(Arc::new(OsFile { file }))
+        Ok(Arc::new(OsFile::buffered(file)))
+    }
+
+    fn open_direct(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true);
+        match options.clone().custom_flags(DIRECT).open(self.path(path)) {
+            // Some file systems have no way past the cache.
+            Err(error) if is_invalid(&error) => {
+                Ok(Arc::new(OsFile::buffered(options.open(self.path(path))?)))
+            }
+            opened => Ok(Arc::new(OsFile { file: opened?, direct: AtomicBool::new(true) })),
+        }
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(true).truncate(true).open(self.path(path))?;
-        Ok(Arc::new(OsFile { file }))
+        Ok(Arc::new(OsFile::buffered(file)))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -115,6 +134,18 @@ impl DiskLock for OsLock {}
 
 struct OsFile {
     file: File,
+    /// Whether writes go past the cache.
+    direct: AtomicBool,
+}
+
+impl OsFile {
+    fn buffered(file: File) -> Self {
+        Self { file, direct: AtomicBool::new(false) }
+    }
+}
+
+fn is_invalid(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
 impl DiskFile for OsFile {
@@ -136,6 +167,10 @@ impl DiskFile for OsFile {
                     IoSlice::advance_slices(&mut rest, written);
                 }
                 Err(Errno::INTR) => {}
+                // Some refuse only when it comes to writing: what is aligned suits any disk.
+                Err(Errno::INVAL) if self.direct.swap(false, Relaxed) => {
+                    fcntl_setfl(&self.file, OFlags::empty())?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -10,8 +10,9 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
-use super::{Disk, DiskFile, DiskLock};
+use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// What a disk writes in one piece.
 const SECTOR_BYTES: usize = 512;
@@ -62,8 +63,21 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// The disk holds no more than these bytes.
     pub capacity: Option<u64>,
+    /// This write finds the disk full, having written a part.
+    pub full_at_write: Option<u64>,
+    /// The system refuses to open, create and rename files, or to write to them.
+    pub refusal: Option<Refusal>,
     /// Flushes say that they succeeded and do nothing.
     pub ignore_syncs: bool,
+}
+
+/// Why a system refuses that will not refuse for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The process has no file descriptor left: nothing is opened.
+    TooManyFiles,
+    /// The file system is read-only: nothing is written, created or renamed.
+    ReadOnly,
 }
 
 /// What a simulated disk has done so far.
@@ -273,6 +287,30 @@ impl World {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn opened(&self, path: &str) -> io::Result<u64> {
+        match self.faults.refusal {
+            Some(Refusal::TooManyFiles) => self.check_refusal()?,
+            Some(Refusal::ReadOnly) | None => {}
+        }
+        self.named(path)
+    }
+
+    /// Whether a file may be created, or another be made of it.
+    fn check_refusal(&self) -> io::Result<()> {
+        match self.faults.refusal {
+            Some(Refusal::TooManyFiles) => Err(Errno::MFILE.into()),
+            Some(Refusal::ReadOnly) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.faults.refusal {
+            Some(Refusal::ReadOnly) => self.check_refusal(),
+            Some(Refusal::TooManyFiles) | None => Ok(()),
+        }
+    }
+
     fn inode(&mut self, inode: u64) -> &mut Inode {
         self.inodes.entry(inode).or_default()
     }
@@ -302,12 +340,14 @@ impl World {
     fn write(&mut self, inode: u64, at: usize, bytes: Vec<u8>) -> io::Result<()> {
         self.writes += 1;
         self.stats.writes += 1;
+        self.check_writable()?;
         let length = self.inode(inode).live.len();
         if at + bytes.len() > length {
             self.check_room(inode, at + bytes.len())?;
         }
         let crash = self.faults.crash_at_write == Some(self.writes);
-        let fail = self.faults.fail_write == Some(self.writes);
+        let full = self.faults.full_at_write == Some(self.writes);
+        let fail = full || self.faults.fail_write == Some(self.writes);
         let written = if fail {
             let part = self.random.below(bytes.len() as u64);
             bytes[..index(part)?].to_vec()
@@ -319,7 +359,11 @@ impl World {
             self.crash();
             return Err(crashed());
         }
-        if fail { Err(io::Error::other("simulated write error")) } else { Ok(()) }
+        match (full, fail) {
+            (true, _) => Err(io::ErrorKind::StorageFull.into()),
+            (_, true) => Err(io::Error::other("simulated write error")),
+            _ => Ok(()),
+        }
     }
 
     /// Counts a flush, and ends the machine or the process in it; true where it is to fail.
@@ -437,18 +481,24 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.alive(|world| world.named(path))?;
-        Ok(self.file(inode))
+        let inode = self.alive(|world| world.opened(path))?;
+        Ok(self.file(inode, false))
+    }
+
+    fn open_direct(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.alive(|world| world.opened(path))?;
+        Ok(self.file(inode, true))
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let inode = self.alive(|world| {
+            world.check_refusal()?;
             let inode = world.inodes.keys().next_back().map_or(1, |last| last + 1);
             world.inodes.insert(inode, Inode::default());
             world.rename(NameChange::Link { path: path.to_owned(), inode });
             Ok(inode)
         })?;
-        Ok(self.file(inode))
+        Ok(self.file(inode, false))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -461,6 +511,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.alive(|world| {
+            world.check_writable()?;
             world.named(from)?;
             world.rename(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
             Ok(())
@@ -488,8 +539,9 @@ impl Disk for SimDisk {
 }
 
 impl SimDisk {
-    fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
-        Arc::new(SimFile { world: Arc::clone(&self.world), generation: self.generation, inode })
+    fn file(&self, inode: u64, direct: bool) -> Arc<dyn DiskFile> {
+        let world = Arc::clone(&self.world);
+        Arc::new(SimFile { world, generation: self.generation, inode, direct })
     }
 }
 
@@ -514,6 +566,8 @@ struct SimFile {
     world: Arc<Mutex<World>>,
     generation: u64,
     inode: u64,
+    /// Takes whole aligned blocks only, and reads nothing.
+    direct: bool,
 }
 
 impl SimFile {
@@ -522,8 +576,20 @@ impl SimFile {
     }
 }
 
+/// Whether the system would take these from memory past its cache.
+fn is_aligned(buffers: &[IoSlice<'_>], position: u64) -> bool {
+    position.is_multiple_of(BLOCK_BYTES as u64)
+        && buffers.iter().all(|buffer| {
+            buffer.len().is_multiple_of(BLOCK_BYTES)
+                && buffer.as_ptr().addr().is_multiple_of(BLOCK_BYTES)
+        })
+}
+
 impl DiskFile for SimFile {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        if self.direct {
+            return Err(io::Error::other("a direct handle is for writing"));
+        }
         self.alive(|world| {
             let at = index(position)?;
             let live = &world.inode(self.inode).live;
@@ -534,6 +600,9 @@ impl DiskFile for SimFile {
     }
 
     fn write_all_at(&self, buffers: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        if self.direct && !is_aligned(buffers, position) {
+            return Err(io::Error::other("a direct write is not aligned"));
+        }
         let bytes = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
         self.alive(|world| world.write(self.inode, index(position)?, bytes))
     }
@@ -548,6 +617,7 @@ impl DiskFile for SimFile {
             if world.inode(self.inode).live.len() >= length {
                 return Ok(());
             }
+            world.check_writable()?;
             world.check_room(self.inode, length)?;
             world.change(self.inode, Change::Resize(length));
             Ok(())

@@ -5,22 +5,35 @@ use std::sync::Arc;
 
 use super::format::{FileHeader, UNIT};
 use super::{DIRECTORY, journal_path};
-use crate::disk::{Disk, DiskFile, NEW_SUFFIX, write_at};
+use crate::disk::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, NEW_SUFFIX, write_at};
 
-/// Creates a journal file with room for `capacity` bytes; it is durable, header and name, before
-/// its first group is written, so that a file without a valid header is damage and never a crash.
-pub(crate) fn create(
+/// Creates a journal file with room for `capacity` bytes.
+pub(crate) fn create(disk: &dyn Disk, header: &FileHeader, capacity: u64) -> io::Result<()> {
+    let temporary = reserve(disk, header.number, capacity)?;
+    begin(disk, &temporary, header).map(drop)
+}
+
+/// Reserves the room of a journal under a temporary name, which is answered.
+pub(crate) fn reserve(disk: &dyn Disk, number: u64, capacity: u64) -> io::Result<String> {
+    let temporary = format!("{}{NEW_SUFFIX}", journal_path(number));
+    disk.create(&temporary)?.allocate(capacity)?;
+    Ok(temporary)
+}
+
+/// Makes a file of zeros at `path` the journal of this header. It is durable, header and name,
+/// before its first group is written, so that a file without a valid header is damage and never
+/// a crash.
+pub(crate) fn begin(
     disk: &dyn Disk,
+    path: &str,
     header: &FileHeader,
-    capacity: u64,
 ) -> io::Result<Arc<dyn DiskFile>> {
-    let path = journal_path(header.number);
-    let temporary = format!("{path}{NEW_SUFFIX}");
-    let file = disk.create(&temporary)?;
-    file.allocate(capacity)?;
-    write_at(file.as_ref(), &header.encode(), 0)?;
+    let file = disk.open_direct(path)?;
+    let mut block = AlignedBuffer::new(BLOCK_BYTES);
+    block[..UNIT].copy_from_slice(&header.encode());
+    write_at(file.as_ref(), &block, 0)?;
     file.sync_data()?;
-    disk.rename(&temporary, &path)?;
+    disk.rename(path, &journal_path(header.number))?;
     disk.sync_dir(DIRECTORY)?;
     Ok(file)
 }

@@ -11,7 +11,7 @@ use factum_event::batch::crc32c;
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 use uuid::Uuid;
 
-use super::format::{UNIT, check_crc};
+use super::format::{UNIT, check_crc, check_numbers};
 use super::{DIRECTORY, index_path};
 use crate::disk::{Disk, DiskFile, write_whole};
 use crate::entry::{BatchEntry, PartitionId};
@@ -222,6 +222,8 @@ fn decode_footer(footer: &[u8; FOOTER_BYTES], number: u64) -> Result<Footer, Str
     }
     let start = rest.get_u64();
     sealed.batches = rest.get_u64();
+    let Sealed { end, first_sequence, next_sequence, batches, .. } = sealed;
+    check_numbers(&[number, end, first_sequence, next_sequence, batches, start], "index")?;
     let index = Index { sealed, directory: Vec::new() };
     Ok((index, start, rest.get_u32(), rest.get_u32()))
 }

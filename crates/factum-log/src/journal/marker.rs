@@ -10,7 +10,7 @@ use factum_event::TopicId;
 use factum_event::batch::crc32c;
 use uuid::Uuid;
 
-use super::format::{FORMAT_VERSION, check_crc};
+use super::format::{FORMAT_VERSION, check_crc, check_numbers};
 use super::{DIRECTORY, marker_path};
 use crate::disk::{Disk, write_whole};
 
@@ -78,6 +78,7 @@ impl Marker {
         if version != FORMAT_VERSION || marker.number != number {
             return Err(format!("it is of journal {}, format {version}", marker.number));
         }
+        check_numbers(&[number, marker.first_sequence, marker.next_sequence], "marker")?;
         Ok(marker)
     }
 }

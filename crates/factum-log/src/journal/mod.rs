@@ -3,12 +3,14 @@
 //! `docs/formats/journal.md` has every byte and the argument why a crash loses nothing that was
 //! acknowledged.
 
+pub(crate) mod blocks;
 pub(crate) mod file;
 pub(crate) mod format;
 pub(crate) mod index;
 pub(crate) mod marker;
 pub(crate) mod scan;
 pub(crate) mod segment;
+mod window;
 
 /// The directory of the journal files.
 pub(crate) const DIRECTORY: &str = "journal";
@@ -25,6 +27,12 @@ const JOURNAL_SUFFIX: &str = ".journal";
 const SEGMENT_SUFFIX: &str = ".segment";
 const INDEX_SUFFIX: &str = ".index";
 const REMOVED_SUFFIX: &str = ".removed";
+
+/// The path of the file that is to be the next journal; a name that opening removes.
+pub(crate) const SPARE_PATH: &str = "journal/spare.new";
+
+/// Numbers of files and groups are below it, so that counting on never overflows.
+pub(crate) const MAX_NUMBER: u64 = i64::MAX as u64;
 
 /// The path of a journal file, or of a segment.
 pub(crate) fn journal_path(number: u64) -> String {
@@ -57,7 +65,10 @@ pub(crate) enum Name {
 
 impl Name {
     pub(crate) fn parse(name: &str) -> Self {
-        let number = |suffix| name.strip_suffix(suffix).filter(|n| n.len() == 20)?.parse().ok();
+        let number = |suffix| {
+            let digits = name.strip_suffix(suffix).filter(|n| n.len() == 20)?;
+            digits.parse().ok().filter(|&number| number < MAX_NUMBER)
+        };
         if name.ends_with(crate::disk::NEW_SUFFIX) {
             Self::Unfinished
         } else if let Some(number) = number(JOURNAL_SUFFIX) {
@@ -82,10 +93,12 @@ mod tests {
     fn names_say_what_a_file_is() {
         let name = |path: String| Name::parse(path.rsplit('/').next().unwrap());
         assert_eq!(name(journal_path(7)), Name::Journal(7));
-        assert_eq!(name(index_path(u64::MAX)), Name::Index(u64::MAX));
+        assert_eq!(name(index_path(MAX_NUMBER - 1)), Name::Index(MAX_NUMBER - 1));
+        assert_eq!(name(journal_path(MAX_NUMBER)), Name::Foreign);
         assert_eq!(name(marker_path(1)), Name::Marker(1));
         assert_eq!(name(journal_path(FIRST_SEGMENT + 2)), Name::Segment(FIRST_SEGMENT + 2));
         assert_eq!(name(journal_path(1) + ".new"), Name::Unfinished);
+        assert_eq!(name(SPARE_PATH.into()), Name::Unfinished);
         assert_eq!(Name::parse("7.journal"), Name::Foreign);
         assert_eq!(Name::parse("readme"), Name::Foreign);
     }

@@ -2,12 +2,13 @@
 
 use std::io;
 
-use super::format::{FileHeader, GroupHeader, UNIT, UNIT_U64, decode_entries};
-use crate::disk::DiskFile;
+use super::format::{FileHeader, GROUP_MAGIC, GroupHeader, UNIT, UNIT_U64, decode_entries};
+use super::window::Window;
+use crate::disk::{BLOCK_BYTES, DiskFile};
 use crate::entry::{BatchEntry, PartitionId};
 
-/// How much is read in one piece: of batches to check, and of a tail to search.
-const CHUNK_BYTES: usize = 4 << 20;
+/// How much is read in one piece of a tail to search.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// A group as it stands in the file.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(crate) enum After {
 /// A journal file that is read group by group.
 pub(crate) struct Scan<'a> {
     file: &'a dyn DiskFile,
+    window: Window<'a>,
     header: FileHeader,
     length: u64,
     position: u64,
@@ -61,7 +63,8 @@ impl<'a> Scan<'a> {
     ) -> io::Result<Self> {
         let length = file.len()?;
         let sequence = header.first_sequence;
-        Ok(Self { file, header, length, position: UNIT_U64, sequence, check_batches })
+        let window = Window::new(file, length);
+        Ok(Self { file, window, header, length, position: UNIT_U64, sequence, check_batches })
     }
 
     /// Reads no further than to `end`, where something else follows.
@@ -82,7 +85,7 @@ impl<'a> Scan<'a> {
 
     /// Reads the group at the present position, and steps behind it.
     pub(crate) fn next(&mut self) -> io::Result<Found> {
-        let found = self.group_at(self.position)?;
+        let found = self.group_at(self.position, self.check_batches)?;
         let Found::Group(group) = &found else {
             return Ok(found);
         };
@@ -102,7 +105,7 @@ impl<'a> Scan<'a> {
 
     /// Looks behind an invalid group for a valid one. Only a group that was flushed is followed
     /// by another, so a valid one behind proves that what is invalid was once durable.
-    pub(crate) fn after(&self) -> io::Result<After> {
+    pub(crate) fn after(&mut self) -> io::Result<After> {
         let mut written_until = self.position;
         let mut at = self.position;
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -110,17 +113,21 @@ impl<'a> Scan<'a> {
             let count = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
             let bytes = &mut chunk[..count];
             self.file.read_exact_at(bytes, at)?;
-            for (index, unit) in bytes.chunks(UNIT).enumerate() {
-                let Some(last) = unit.iter().rposition(|&byte| byte != 0) else {
+            for (block, bytes) in bytes.chunks(BLOCK_BYTES).enumerate() {
+                let start = at + (block * BLOCK_BYTES) as u64;
+                // Nearly everything is zeros, which are compared fast.
+                let Some(last) = last_written(bytes) else {
                     continue;
                 };
-                let position = at + (index * UNIT) as u64;
-                written_until = position + last as u64 + 1;
-                let least = self.sequence + u64::from(position == self.position);
-                if let Found::Group(group) = self.group_at(position)?
-                    && group.header.sequence >= least
+                written_until = start + last as u64 + 1;
+                for (unit, _) in bytes
+                    .chunks(UNIT)
+                    .enumerate()
+                    .filter(|(_, unit)| unit.starts_with(&GROUP_MAGIC))
                 {
-                    return Ok(After::Group { sequence: group.header.sequence, position });
+                    if let Some(found) = self.follower(start + (unit * UNIT) as u64)? {
+                        return Ok(found);
+                    }
                 }
             }
             at += count as u64;
@@ -128,8 +135,20 @@ impl<'a> Scan<'a> {
         Ok(After::Nothing { written_until })
     }
 
-    /// Header and entries at `position`, checked but for the sequence.
-    fn group_at(&self, position: u64) -> io::Result<Found> {
+    /// A valid group at `position` that can only follow the one that is missing.
+    fn follower(&mut self, position: u64) -> io::Result<Option<After>> {
+        let least = self.sequence + u64::from(position == self.position);
+        Ok(match self.group_at(position, false)? {
+            Found::Group(Group { header, .. }) if header.sequence >= least => {
+                Some(After::Group { sequence: header.sequence, position })
+            }
+            _ => None,
+        })
+    }
+
+    /// Header and entries at `position`, checked but for the sequence. With `follow` the batches
+    /// behind are to be read next.
+    fn group_at(&mut self, position: u64, follow: bool) -> io::Result<Found> {
         let room = self.length.saturating_sub(position);
         if room == 0 {
             return Ok(Found::End);
@@ -138,7 +157,7 @@ impl<'a> Scan<'a> {
             return Ok(Found::Invalid("the file ends within a group header".into()));
         }
         let mut fixed = [0; UNIT];
-        self.file.read_exact_at(&mut fixed, position)?;
+        fixed.copy_from_slice(self.window.bytes(position, UNIT, follow)?);
         if fixed == [0; UNIT] {
             return Ok(Found::End);
         }
@@ -147,42 +166,35 @@ impl<'a> Scan<'a> {
             Ok(_) => return Ok(Found::Invalid("the group belongs to another file".into())),
             Err(reason) => return Ok(Found::Invalid(reason)),
         };
-        let mut front = vec![0; header.front_bytes()];
-        self.file.read_exact_at(&mut front, position)?;
-        Ok(match decode_entries(&header, &front, (self.header.number, position)) {
+        let front = self.window.bytes(position, header.front_bytes(), follow)?;
+        Ok(match decode_entries(&header, front, (self.header.number, position)) {
             Ok(entries) => Found::Group(Group { header, position, entries }),
             Err(reason) => Found::Invalid(reason),
         })
     }
 
     /// Reads the batches of a group and checks each.
-    fn check(&self, group: &Group) -> io::Result<Result<(), String>> {
-        let mut buffer = Vec::new();
-        let mut rest = &group.entries[..];
-        while let Some((_, first)) = rest.first() {
-            let fits = |(_, entry): &&(PartitionId, BatchEntry)| {
-                entry.end_position() - first.position <= CHUNK_BYTES as u64
-            };
-            let count = rest.iter().take_while(fits).count().max(1);
-            let (some, others) = rest.split_at(count);
-            let bytes: usize = some.iter().map(|(_, entry)| entry.length as usize).sum();
-            buffer.resize(bytes, 0);
-            self.file.read_exact_at(&mut buffer, first.position)?;
-            let mut unread = &buffer[..];
-            for (id, entry) in some {
-                let (batch, behind) = unread.split_at(entry.length as usize);
-                unread = behind;
-                if let Err(reason) = entry.check(batch) {
-                    let PartitionId { topic, partition } = id;
-                    let (first, last) = (entry.base_offset, entry.last_offset);
-                    return Ok(Err(format!(
-                        "the batch of topic {topic}, partition {partition}, offsets {first} to \
-                         {last} is not what was written: {reason}"
-                    )));
-                }
+    fn check(&mut self, group: &Group) -> io::Result<Result<(), String>> {
+        for (id, entry) in &group.entries {
+            let batch = self.window.bytes(entry.position, entry.length as usize, true)?;
+            if let Err(reason) = entry.check(batch) {
+                let PartitionId { topic, partition } = id;
+                let (first, last) = (entry.base_offset, entry.last_offset);
+                return Ok(Err(format!(
+                    "the batch of topic {topic}, partition {partition}, offsets {first} to {last} \
+                     is not what was written: {reason}"
+                )));
             }
-            rest = others;
         }
         Ok(Ok(()))
     }
+}
+
+/// Where the last byte is that is not zero, if there is one.
+fn last_written(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    if bytes == &ZEROS[..bytes.len()] {
+        return None;
+    }
+    bytes.iter().rposition(|&byte| byte != 0)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use factum_log::disk::sim::{Faults, SimDisk};
-use factum_log::{AppendError, Extent, LogSettings, OpenError, ReadError};
+use factum_log::{AppendError, Extent, OpenError, ReadError};
 use pollster::block_on;
 use tempfile::tempdir;
 
@@ -172,22 +172,4 @@ fn a_failed_flush_ends_appending_but_not_reading() {
     assert_filled(&log, id, 0..3, 100);
     log.close();
     assert_eq!(start(&log, id, numbered(4, 100)).err(), Some(error));
-}
-
-#[test]
-fn a_full_disk_fails_the_append_that_does_not_fit() {
-    let disk = SimDisk::new(3);
-    disk.set_faults(Faults { capacity: Some(40 << 10), ..Faults::default() });
-    let id = partition(1, 0);
-    let settings = LogSettings { queue_bytes: 2000, ..small() };
-    let (log, _) = open_on(disk.clone(), settings).unwrap();
-    let taken = (0..).take_while(|&n| append(&log, id, numbered(n, 1000)).is_ok()).count() as u64;
-    assert!(taken > 10);
-    assert!(log.failure().unwrap().contains("full") || log.failure().unwrap().contains("space"));
-    assert_filled(&log, id, 0..taken, 1000);
-    drop(log);
-    disk.set_faults(Faults::default());
-    let (log, _) = open_on(disk, settings).unwrap();
-    assert_filled(&log, id, 0..taken, 1000);
-    fill(&log, id, taken..taken + 5, 1000);
 }

@@ -7,5 +7,7 @@ mod real_disk;
 mod regions;
 mod retention;
 mod simulation;
+mod stalls;
+mod stepped;
 mod support;
 mod waiting;

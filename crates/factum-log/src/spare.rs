@@ -1,0 +1,227 @@
+//! The spare: the file that is to be the next journal, made ready while the present one fills.
+//!
+//! Writes into room that was written before need no change of the file system's own records,
+//! which makes their flushes several times faster. So the spare is filled with zeros, one piece
+//! for some bytes that the writer has written: an idle log is not disturbed, and a busy one finds
+//! its next file ready. A spare is of use at any moment of its making: room that no zeros were
+//! written to reads as zeros too.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::disk::{AlignedBuffer, Disk, DiskFile};
+use crate::journal::SPARE_PATH;
+use crate::settings::LogSettings;
+
+/// What is written in one step; what the writer may have to wait for when it takes the spare.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// The spare of one log.
+#[derive(Default)]
+pub(crate) struct Spare {
+    /// Locked as long as a step takes.
+    file: Mutex<Option<SpareFile>>,
+    plan: Mutex<Plan>,
+    changed: Condvar,
+}
+
+/// A spare in the making.
+struct SpareFile {
+    file: Arc<dyn DiskFile>,
+    zeros: AlignedBuffer,
+}
+
+/// How far the spare is to be made, and how far it is.
+#[derive(Default)]
+struct Plan {
+    /// Bytes that should have zeros by now.
+    due: u64,
+    /// Bytes that have.
+    done: u64,
+    /// Nothing more is done for this spare.
+    finished: bool,
+    closed: bool,
+}
+
+impl Plan {
+    fn is_due(&self) -> bool {
+        !self.finished && !self.closed && self.due > self.done
+    }
+}
+
+impl Spare {
+    /// Tells how full the present journal is: after its first quarter, two bytes are due for one.
+    pub(crate) fn advance(&self, position: u64, settings: &LogSettings) {
+        let capacity = settings.journal_bytes;
+        let due = position.saturating_sub(capacity / 4).saturating_mul(2).min(capacity);
+        let mut plan = self.plan.lock();
+        plan.due = plan.due.max(due / STEP_BYTES * STEP_BYTES);
+        if due == capacity {
+            plan.due = capacity;
+        }
+        let is_due = plan.is_due();
+        drop(plan);
+        if is_due {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The path of the spare, if there is one: it belongs to the caller, and the next is made from
+    /// the next [`advance`](Self::advance) on.
+    pub(crate) fn take(&self) -> Option<String> {
+        let file = self.file.lock().take();
+        let mut plan = self.plan.lock();
+        *plan = Plan { closed: plan.closed, ..Plan::default() };
+        file.map(|_| SPARE_PATH.to_owned())
+    }
+
+    /// Whether a step is due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.plan.lock().is_due()
+    }
+
+    /// Does one step, if one is due. A spare that cannot be made is not tried again before the
+    /// next journal: the writer makes its file itself.
+    pub(crate) fn step(&self, disk: &dyn Disk, settings: &LogSettings) -> bool {
+        let mut file = self.file.lock();
+        // Under the lock of the file: it may have been taken, and nothing be due any more.
+        let done = {
+            let plan = self.plan.lock();
+            if !plan.is_due() {
+                return false;
+            }
+            plan.done
+        };
+        let capacity = settings.journal_bytes;
+        match extend(&mut file, disk, done, capacity) {
+            Ok(done) => {
+                let mut plan = self.plan.lock();
+                (plan.done, plan.finished) = (done, done == capacity);
+            }
+            Err(error) => {
+                tracing::debug!("no journal was made ready: {error}; the writer makes its own");
+                if file.take().is_some() {
+                    let _ = disk.remove(SPARE_PATH);
+                }
+                self.plan.lock().finished = true;
+            }
+        }
+        true
+    }
+
+    /// The loop of the thread that makes spares, until [`close`](Self::close).
+    pub(crate) fn run(&self, disk: &dyn Disk, settings: &LogSettings) {
+        loop {
+            let mut plan = self.plan.lock();
+            while !plan.is_due() {
+                if plan.closed {
+                    return;
+                }
+                self.changed.wait(&mut plan);
+            }
+            drop(plan);
+            self.step(disk, settings);
+        }
+    }
+
+    /// Makes no spare any more.
+    pub(crate) fn close(&self) {
+        self.plan.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Removes the spare that nobody took.
+    pub(crate) fn discard(&self, disk: &dyn Disk) {
+        if self.file.lock().take().is_some()
+            && let Err(error) = disk.remove(SPARE_PATH)
+        {
+            tracing::debug!("cannot remove {SPARE_PATH}: {error}; it is removed at opening");
+        }
+    }
+}
+
+/// Reserves the room first, then writes zeros step by step, then flushes; answers how far it is.
+fn extend(
+    file: &mut Option<SpareFile>,
+    disk: &dyn Disk,
+    done: u64,
+    capacity: u64,
+) -> io::Result<u64> {
+    let spare = match file {
+        Some(spare) => spare,
+        none => none.insert(create(disk, capacity)?),
+    };
+    let count = STEP_BYTES.min(capacity - done);
+    let zeros = &spare.zeros[..usize::try_from(count).unwrap_or(0)];
+    crate::disk::write_at(spare.file.as_ref(), zeros, done)?;
+    if done + count == capacity {
+        spare.file.sync_data()?;
+    }
+    Ok(done + count)
+}
+
+fn create(disk: &dyn Disk, capacity: u64) -> io::Result<SpareFile> {
+    let created = disk.create(SPARE_PATH)?;
+    let opened = created.allocate(capacity).and_then(|()| disk.open_direct(SPARE_PATH));
+    if opened.is_err() {
+        let _ = disk.remove(SPARE_PATH);
+    }
+    let step = usize::try_from(STEP_BYTES.min(capacity)).unwrap_or(0);
+    Ok(SpareFile { file: opened?, zeros: AlignedBuffer::new(step) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::{Faults, SimDisk};
+
+    const SETTINGS: LogSettings =
+        LogSettings { journal_bytes: 4 * STEP_BYTES, queue_bytes: 1, tail_bytes: 0 };
+
+    fn steps(spare: &Spare, disk: &SimDisk) -> usize {
+        (0..100).take_while(|_| spare.step(disk, &SETTINGS)).count()
+    }
+
+    #[test]
+    fn a_spare_is_made_as_the_journal_fills_and_taken_once() {
+        let (spare, disk) = (Spare::default(), SimDisk::new(1));
+        spare.advance(STEP_BYTES, &SETTINGS);
+        assert_eq!(steps(&spare, &disk), 0, "a journal that is nearly empty needs no other");
+        spare.advance(2 * STEP_BYTES, &SETTINGS);
+        assert_eq!(steps(&spare, &disk), 2);
+        spare.advance(3 * STEP_BYTES, &SETTINGS);
+        assert_eq!((steps(&spare, &disk), spare.is_due()), (2, false));
+        assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
+        assert_eq!((spare.take(), steps(&spare, &disk)), (None, 0));
+        assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
+        spare.advance(2 * STEP_BYTES, &SETTINGS);
+        assert_eq!(steps(&spare, &disk), 2, "and then the next");
+    }
+
+    #[test]
+    fn without_room_there_is_no_spare_and_nothing_is_left_of_it() {
+        let (spare, disk) = (Spare::default(), SimDisk::new(1));
+        let full = SETTINGS.journal_bytes - 1;
+        disk.set_faults(Faults { capacity: Some(full), ..Faults::default() });
+        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+        assert_eq!(steps(&spare, &disk), 1, "it is tried once");
+        assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
+        disk.set_faults(Faults { full_at_write: Some(2), ..Faults::default() });
+        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+        assert_eq!(steps(&spare, &disk), 2);
+        assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
+    }
+
+    #[test]
+    fn a_spare_that_nobody_took_is_removed() {
+        let (spare, disk) = (Spare::default(), SimDisk::new(1));
+        spare.advance(2 * STEP_BYTES, &SETTINGS);
+        assert!(spare.step(&disk, &SETTINGS));
+        spare.close();
+        spare.run(&disk, &SETTINGS);
+        spare.discard(&disk);
+        assert!(disk.open(SPARE_PATH).is_err());
+    }
+}
