@@ -1,7 +1,7 @@
 //! What retention and compaction decide, with Kafka's meaning and without any I/O.
 //!
 //! * [`retention`]: how far the start of a partition moves (`cleanup.policy=delete`).
-//! * [`plan`]: whether a partition is due for compaction, and how far it may go.
+//! * [`mod@plan`]: whether a partition is due for compaction, and how far it may go.
 //! * [`compaction`]: reads a range of a partition twice and says what becomes of every batch
 //!   (`cleanup.policy=compact`), by a [`key_map`] of bounded size.
 //!
