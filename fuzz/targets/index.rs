@@ -26,6 +26,9 @@ const INDEX_FOOTER: usize = 80;
 const BLOCK_ENTRIES: usize = 64;
 const TRAILER: usize = 16;
 
+/// Bytes of a change; what an input is short of is zeros.
+const CHANGE: usize = 12;
+
 /// Changes that one input makes.
 const MAX_CHANGES: usize = 16;
 
@@ -133,10 +136,12 @@ fn changed(files: Vec<File>, changes: &[u8]) -> Vec<File> {
     let has = |path: &str, suffixes: &[&str]| suffixes.iter().any(|end| path.ends_with(end));
     let lies = |(path, _): &File| has(path, &[".index", ".segment", ".removed", "starts"]);
     let (mut lying, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(lies);
-    for change in changes.chunks_exact(12).take(MAX_CHANGES) {
+    for part in changes.chunks(CHANGE).take(MAX_CHANGES) {
         if lying.is_empty() {
             break;
         }
+        let mut change = [0; CHANGE];
+        change[..part.len()].copy_from_slice(part);
         let file = usize::from(change[0]) % lying.len();
         let bytes = &mut lying[file].1;
         let back = 4 * (1 + usize::from(u16::from_be_bytes([change[2], change[3]])));
