@@ -119,8 +119,9 @@ impl Housekeeper {
         for partition in self.shared.partitions.all() {
             let inner = partition.lock();
             for (file, bytes) in inner.live_bytes() {
-                let known: &mut u64 = live.entry(file).or_default();
-                *known = known.saturating_add(bytes);
+                let live: &mut u64 = live.entry(file).or_default();
+                // Each partition of a journal without an index counts with more than any file has.
+                *live = live.saturating_add(bytes);
             }
         }
         live

@@ -28,7 +28,11 @@ pub(crate) fn entries(
         };
         drop(inner);
         found.extend(of_list(shared, partition, summary, next, |count, _| count < left)?);
-        next = summary.last.next();
+        let behind = summary.last.next();
+        if behind <= next {
+            break;
+        }
+        next = behind;
     }
     Ok(found)
 }

@@ -212,8 +212,9 @@ impl Inner {
         (self.start, self.next, self.end) = (first, next, next);
         let first = first.unwrap_or(Offset::ZERO);
         self.drop_sealed(|known| known.last < first);
-        let front = self.sealed.first().map(|front| front.journal);
-        let of_front = start.filter(|start| Some(start.file) == front).map_or(0, |s| s.hidden);
+        let front = self.sealed.first();
+        let of_front = start.zip(front).filter(|(start, front)| start.file == front.journal);
+        let of_front = of_front.map_or(0, |(start, front)| start.hidden.min(front.bytes));
         self.hidden = of_front + self.dense_bytes_below(first);
         Ok(())
     }
@@ -266,13 +267,11 @@ impl Inner {
         let at = self.sealed.partition_point(|known| known.base < first.base);
         let end = self.sealed.partition_point(|known| known.last <= last.last);
         let kept = end.saturating_sub(at);
-        let same =
-            |a: &Summary, b: &Summary| (a.journal, a.base, a.last) == (b.journal, b.base, b.last);
         let expected = replaced.len().checked_sub(kept).map_or(&[][..], |cut| &replaced[cut..]);
         let found = self.sealed.get(at..end).unwrap_or_default();
         if kept == 0
             || found.len() != expected.len()
-            || !found.iter().zip(expected).all(|(a, b)| same(a, b))
+            || !found.iter().zip(expected).all(|(a, b)| a.answers_like(b))
         {
             return false;
         }
@@ -323,8 +322,9 @@ impl Inner {
                 self.sealed.push(summary);
             }
         } else if let Some(known) =
-            self.sealed.iter_mut().find(|known| known.journal == summary.journal)
+            self.sealed.iter_mut().find(|known| known.answers_like(&summary))
         {
+            self.bytes = self.bytes - known.bytes + summary.bytes;
             *known = summary;
         }
     }

@@ -205,6 +205,9 @@ fn copy(
         let Some(end) = batches.last().map(|batch| batch.entry.next_offset()) else {
             break;
         };
+        if end <= next {
+            break;
+        }
         for batch in batches {
             let appended_at = batch.entry.appended_at;
             writer.push(batch.to_batch()?, appended_at).map_err(CleanError::writing)?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use factum_event::TopicId;
+use factum_event::{Offset, TopicId};
 
 use crate::disk::{BLOCK_BYTES, Disk, DiskFile, write_at, write_whole};
 use crate::entry::{BatchEntry, PartitionId};
@@ -349,6 +349,12 @@ impl Opening<'_> {
             let start = starts.by_partition.get(&partition.id).copied();
             let settled = partition.lock().settle(start, forgive);
             settled.map_err(|gap| hole(partition.id, &gap))?;
+            let inner = partition.lock();
+            let first = inner.extent().start;
+            // Once starts are written again, what is missing below this one would be damage.
+            if forgive && first > Offset::ZERO {
+                starts.by_partition.insert(partition.id, inner.start_at(first, 0));
+            }
         }
         starts.removed.retain(|topic| self.seen_removed.contains(topic));
         *self.shared.starts.lock() = starts;

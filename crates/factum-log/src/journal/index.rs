@@ -7,7 +7,7 @@
 use std::io;
 
 use bytes::{Buf, BufMut};
-use factum_event::batch::crc32c;
+use factum_event::batch::{HEADER_BYTES, crc32c};
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 use uuid::Uuid;
 
@@ -46,6 +46,20 @@ pub(crate) struct Summary {
     pub(crate) bytes: u64,
     /// Whether compaction has been here: batches between `base` and `last` may be missing.
     pub(crate) cleaned: bool,
+}
+
+impl Summary {
+    /// Whether both are of the same file and answer for the same offsets.
+    pub(crate) fn answers_like(&self, other: &Self) -> bool {
+        (self.journal, self.base, self.last) == (other.journal, other.base, other.last)
+    }
+
+    /// Where its list ends in the index file; none beyond what a file can have.
+    fn list_end(&self) -> Option<u64> {
+        let blocks = u64::from(self.count).div_ceil(BLOCK_ENTRIES as u64);
+        let bytes = u64::from(self.count) * UNIT as u64 + blocks * TRAILER_BYTES as u64;
+        self.list.checked_add(bytes)
+    }
 }
 
 /// The offsets that a file answers for, whether or not it has batches for all of them.
@@ -193,10 +207,39 @@ impl Index {
             return Ok(Err(reason));
         }
         let lines = directory.chunks_exact(UNIT).map(|line| decode_summary(line, number));
-        Ok(lines.collect::<Result<_, _>>().map(|directory| {
+        Ok(lines.collect::<Result<_, _>>().and_then(|directory| {
             index.directory = directory;
-            index
+            index.check(start)?;
+            Ok(index)
         }))
+    }
+
+    /// Checks that its numbers fit each other; the lists end at byte `lists_end`.
+    fn check(&self, lists_end: u64) -> Result<(), String> {
+        if !self.directory.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err("its partitions are not in their order".into());
+        }
+        for (_, summary) in &self.directory {
+            let &Summary { base, last, count, .. } = summary;
+            // Behind the last offset of a partition there is always another one.
+            if base > last || last.next() == last {
+                return Err(format!("a line is of offsets {base} to {last}"));
+            }
+            if summary.list_end().is_none_or(|end| end > lists_end) {
+                return Err(format!("a list of {count} batches leads into the directory"));
+            }
+        }
+        let batches: u64 = self.directory.iter().map(|(_, line)| u64::from(line.count)).sum();
+        let expected = self.sealed.batches;
+        if batches != expected {
+            return Err(format!("its lines have {batches} batches, not {expected}"));
+        }
+        let bytes: u128 = self.directory.iter().map(|(_, line)| u128::from(line.bytes)).sum();
+        let end = self.sealed.end;
+        if bytes > u128::from(end) {
+            return Err(format!("its lines have {bytes} bytes of batches, the file only {end}"));
+        }
+        Ok(())
     }
 }
 
@@ -270,12 +313,34 @@ impl List<'_> {
         if block_crc(self.id, block, &bytes[..count * UNIT + 8]) != stated {
             return Err(ListError::Damaged("a list of batches has a wrong CRC".into()));
         }
-        let entries = entries
+        let entries: Vec<_> = entries
             .chunks_exact(UNIT)
             .map(|bytes| decode_entry(bytes, self.summary.journal))
             .collect::<Result<_, _>>()
             .map_err(ListError::Damaged)?;
+        self.check(&entries).map_err(ListError::Damaged)?;
         Ok((entries, max_timestamp))
+    }
+
+    /// Checks that batches fit the line of the directory, which fits the file: what they state is
+    /// reserved to read them.
+    fn check(&self, entries: &[BatchEntry]) -> Result<(), String> {
+        let Summary { base, last, bytes, .. } = self.summary;
+        let mut next = base;
+        for entry in entries {
+            let (from, to) = (entry.base_offset, entry.last_offset);
+            if from < next || to < from || to > last {
+                return Err(format!("a list has offsets {from} to {to} between {next} and {last}"));
+            }
+            let length = u64::from(entry.length);
+            let placed = entry.position.checked_add(length).is_some();
+            if length < HEADER_BYTES as u64 || length > bytes || !placed {
+                let position = entry.position;
+                return Err(format!("a list has a batch of {length} bytes at byte {position}"));
+            }
+            next = entry.next_offset();
+        }
+        Ok(())
     }
 
     /// The first block of which `reached` says so, where it says so of all later ones as well.
@@ -401,8 +466,14 @@ mod tests {
         PartitionId { topic: TopicId(Uuid::from_u128(topic)), partition: Partition::ZERO }
     }
 
-    const SEALED: Sealed =
-        Sealed { number: 5, salt: 1, end: 9999, first_sequence: 2, next_sequence: 3, batches: 151 };
+    const SEALED: Sealed = Sealed {
+        number: 5,
+        salt: 1,
+        end: 99_999,
+        first_sequence: 2,
+        next_sequence: 3,
+        batches: 151,
+    };
 
     fn write(disk: &SimDisk) -> Vec<BatchEntry> {
         let entries: Vec<_> = (0..150).map(entry).collect();
@@ -460,5 +531,62 @@ mod tests {
             }
             disk.flip_bit(&index_path(5), at, 3).unwrap();
         }
+    }
+
+    /// What is said of an index whose checksums fit, of two partitions that answer for `covered`.
+    fn refused(topics: [u128; 2], sealed: &Sealed, covered: Coverage) -> String {
+        let disk = SimDisk::new(1);
+        let mut builder = IndexBuilder::default();
+        for topic in topics {
+            builder.add_covering(id(topic), 5, covered, &[entry(1)]);
+        }
+        builder.write(&disk, sealed).unwrap();
+        Index::read(&disk, 5).unwrap().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn an_index_that_contradicts_itself_is_not_believed() {
+        let sealed = Sealed { batches: 2, ..SEALED };
+        let at = |base, last| {
+            let (base, last) = (Offset::new(base).unwrap(), Offset::new(last).unwrap());
+            Coverage { base, last, cleaned: false }
+        };
+        let sound = at(10, 19);
+        assert_eq!(refused([1, 2], &sealed, sound), "");
+        let reason = refused([1, 2], &sealed, at(19, 10));
+        assert!(reason.contains("offsets 19 to 10"), "{reason}");
+        let reason = refused([1, 2], &sealed, at(10, i64::MAX));
+        assert!(reason.contains("offsets 10 to"), "{reason}");
+        let reason = refused([1, 1], &sealed, sound);
+        assert!(reason.contains("order"), "{reason}");
+        let reason = refused([1, 2], &Sealed { batches: 3, ..sealed }, sound);
+        assert!(reason.contains("2 batches, not 3"), "{reason}");
+        let reason = refused([1, 2], &Sealed { end: 200, ..sealed }, sound);
+        assert!(reason.contains("202 bytes"), "{reason}");
+    }
+
+    #[test]
+    fn a_list_that_leads_nowhere_is_not_followed() {
+        let disk = SimDisk::new(1);
+        let bad = |change: fn(&mut BatchEntry)| {
+            let mut entries = [entry(1), entry(2)];
+            change(&mut entries[1]);
+            let mut builder = IndexBuilder::default();
+            let last = entry(2).last_offset;
+            let covered = Coverage { base: entry(1).base_offset, last, cleaned: false };
+            builder.add_covering(id(1), 5, covered, &entries);
+            let sealed = Sealed { batches: 2, end: u64::MAX, ..SEALED };
+            let (id, mut summary) = builder.write(&disk, &sealed).unwrap()[0];
+            summary.bytes = 203;
+            let file = disk.open(&index_path(5)).unwrap();
+            List { file: file.as_ref(), id, summary }.block(0).is_err()
+        };
+        assert!(!bad(|_| {}));
+        assert!(bad(|entry| entry.length = 204));
+        assert!(bad(|entry| entry.length = 60));
+        assert!(bad(|entry| entry.position = u64::MAX - 100));
+        assert!(bad(|entry| entry.base_offset = Offset::ZERO));
+        assert!(bad(|entry| entry.base_offset = entry.last_offset.next()));
+        assert!(bad(|entry| entry.last_offset = entry.last_offset.next()));
     }
 }

@@ -72,13 +72,14 @@ impl Name {
         if name.ends_with(crate::disk::NEW_SUFFIX) {
             Self::Unfinished
         } else if let Some(number) = number(JOURNAL_SUFFIX) {
-            Self::Journal(number)
+            if is_segment(number) { Self::Foreign } else { Self::Journal(number) }
         } else if let Some(number) = number(SEGMENT_SUFFIX) {
-            if is_segment(number) { Self::Segment(number) } else { Self::Foreign }
+            let known = is_segment(number) && number < u64::MAX;
+            if known { Self::Segment(number) } else { Self::Foreign }
         } else if let Some(number) = number(INDEX_SUFFIX) {
             Self::Index(number)
         } else if let Some(number) = number(REMOVED_SUFFIX) {
-            Self::Marker(number)
+            if is_segment(number) { Self::Foreign } else { Self::Marker(number) }
         } else {
             Self::Foreign
         }
@@ -100,6 +101,9 @@ mod tests {
         assert_eq!(name(journal_path(1) + ".new"), Name::Unfinished);
         assert_eq!(name(SPARE_PATH.into()), Name::Unfinished);
         assert_eq!(Name::parse("7.journal"), Name::Foreign);
+        for name in ["18446744073709551615.removed", "18446744073709551615.segment"] {
+            assert_eq!(Name::parse(name), Name::Foreign, "no number follows");
+        }
         assert_eq!(Name::parse("readme"), Name::Foreign);
     }
 }

@@ -219,3 +219,35 @@ fn without_its_starts_a_log_opens_with_what_is_there() {
     assert!(start <= 80 && start > 0, "{start}");
     assert_eq!(bases(&log, id), (start..100).collect::<Vec<_>>());
 }
+
+#[test]
+fn room_is_given_back_however_many_partitions_the_open_journal_has() {
+    let directory = tempdir().unwrap();
+    let id = partition(1, 0);
+    let (log, _) = open(directory.path(), small()).unwrap();
+    fill(&log, id, 0..50, 1000);
+    (2..10).for_each(|topic| fill(&log, partition(topic, 0), 0..1, 10));
+    log.trim(&[(id, offset(50))]).unwrap();
+    log.close();
+    assert_eq!(names(directory.path(), ".journal"), 1);
+}
+
+#[test]
+fn a_log_that_lost_its_starts_may_cut_off_again_and_opens() {
+    let directory = tempdir().unwrap();
+    let (id, other) = (partition(1, 0), partition(2, 0));
+    let (log, _) = open(directory.path(), small()).unwrap();
+    for id in [id, other] {
+        fill(&log, id, 0..50, 1000);
+    }
+    log.trim(&[(id, offset(40)), (other, offset(40))]).unwrap();
+    log.close();
+    drop(log);
+    fs::remove_file(directory.path().join("starts")).unwrap();
+    let (log, _) = open(directory.path(), small()).unwrap();
+    let start = log.extent(id).start;
+    assert!(start > offset(0));
+    log.trim(&[(other, offset(45))]).unwrap();
+    let log = reopen(log, directory.path());
+    assert_eq!((log.extent(id).start, log.extent(other).start), (start, offset(45)));
+}
