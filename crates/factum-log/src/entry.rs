@@ -4,6 +4,9 @@ use bytes::{Bytes, BytesMut};
 use factum_event::batch::{Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c};
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 
+/// Bytes of a batch up to the end of its CRC.
+const FRONT_BYTES: usize = 21;
+
 /// A partition of a topic, by the topic's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {
@@ -68,28 +71,57 @@ impl BatchEntry {
         self.position + u64::from(self.length)
     }
 
-    /// Checks that `bytes` are the batch: also those that the batch's own CRC does not cover.
-    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.len() < HEADER_BYTES || bytes.len() != self.length as usize {
-            return Err(format!("a batch of {} bytes, not {}", bytes.len(), self.length));
+    /// Checks the front of the batch: what its own CRC does not cover, and what the entry repeats.
+    pub(crate) fn check_header(&self, header: &[u8; HEADER_BYTES]) -> Result<(), String> {
+        if header[..FRONT_BYTES] != self.front() {
+            return Err("the batch's offset, length, format or CRC is not the one indexed".into());
         }
-        let mut front = [0; 21];
+        let delta = self.last_offset.get() - self.base_offset.get();
+        let repeated = [
+            ("attributes", 21..23, i64::from(self.attributes)),
+            ("last offset", 23..27, delta),
+            ("largest timestamp", 35..43, self.max_timestamp.as_millis()),
+            ("producer id", 43..51, self.producer_id),
+            ("producer epoch", 51..53, i64::from(self.producer_epoch)),
+            ("base sequence", 53..57, i64::from(self.base_sequence)),
+        ];
+        for (name, range, entry) in repeated {
+            let size = range.len();
+            if header[range] != entry.to_be_bytes()[8 - size..] {
+                return Err(format!("the batch's {name} is not the {entry} of its entry"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the CRC that the batch's bytes have.
+    pub(crate) fn check_crc(&self, computed: u64) -> Result<(), String> {
+        if computed == u64::from(self.crc) {
+            return Ok(());
+        }
+        Err(format!("CRC {:08x} was expected, the bytes have {computed:08x}", self.crc))
+    }
+
+    /// The bytes up to the CRC, which it does not cover.
+    fn front(&self) -> [u8; FRONT_BYTES] {
+        let mut front = [0; FRONT_BYTES];
         front[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
         front[8..12].copy_from_slice(&(self.length - 12).to_be_bytes());
         front[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
         front[16] = 2;
         front[17..].copy_from_slice(&self.crc.to_be_bytes());
-        if bytes[..21] != front {
+        front
+    }
+
+    /// Checks that `bytes` are the batch: also those that the batch's own CRC does not cover.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        if bytes.len() < HEADER_BYTES || bytes.len() != self.length as usize {
+            return Err(format!("a batch of {} bytes, not {}", bytes.len(), self.length));
+        }
+        if bytes[..FRONT_BYTES] != self.front() {
             return Err("the batch's offset, length, format or CRC is not the one indexed".into());
         }
-        let computed = crc32c(&bytes[21..]);
-        if computed != self.crc {
-            return Err(format!(
-                "CRC {:08x} was expected, the bytes have {computed:08x}",
-                self.crc
-            ));
-        }
-        Ok(())
+        self.check_crc(u64::from(crc32c(&bytes[FRONT_BYTES..])))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::entry::PartitionId;
 use crate::journal::index::{Index, IndexBuilder, Sealed, Summary};
@@ -29,11 +29,13 @@ pub(crate) struct Housekeeper {
     shared: Arc<Shared>,
     /// Sealed journals without an index, oldest first.
     unindexed: VecDeque<Sealed>,
+    /// Wakes the sealer, which ends with it.
+    sealer: SyncSender<()>,
 }
 
 impl Housekeeper {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, unindexed: VecDeque::new() }
+    pub(crate) fn new(shared: Arc<Shared>, sealer: SyncSender<()>) -> Self {
+        Self { shared, unindexed: VecDeque::new(), sealer }
     }
 
     /// Runs until nobody can give it tasks any more.
@@ -43,6 +45,8 @@ impl Housekeeper {
                 self.unindexed.push_back(sealed);
             }
             self.index();
+            // Where a word waits already, the sealer will look.
+            let _ = self.sealer.try_send(());
             if let Err(error) = self.sweep() {
                 tracing::warn!(
                     "cannot remove a journal of removed topics: {error}; tried again later"

@@ -19,6 +19,7 @@
 //! memory and others from the disk on reader threads, checked. A housekeeper thread gives sealed
 //! journals their indexes, and removes journals of which nothing is left.
 
+mod chain;
 pub mod disk;
 mod entry;
 mod error;
@@ -31,12 +32,15 @@ mod queue;
 mod reader;
 mod recovery;
 mod scan;
+mod sealer;
 mod settings;
 mod shared;
+mod verify;
 mod waiter;
 mod writer;
 
-pub use disk::{Disk, DiskFile, OsDisk};
+pub use chain::{CHAIN_HASH_BYTES, ChainHash, ChainHead, root_hash};
+pub use disk::{Disk, DiskFile, OsDisk, ReadOnlyDisk};
 pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::Log;
@@ -44,4 +48,7 @@ pub use metrics::{FLUSH_BOUNDS_MICROS, FlushTimes, LogMetrics};
 pub use queue::{Appended, Appending, Reservation};
 pub use recovery::{Recovery, Truncated};
 pub use settings::LogSettings;
+pub use verify::{
+    Fault, Finding, MAX_FINDINGS, Verification, VerifyError, VerifyObserver, VerifyOptions, verify,
+};
 pub use waiter::Waiter;

@@ -20,12 +20,13 @@ use crate::queue::{Appending, Item, Reservation};
 use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
 use crate::recovery::{Recovery, check_format, recover};
 use crate::scan;
+use crate::sealer::Sealer;
 use crate::settings::LogSettings;
-use crate::shared::Shared;
+use crate::shared::{SEALER_ENDED, Shared};
 use crate::waiter::Waiter;
 use crate::writer::Writer;
 
-const LOCK_FILE: &str = "factum.lock";
+pub(crate) const LOCK_FILE: &str = "factum.lock";
 
 /// The log of one data directory; clones are the same log. It closes with its last handle.
 #[derive(Clone)]
@@ -66,7 +67,9 @@ impl Log {
         let (tasks, received) = sync_channel(MAX_TASKS);
         let (readers, jobs) = Readers::new();
         let writer = Writer::new(Arc::clone(&shared), active, tasks.clone());
-        let housekeeper = Housekeeper::new(Arc::clone(&shared));
+        let (wake_sealer, sealer_woken) = sync_channel(1);
+        let housekeeper = Housekeeper::new(Arc::clone(&shared), wake_sealer);
+        let sealer = Sealer::new(Arc::clone(&shared));
         let threads = Threads { running: Vec::new(), lock: Some(lock) };
         let (tasks, threads) = (Mutex::new(Some(tasks)), Mutex::new(threads));
         let inner = Inner { shared, readers, tasks, threads };
@@ -74,6 +77,7 @@ impl Log {
         let log = Self { inner: Arc::new(inner) };
         log.start("factum-log-write", move || writer.run())?;
         log.start("factum-log-keep", move || housekeeper.run(&received))?;
+        log.start("factum-log-seal", move || sealer.run(&sealer_woken))?;
         for _ in 0..THREADS {
             let jobs = Arc::clone(&jobs);
             log.start("factum-log-read", move || run_jobs(&jobs))?;
@@ -234,6 +238,21 @@ impl Log {
         scan::scan(self.open_shared()?, visit)
     }
 
+    /// Completes when every journal that is full now was checked once more and has its seal, or
+    /// was found damaged.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`].
+    pub async fn sealed(&self) -> Result<(), ReadError> {
+        let shared = self.open_shared()?;
+        let full = |(&number, sealed): (&u64, &Option<_>)| sealed.is_some().then_some(number);
+        let newest = shared.journals.lock().iter().filter_map(full).max().unwrap_or(0);
+        let mut until = shared.sealed_until.subscribe();
+        let reached = until.wait_for(|&number| number >= newest).await;
+        let reached = reached.map_or(SEALER_ENDED, |number| *number);
+        if reached == SEALER_ENDED { Err(ReadError::Closed) } else { Ok(()) }
+    }
+
     /// Why nothing is appended any more, if a write or a flush has failed.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -317,7 +336,7 @@ mod tests {
     #[test]
     fn memory_does_not_grow_with_the_number_of_batches() {
         let settings =
-            LogSettings { journal_bytes: 8 << 10, queue_bytes: 1 << 20, tail_bytes: 4096 };
+            LogSettings { journal_bytes: 8 << 10, tail_bytes: 4096, ..LogSettings::default() };
         let clock = Arc::new(SystemClock::new());
         let (log, _) = Log::open(Arc::new(SimDisk::new(1)), clock, settings).unwrap();
         let topic = TopicId(Uuid::nil());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use factum_event::Clock;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::disk::{Disk, DiskFile};
 use crate::journal::index::Sealed;
@@ -19,6 +19,9 @@ use crate::settings::LogSettings;
 /// Open files that are kept for readers.
 const MAX_OPEN_FILES: usize = 64;
 
+/// What is said once no journal is sealed any more.
+pub(crate) const SEALER_ENDED: u64 = u64::MAX;
+
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -29,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Journals by number; the active one, the last, has no `Sealed` yet.
     pub(crate) journals: Mutex<BTreeMap<u64, Option<Sealed>>>,
+    /// The last journal that was sealed, or found damaged; [`SEALER_ENDED`] at the end.
+    pub(crate) sealed_until: watch::Sender<u64>,
     /// Closed with the log.
     open: Semaphore,
 }
@@ -44,6 +49,7 @@ impl Shared {
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
             journals: Mutex::default(),
+            sealed_until: watch::Sender::new(0),
             open: Semaphore::new(0),
         }
     }

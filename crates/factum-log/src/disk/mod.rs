@@ -7,12 +7,14 @@
 //! are durable once [`Disk::sync_dir`] has returned. Nothing else is.
 
 mod os;
+mod read_only;
 pub mod sim;
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 pub use os::OsDisk;
+pub use read_only::ReadOnlyDisk;
 
 /// A directory that holds a log.
 pub trait Disk: Send + Sync + 'static {

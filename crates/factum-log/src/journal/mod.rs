@@ -3,17 +3,20 @@
 //! `docs/formats/journal.md` has every byte and the argument why a crash loses nothing that was
 //! acknowledged.
 
+pub(crate) mod batches;
 pub(crate) mod file;
 pub(crate) mod format;
 pub(crate) mod index;
 pub(crate) mod marker;
 pub(crate) mod scan;
+pub(crate) mod seal;
 
 /// The directory of the journal files.
 pub(crate) const DIRECTORY: &str = "journal";
 
 const JOURNAL_SUFFIX: &str = ".journal";
 const INDEX_SUFFIX: &str = ".index";
+const SEAL_SUFFIX: &str = ".seal";
 const REMOVED_SUFFIX: &str = ".removed";
 
 /// The path of a journal file.
@@ -26,6 +29,11 @@ pub(crate) fn index_path(number: u64) -> String {
     format!("{DIRECTORY}/{number:020}{INDEX_SUFFIX}")
 }
 
+/// The path of the seal of a sealed journal.
+pub(crate) fn seal_path(number: u64) -> String {
+    format!("{DIRECTORY}/{number:020}{SEAL_SUFFIX}")
+}
+
 /// The path of the marker that stands for a journal that was removed.
 pub(crate) fn marker_path(number: u64) -> String {
     format!("{DIRECTORY}/{number:020}{REMOVED_SUFFIX}")
@@ -36,6 +44,7 @@ pub(crate) fn marker_path(number: u64) -> String {
 pub(crate) enum Name {
     Journal(u64),
     Index(u64),
+    Seal(u64),
     Marker(u64),
     /// Left by a crash while it was being written.
     Unfinished,
@@ -52,6 +61,8 @@ impl Name {
             Self::Journal(number)
         } else if let Some(number) = number(INDEX_SUFFIX) {
             Self::Index(number)
+        } else if let Some(number) = number(SEAL_SUFFIX) {
+            Self::Seal(number)
         } else if let Some(number) = number(REMOVED_SUFFIX) {
             Self::Marker(number)
         } else {
@@ -69,6 +80,7 @@ mod tests {
         let name = |path: String| Name::parse(path.rsplit('/').next().unwrap());
         assert_eq!(name(journal_path(7)), Name::Journal(7));
         assert_eq!(name(index_path(u64::MAX)), Name::Index(u64::MAX));
+        assert_eq!(name(seal_path(3)), Name::Seal(3));
         assert_eq!(name(marker_path(1)), Name::Marker(1));
         assert_eq!(name(journal_path(1) + ".new"), Name::Unfinished);
         assert_eq!(Name::parse("7.journal"), Name::Foreign);

@@ -64,6 +64,11 @@ impl<'a> Scan<'a> {
         Ok(Self { file, header, length, position: UNIT_U64, sequence, check_batches })
     }
 
+    /// Goes on at a group that is known to stand at `position`.
+    pub(crate) fn skip_to(&mut self, position: u64, sequence: u64) {
+        (self.position, self.sequence) = (position, sequence);
+    }
+
     /// Where the next group begins, or should.
     pub(crate) fn position(&self) -> u64 {
         self.position

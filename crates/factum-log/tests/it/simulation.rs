@@ -14,7 +14,7 @@ use factum_log::{Appending, Log, LogSettings, PartitionId, StoredBatch};
 use parking_lot::Mutex;
 use pollster::block_on;
 
-use crate::support::{batch, is_same, offset, open_on, partition, start};
+use crate::support::{batch, is_same, offset, open_on, partition, small, start};
 
 const PARTITIONS: usize = 6;
 const TOPICS: usize = 2;
@@ -304,7 +304,7 @@ fn end(disk: &SimDisk, random: &mut Random) {
 
 fn settings(random: &mut Random) -> LogSettings {
     let tail_bytes = [0, 8 << 10, 1 << 20][usize::try_from(random.below(3)).unwrap()];
-    LogSettings { journal_bytes: 16 << 10, queue_bytes: 64 << 10, tail_bytes }
+    LogSettings { queue_bytes: 64 << 10, tail_bytes, ..small() }
 }
 
 fn number(variable: &str) -> Option<u64> {
