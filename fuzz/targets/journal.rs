@@ -14,7 +14,7 @@ use bytes::Bytes;
 use factum_event::batch::{Batch, BatchBuilder, Codec, crc32c};
 use factum_event::{Clock, Offset, Partition, Record, Timestamp, TopicId};
 use factum_log::disk::sim::SimDisk;
-use factum_log::{Disk, Extent, Log, LogSettings, PartitionId, ReadError, Recovery};
+use factum_log::{Disk, Extent, Log, LogSettings, PartitionId, ReadError, Recovery, VerifyOptions, verify};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
 use uuid::Uuid;
@@ -46,6 +46,8 @@ fuzz_target!(|input: &[u8]| {
         changed(sound_log().clone(), rest)
     };
     let disk = disk_with(&files);
+    let deep = VerifyOptions { deep: true, ..VerifyOptions::default() };
+    drop(verify(&disk, &deep, &mut ()));
     let Ok((log, _)) = open(&disk) else { return };
     let served = read_all(&log);
     append(&log, partition(9));
@@ -101,6 +103,7 @@ fn sound_log() -> &'static Vec<File> {
         for number in 0..16 {
             append(&log, partition(number % 3));
         }
+        block_on(log.sealed()).expect("seals");
         log.close();
         let names = |directory| disk.list(directory).expect("a list").into_iter();
         let paths = names("").filter(|name| name != "journal" && name != "factum.lock");

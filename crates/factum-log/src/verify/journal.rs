@@ -11,11 +11,11 @@ use super::Verifier;
 use super::finding::{Fault, Finding};
 use super::sealed::SealedChains;
 use crate::chain::{ChainHash, Link};
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::entry::{BatchEntry, PartitionId};
 use crate::journal::batches::BatchReader;
 use crate::journal::format::FileHeader;
-use crate::journal::index::{Index, IndexBuilder, List, Sealed};
+use crate::journal::index::{Index, IndexBuilder, List, ListError, Sealed};
 use crate::journal::scan::{After, Found, Group, Scan};
 use crate::journal::{file, index_path, journal_path};
 
@@ -65,16 +65,14 @@ impl Verifier<'_> {
                 chains.lost_some();
             }
         }
-        let findings = chains.finish(&mut self.heads, &self.removed);
-        findings.into_iter().for_each(|finding| self.found(finding));
+        self.close(chains);
     }
 
     fn unreadable(&mut self, place: &Place, reason: &str) {
         let seal = self.seal(place, None);
         let mut chains = SealedChains::new(place.number, seal);
         self.lost(place.number, 0..u64::MAX, Fault::Structure, reason, &mut chains);
-        chains.lost_some();
-        chains.finish(&mut self.heads, &self.removed);
+        self.close(chains);
     }
 
     /// Reads a file to its end; where a group is damaged, on from the next sound one.
@@ -91,6 +89,10 @@ impl Verifier<'_> {
         let mut complete = true;
         loop {
             let reason = match scan.next() {
+                Ok(Found::Group(group)) if place.active && is_torn(&scan, &group, &mut reader)? => {
+                    scan.skip_to(group.position, group.header.sequence);
+                    "a batch in the last group is not whole".to_owned()
+                }
                 Ok(Found::Group(group)) => {
                     self.group(place.number, &group, &mut reader, chains);
                     self.observer.read(group.header.length);
@@ -340,11 +342,7 @@ impl Verifier<'_> {
             drop(end.entries);
             compare(self.disk, number, &builder.encode(&sealed).0)
         } else {
-            match Index::read(self.disk, number) {
-                Ok(Ok(_)) => Ok(None),
-                Ok(Err(reason)) => Ok(Some((0, reason))),
-                Err(error) => Err(error),
-            }
+            Ok(unsound(self.disk, number))
         };
         let faulty =
             faulty.unwrap_or_else(|error| Some((0, format!("it cannot be read: {error}"))));
@@ -354,9 +352,37 @@ impl Verifier<'_> {
     }
 }
 
+/// Whether a group with a batch that is not whole is the last one: then it was never durable.
+fn is_torn(scan: &Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> io::Result<bool> {
+    let whole = group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok());
+    Ok(!whole && matches!(scan.after()?, After::Nothing { .. }))
+}
+
+/// What is wrong with an index in itself.
+fn unsound(disk: &dyn Disk, number: u64) -> Option<(u64, String)> {
+    let text = |error: io::Error| (0, format!("it cannot be read: {error}"));
+    let index = match Index::read(disk, number) {
+        Ok(Ok(index)) => index,
+        Ok(Err(reason)) => return Some((0, reason)),
+        Err(error) => return Some(text(error)),
+    };
+    let file = match disk.open(&index_path(number)) {
+        Ok(file) => file,
+        Err(error) => return Some(text(error)),
+    };
+    index.directory.into_iter().find_map(|(id, summary)| {
+        let list = List { file: file.as_ref(), id, summary };
+        (0..list.blocks()).find_map(|block| match list.block(block) {
+            Ok(_) => None,
+            Err(ListError::Damaged(reason)) => Some((0, reason)),
+            Err(ListError::Io(error)) => Some(text(error)),
+        })
+    })
+}
+
 /// Which offsets a sound index has in a range of its journal, by partition.
 fn indexed(
-    disk: &dyn crate::disk::Disk,
+    disk: &dyn Disk,
     number: u64,
     range: &Range<u64>,
 ) -> Option<Vec<(PartitionId, Offset, Offset)>> {
@@ -383,11 +409,7 @@ fn indexed(
 }
 
 /// Where a file begins to differ from what it should be.
-fn compare(
-    disk: &dyn crate::disk::Disk,
-    number: u64,
-    expected: &[u8],
-) -> io::Result<Option<(u64, String)>> {
+fn compare(disk: &dyn Disk, number: u64, expected: &[u8]) -> io::Result<Option<(u64, String)>> {
     let file = disk.open(&index_path(number))?;
     let length = file.len()?;
     let mut reader = BatchReader::new(file.as_ref())?;

@@ -255,19 +255,19 @@ impl Verifier<'_> {
     }
 
     fn missing(&mut self, number: u64) {
-        let mut chains = SealedChains::new(number, None);
+        let seal = self.seal(&Place { number, active: false, next_sequence: None }, None);
+        let mut chains = SealedChains::new(number, seal);
         let reason = "the file is missing, and no marker says why";
         self.lost(number, 0..u64::MAX, Fault::Missing, reason, &mut chains);
+        self.close(chains);
     }
 
-    /// Reads the seal of a journal that was removed: the seals themselves are a chain.
+    /// Reads the seal of a journal that is gone: the chains go on with its values.
     fn read_seal(&mut self, number: u64) {
         if self.files.seals.contains(&number) {
             let place = Place { number, active: false, next_sequence: None };
             let seal = self.seal(&place, None);
-            let mut chains = SealedChains::new(number, seal);
-            chains.lost_some();
-            chains.finish(&mut self.heads, &self.removed);
+            SealedChains::new(number, seal).adopt(&mut self.heads);
         }
     }
 
@@ -307,10 +307,19 @@ impl Verifier<'_> {
         let Some(newest) = self.newest_seal else {
             return;
         };
-        if seal.previous != Some(newest) {
+        // One that follows a later seal than the newest sound one: that one was reported.
+        let reported = seal.previous.is_some_and(|(number, _)| number > newest.0);
+        if seal.previous != Some(newest) && !reported {
             let path = seal_path(seal.number);
             let reason = format!("it does not follow {}", seal_path(newest.0));
             self.found(Finding::new(Fault::Chain, path, 0, reason));
+        }
+    }
+
+    /// The end of a journal, for the chains that pass through it.
+    fn close(&mut self, chains: SealedChains) {
+        for finding in chains.finish(&mut self.heads, &self.removed) {
+            self.found(finding);
         }
     }
 

@@ -111,6 +111,14 @@ impl SealedChains {
         self.incomplete = true;
     }
 
+    /// Goes on with the values of a journal that was removed.
+    pub(super) fn adopt(self, heads: &mut Heads) {
+        let lines = self.lines.unwrap_or_default();
+        for (&id, LineCheck { line, .. }) in &lines {
+            heads.set(id, line.next, Some(line.after));
+        }
+    }
+
     /// The end of the journal: what the seal has more, and the values to go on with.
     pub(super) fn finish(self, heads: &mut Heads, removed: &HashSet<TopicId>) -> Vec<Finding> {
         let Some(lines) = self.lines else {
@@ -119,11 +127,17 @@ impl SealedChains {
         let mut findings = Vec::new();
         for (&id, check) in &lines {
             let head = heads.get(id);
-            if !check.reported && !self.incomplete && !removed.contains(&id.topic) {
-                let wrong = check.wrong_end(head);
+            if !check.reported && !removed.contains(&id.topic) {
+                let wrong =
+                    if self.incomplete { check.lost_end(head) } else { check.wrong_end(head) };
                 findings.extend(wrong.map(|(first, reason)| {
                     let last = Offset::new(check.line.next.get() - 1).unwrap_or(first);
-                    let finding = Finding::new(Fault::Chain, seal_path(self.number), 0, reason);
+                    let (fault, file) = if self.incomplete {
+                        (Fault::Offsets, journal_path(self.number))
+                    } else {
+                        (Fault::Chain, seal_path(self.number))
+                    };
+                    let finding = Finding::new(fault, file, 0, reason);
                     finding.of(id, first, last)
                 }));
             }
@@ -136,6 +150,13 @@ impl SealedChains {
 }
 
 impl LineCheck {
+    /// From which offset on batches are lost with groups of which nobody knows what they had.
+    fn lost_end(&self, head: Option<Head>) -> Option<(Offset, String)> {
+        let from = head.map_or(self.line.first, |head| head.next.max(self.line.first));
+        let reason = "offsets of this journal are missing, as the seal knows".to_owned();
+        (from < self.line.next).then_some((from, reason))
+    }
+
     /// From which offset on the journal does not have what the seal has, and why.
     fn wrong_end(&self, head: Option<Head>) -> Option<(Offset, String)> {
         let Line { next, after, tags, .. } = &self.line;

@@ -4,6 +4,8 @@
 
 mod damage;
 mod real_disk;
+mod sample;
 mod simulation;
 mod support;
+mod verify;
 mod waiting;

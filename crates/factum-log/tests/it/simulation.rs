@@ -10,7 +10,10 @@ use std::sync::Arc;
 use factum_event::batch::Batch;
 use factum_event::{Offset, Timestamp};
 use factum_log::disk::sim::{Faults, Random, SimDisk, SimStats};
-use factum_log::{Appending, Log, LogSettings, PartitionId, StoredBatch};
+use factum_log::{
+    Appending, Fault, Log, LogSettings, PartitionId, StoredBatch, VerifyError, VerifyOptions,
+    verify,
+};
 use parking_lot::Mutex;
 use pollster::block_on;
 
@@ -263,6 +266,7 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
             end(&disk, &mut random);
         }
         disk.set_faults(Faults { ignore_syncs, ..Faults::default() });
+        verify_files(&disk.restarted())?;
         let opened = open_on(disk.restarted(), settings(&mut random));
         let (log, _) = opened.map_err(|error| format!("it does not open: {error}"))?;
         for &topic in &world.removed {
@@ -291,6 +295,19 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
         end(&disk, &mut random);
     }
     Ok(disk.stats())
+}
+
+/// A crash damages nothing but indexes, which are not flushed.
+fn verify_files(disk: &SimDisk) -> Result<(), Violation> {
+    match verify(disk, &VerifyOptions::default(), &mut ()) {
+        Ok(found) => match found.findings.iter().find(|one| one.fault != Fault::Index) {
+            Some(finding) => Err(format!("verification has found {finding:?}")),
+            None => Ok(()),
+        },
+        // Nothing was written yet.
+        Err(VerifyError::NoLog { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The end of a process: with the machine, or alone.
