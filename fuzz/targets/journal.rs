@@ -10,7 +10,7 @@
 use factum_event::Offset;
 use factum_event::batch::crc32c;
 use factum_fuzz::{CLEANED, File, NEW, append, disk_with, open, partition, sound_log};
-use factum_log::{Extent, Log, PartitionId, ReadError};
+use factum_log::{Extent, Log, PartitionId, ReadError, VerifyOptions, verify};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
 
@@ -30,6 +30,8 @@ fuzz_target!(|input: &[u8]| {
         changed(sound_log().to_vec(), rest)
     };
     let disk = disk_with(&files);
+    let deep = VerifyOptions { deep: true, ..VerifyOptions::default() };
+    drop(verify(&disk, &deep, &mut ()));
     let Ok((log, _)) = open(&disk) else { return };
     let served = read_all(&log, how % 2 == 1);
     let end = log.extent(partition(NEW)).end;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::offsets::{OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
+
 /// The name of the topic that holds control events.
 pub const CONTROL_TOPIC: &str = "__factum_control";
 
@@ -83,6 +85,22 @@ pub(crate) fn decode(offset: Offset, record: &Record) -> Result<Change, UnknownC
     let parts = TypeAndData { event_type: event.event_type().to_owned(), data };
     let json = serde_json::to_value(parts).map_err(|error| unknown(error.to_string()))?;
     serde_json::from_value(json).map_err(|error| unknown(error.to_string()))
+}
+
+/// The topic that a record of the control topic says was created.
+#[must_use]
+pub fn created_topic(offset: Offset, record: &Record) -> Option<(TopicId, TopicName)> {
+    match decode(offset, record) {
+        Ok(Change::TopicCreated(created)) => Some((created.id, created.topic)),
+        _ => None,
+    }
+}
+
+/// The name of a topic of Factum's own.
+#[must_use]
+pub fn own_topic(id: TopicId) -> Option<TopicName> {
+    let own = [(CONTROL_TOPIC_ID, CONTROL_TOPIC), (OFFSETS_TOPIC_ID, OFFSETS_TOPIC)];
+    own.into_iter().find(|(own, _)| *own == id).and_then(|(_, name)| TopicName::new(name).ok())
 }
 
 impl Change {

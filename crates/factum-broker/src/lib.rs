@@ -33,7 +33,7 @@ mod upkeep;
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};
 pub use commits::{Commit, CommitError};
-pub use control::{CONTROL_TOPIC, CONTROL_TOPIC_ID, UnknownChange};
+pub use control::{CONTROL_TOPIC, CONTROL_TOPIC_ID, UnknownChange, created_topic, own_topic};
 pub use fold::FoldError;
 pub use locate::{LocateError, UNPACKED_LIMIT};
 pub use offsets::{

@@ -71,13 +71,53 @@ impl BatchEntry {
         self.position + u64::from(self.length)
     }
 
+    /// Checks the front of the batch: what its own CRC does not cover, and what the entry repeats.
+    pub(crate) fn check_header(&self, header: &[u8; HEADER_BYTES]) -> Result<(), String> {
+        self.check_front(&header[..FRONT_BYTES])?;
+        let delta = self.last_offset.get() - self.base_offset.get();
+        let repeated = [
+            ("attributes", 21..23, i64::from(self.attributes)),
+            ("last offset", 23..27, delta),
+            ("largest timestamp", 35..43, self.max_timestamp.as_millis()),
+            ("producer id", 43..51, self.producer_id),
+            ("producer epoch", 51..53, i64::from(self.producer_epoch)),
+            ("base sequence", 53..57, i64::from(self.base_sequence)),
+        ];
+        for (name, range, entry) in repeated {
+            let size = range.len();
+            if header[range] != entry.to_be_bytes()[8 - size..] {
+                return Err(format!("the batch's {name} is not the {entry} of its entry"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the CRC that the batch's bytes have.
+    pub(crate) fn check_crc(&self, computed: u64) -> Result<(), String> {
+        if computed == u64::from(self.crc) {
+            return Ok(());
+        }
+        Err(format!("CRC {:08x} was expected, the bytes have {computed:08x}", self.crc))
+    }
+
+    /// The bytes up to the CRC, which it does not cover.
+    fn front(&self) -> [u8; FRONT_BYTES] {
+        let mut front = [0; FRONT_BYTES];
+        front[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
+        front[8..12].copy_from_slice(&self.length.saturating_sub(12).to_be_bytes());
+        front[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
+        front[16] = 2;
+        front[17..].copy_from_slice(&self.crc.to_be_bytes());
+        front
+    }
+
     /// Checks that `bytes` are the batch: also those that the batch's own CRC does not cover.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), String> {
         if bytes.len() < HEADER_BYTES || bytes.len() != self.length as usize {
             return Err(format!("a batch of {} bytes, not {}", bytes.len(), self.length));
         }
         self.check_front(&bytes[..FRONT_BYTES])?;
-        self.check_crc(crc32c(&bytes[FRONT_BYTES..]))
+        self.check_crc(u64::from(crc32c(&bytes[FRONT_BYTES..])))
     }
 
     /// Begins to check a batch that comes in pieces, the first of at least [`FRONT_BYTES`].
@@ -86,25 +126,11 @@ impl BatchEntry {
         BatchCheck { entry: self, crc, bytes: 0 }
     }
 
-    /// Offset, length, leader epoch, magic and CRC stand in the entry too.
     fn check_front(&self, front: &[u8]) -> Result<(), String> {
-        let mut expected = [0; FRONT_BYTES];
-        expected[..8].copy_from_slice(&self.base_offset.get().to_be_bytes());
-        expected[8..12].copy_from_slice(&self.length.saturating_sub(12).to_be_bytes());
-        expected[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-        expected[16] = 2;
-        expected[17..].copy_from_slice(&self.crc.to_be_bytes());
-        if front == expected {
+        if front == self.front() {
             return Ok(());
         }
         Err("the batch's offset, length, format or CRC is not the one indexed".into())
-    }
-
-    fn check_crc(&self, computed: u32) -> Result<(), String> {
-        if computed == self.crc {
-            return Ok(());
-        }
-        Err(format!("CRC {:08x} was expected, the bytes have {computed:08x}", self.crc))
     }
 }
 
@@ -137,7 +163,7 @@ impl BatchCheck<'_> {
         if self.bytes != self.entry.length as usize {
             return Err(format!("a batch of {} bytes, not {}", self.bytes, self.entry.length));
         }
-        self.entry.check_crc(u32::try_from(self.crc.finalize()).unwrap_or(u32::MAX))
+        self.entry.check_crc(self.crc.finalize())
     }
 }
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::disk::Disk;
 use crate::entry::PartitionId;
@@ -35,11 +35,13 @@ pub(crate) struct Housekeeper {
     unindexed: VecDeque<Sealed>,
     /// Files that could not be moved because they are damaged.
     damaged: RefCell<BTreeSet<u64>>,
+    /// Wakes the sealer, which ends with it.
+    sealer: SyncSender<()>,
 }
 
 impl Housekeeper {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, unindexed: VecDeque::new(), damaged: RefCell::default() }
+    pub(crate) fn new(shared: Arc<Shared>, sealer: SyncSender<()>) -> Self {
+        Self { shared, unindexed: VecDeque::new(), damaged: RefCell::default(), sealer }
     }
 
     /// Runs until nobody can give it tasks any more.
@@ -55,6 +57,8 @@ impl Housekeeper {
             self.unindexed.push_back(sealed);
         }
         self.index();
+        // Where a word waits already, the sealer will look.
+        let _ = self.sealer.try_send(());
         if let Err(error) = self.sweep() {
             tracing::warn!("cannot remove what is no longer needed: {error}; tried again later");
         }

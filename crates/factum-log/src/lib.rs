@@ -23,6 +23,7 @@
 //! [`Log::trim`] cuts off the beginning of partitions; [`Log::clean`] puts fewer batches in the
 //! place of many, for compaction. What to cut and what to keep is the broker's to say.
 
+mod chain;
 pub mod disk;
 mod entry;
 mod error;
@@ -38,16 +39,19 @@ mod reclaim;
 mod recovery;
 mod region;
 mod retention;
+mod sealer;
 mod settings;
 mod shared;
 mod spare;
 mod starts;
+mod verify;
 mod waiter;
 mod window;
 mod workers;
 mod writer;
 
-pub use disk::{Disk, DiskFile, OsDisk};
+pub use chain::{CHAIN_HASH_BYTES, ChainHash, ChainHead, root_hash};
+pub use disk::{Disk, DiskFile, OsDisk, ReadOnlyDisk};
 pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 pub use error::{AppendError, OpenError, ReadError};
 pub use log::Log;
@@ -58,5 +62,8 @@ pub use recovery::{Recovery, Truncated};
 pub use region::{Chunk, FileRegion, PartitionSlice};
 pub use retention::TrimError;
 pub use settings::LogSettings;
+pub use verify::{
+    Fault, Finding, MAX_FINDINGS, Verification, VerifyError, VerifyObserver, VerifyOptions, verify,
+};
 pub use waiter::Waiter;
 pub use workers::{Pending, Worker, Workers};

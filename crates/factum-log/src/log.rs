@@ -14,6 +14,7 @@ use crate::disk::{Disk, DiskLock};
 use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
 use crate::housekeeper::Task;
+use crate::journal::FIRST_SEGMENT;
 use crate::metrics::LogMetrics;
 use crate::partitions::{PartitionState, Plan};
 use crate::queue::{Appending, Item, Reservation};
@@ -21,11 +22,11 @@ use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
 use crate::recovery::{Recovery, check_format, recover};
 use crate::region::PartitionSlice;
 use crate::settings::LogSettings;
-use crate::shared::Shared;
+use crate::shared::{SEALER_ENDED, Shared};
 use crate::waiter::Waiter;
 use crate::workers::{Workers, assemble};
 
-const LOCK_FILE: &str = "factum.lock";
+pub(crate) const LOCK_FILE: &str = "factum.lock";
 
 /// The log of one data directory; clones are the same log. It closes with its last handle.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ impl Log {
         settings: LogSettings,
     ) -> Result<(Self, Recovery), OpenError> {
         let (log, workers, recovery) = Self::open_stepped(disk, clock, settings)?;
-        let Workers { writer, housekeeper, tasks, jobs, shared, lock, .. } = workers;
+        let Workers { writer, housekeeper, tasks, sealer, woken, jobs, shared, lock, .. } = workers;
         // From here on dropping the handle ends what was started.
         log.inner.threads.lock().lock = Some(lock);
         log.start("factum-log-write", move || writer.run())?;
@@ -72,6 +73,7 @@ impl Log {
             shared.spare.run(shared.disk.as_ref(), &shared.settings);
         })?;
         log.start("factum-log-keep", move || housekeeper.run(&tasks))?;
+        log.start("factum-log-seal", move || sealer.run(&woken))?;
         for _ in 0..THREADS {
             let jobs = Arc::clone(&jobs);
             log.start("factum-log-read", move || run_jobs(&jobs))?;
@@ -309,6 +311,22 @@ impl Log {
         &self.inner.shared
     }
 
+    /// Completes when every journal that is full now was checked once more and has its seal, or
+    /// was found damaged.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`].
+    pub async fn sealed(&self) -> Result<(), ReadError> {
+        let shared = self.open_shared()?;
+        let full = |(&number, sealed): (&u64, &Option<_>)| sealed.is_some().then_some(number);
+        let newest =
+            shared.journals.lock().range(..FIRST_SEGMENT).filter_map(full).max().unwrap_or(0);
+        let mut until = shared.sealed_until.subscribe();
+        let reached = until.wait_for(|&number| number >= newest).await;
+        let reached = reached.map_or(SEALER_ENDED, |number| *number);
+        if reached == SEALER_ENDED { Err(ReadError::Closed) } else { Ok(()) }
+    }
+
     /// Why nothing is appended any more, if a write or a flush has failed.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -409,7 +427,7 @@ mod tests {
     #[test]
     fn memory_does_not_grow_with_the_number_of_batches() {
         let settings =
-            LogSettings { journal_bytes: 8 << 10, queue_bytes: 1 << 20, tail_bytes: 4096 };
+            LogSettings { journal_bytes: 8 << 10, tail_bytes: 4096, ..LogSettings::default() };
         let clock = Arc::new(SystemClock::new());
         let (log, _) = Log::open(Arc::new(SimDisk::new(1)), clock, settings).unwrap();
         let topic = TopicId(Uuid::nil());

@@ -34,6 +34,12 @@ pub struct LogMetrics {
     pub is_stalled: bool,
     /// Whether a write or a flush has failed: nothing is appended until the log is opened again.
     pub has_failed: bool,
+    /// Journals sealed.
+    pub seals: u64,
+    /// Bytes of sealed journals that have no seal yet: how far the sealer is behind.
+    pub unsealed_bytes: u64,
+    /// Damaged files that the sealer has found.
+    pub scrub_damage: u64,
     /// How long groups took, write and flush together.
     pub flush_times: FlushTimes,
 }
@@ -60,6 +66,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_read_disk: AtomicU64,
     pub(crate) tail_bytes: AtomicU64,
     pub(crate) stalls: AtomicU64,
+    pub(crate) seals: AtomicU64,
+    pub(crate) unsealed_bytes: AtomicU64,
+    pub(crate) scrub_damage: AtomicU64,
     flush_counts: [AtomicU64; BUCKETS],
     flush_sum: AtomicU64,
     flush_max: AtomicU64,
@@ -91,6 +100,9 @@ impl Counters {
             stalls: get(&self.stalls),
             is_stalled: false,
             has_failed: false,
+            seals: get(&self.seals),
+            unsealed_bytes: get(&self.unsealed_bytes),
+            scrub_damage: get(&self.scrub_damage),
             flush_times: FlushTimes {
                 counts: self.flush_counts.each_ref().map(get),
                 sum_micros: get(&self.flush_sum),

@@ -311,6 +311,11 @@ impl Inner {
         dense.map_or(&[], |dense| &dense.entries)
     }
 
+    /// What the index of a sealed file says of it.
+    pub(crate) fn summary_of(&self, file: u64) -> Option<&Summary> {
+        self.sealed.iter().find(|summary| summary.journal == file)
+    }
+
     /// Puts the line of an index in the place of the batches, or of an earlier line.
     pub(crate) fn install(&mut self, summary: Summary) {
         if self.dense.front().is_some_and(|dense| dense.journal == summary.journal) {

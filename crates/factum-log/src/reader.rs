@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::DiskFile;
-use crate::entry::{BatchEntry, PartitionId, StoredBatch};
+use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 use crate::error::ReadError;
 use crate::housekeeper::reinstall;
 use crate::journal::index::{List, ListError, Summary};
@@ -249,8 +249,7 @@ fn locate(
                 rebuilt = true;
             }
             Err(ListError::Damaged(reason)) => {
-                let path = FileKey::Index(summary.journal).path();
-                return Err(ReadError::Io { action: format!("read {path}"), reason });
+                return Err(unindexed(partition, summary.journal, 0, reason));
             }
             Err(ListError::Io(error)) => return Err(failed(partition, summary.journal, &error)),
         }
@@ -287,12 +286,25 @@ pub(crate) fn rebuild(
             Ok(())
         }
         Ok(Err((position, reason))) => {
-            let file = journal_path(journal);
-            let reason = format!("at byte {position}: {reason}");
-            Err(ReadError::Io { action: format!("build {path} again from {file}"), reason })
+            let reason = format!("{reason}; its index is damaged too");
+            Err(unindexed(partition, journal, position, reason))
         }
         Err(error) => Err(failed(partition, journal, &error)),
     }
+}
+
+/// What a partition has in a journal of which neither the content nor the index is sound.
+fn unindexed(partition: &PartitionState, journal: u64, position: u64, reason: String) -> ReadError {
+    let (inner, id) = (partition.lock(), partition.id);
+    let known = inner.summary_of(journal).map(|summary| (summary.base, summary.last));
+    let Extent { start, end } = inner.extent();
+    let (first, last) = known.unwrap_or((start, end));
+    let (file, PartitionId { topic, partition }) = (journal_path(journal), id);
+    tracing::error!(
+        "{file} is damaged at byte {position} (topic {topic}, partition {partition}, offsets \
+         {first} to {last}): {reason}"
+    );
+    ReadError::Damaged { file, position, topic, partition, first, last, reason }
 }
 
 /// What an error of the operating system means to a reader of a journal.

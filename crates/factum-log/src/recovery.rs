@@ -26,8 +26,8 @@ use crate::shared::Shared;
 use crate::starts::{STARTS_FILE, Starts};
 use crate::writer::Active;
 
-const FORMAT_FILE: &str = "FORMAT";
-const FORMAT_WORD: &str = "factum-log";
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
+pub(crate) const FORMAT_WORD: &str = "factum-log";
 
 /// The most that is read of the format file.
 const MAX_FORMAT_BYTES: u64 = 256;
@@ -175,7 +175,8 @@ impl Inventory {
                 Name::Index(number) => drop(found.indexes.insert(number)),
                 Name::Marker(number) => drop(found.markers.insert(number)),
                 Name::Unfinished => found.unfinished.push(name),
-                Name::Foreign => {}
+                // Seals are evidence, and nothing that opening needs.
+                Name::Seal(_) | Name::Foreign => {}
             }
         }
         for number in found.indexes.difference(&found.journals) {

@@ -9,6 +9,9 @@ const JOURNAL_UNIT: u64 = BLOCK_BYTES as u64;
 /// The largest room that is reserved for a journal file.
 const MAX_JOURNAL_BYTES: u64 = 1 << 40;
 
+/// The slowest pace of sealing, in bytes a second: a slower one would never catch up.
+const MIN_SEAL_RATE: u64 = 1 << 20;
+
 /// The largest queue: what a semaphore of tokio counts in one step.
 const MAX_QUEUE_BYTES: usize = 1 << 30;
 
@@ -21,12 +24,19 @@ pub struct LogSettings {
     pub queue_bytes: usize,
     /// Recent batches kept in memory for readers.
     pub tail_bytes: usize,
+    /// How fast sealed journals are read again to be checked and sealed; at least 1 MiB.
+    pub seal_bytes_per_second: u64,
 }
 
 impl Default for LogSettings {
-    /// 128 MiB, 64 MiB, 64 MiB.
+    /// 128 MiB, 64 MiB, 64 MiB, 64 MiB a second.
     fn default() -> Self {
-        Self { journal_bytes: 128 << 20, queue_bytes: 64 << 20, tail_bytes: 64 << 20 }
+        Self {
+            journal_bytes: 128 << 20,
+            queue_bytes: 64 << 20,
+            tail_bytes: 64 << 20,
+            seal_bytes_per_second: 64 << 20,
+        }
     }
 }
 
@@ -40,6 +50,7 @@ impl LogSettings {
                 .next_multiple_of(JOURNAL_UNIT),
             queue_bytes: self.queue_bytes.clamp(1, MAX_QUEUE_BYTES),
             tail_bytes: self.tail_bytes,
+            seal_bytes_per_second: self.seal_bytes_per_second.max(MIN_SEAL_RATE),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use factum_event::Clock;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::disk::{Disk, DiskFile};
 use crate::journal::index::Sealed;
@@ -20,6 +20,9 @@ use crate::starts::Starts;
 
 /// Open files that are kept for readers.
 const MAX_OPEN_FILES: usize = 64;
+
+/// What is said once no journal is sealed any more.
+pub(crate) const SEALER_ENDED: u64 = u64::MAX;
 
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
@@ -36,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) starts: Mutex<Starts>,
     /// The number of the next segment; held while one is written: there is one at a time.
     pub(crate) next_segment: Mutex<u64>,
+    /// The last journal that was sealed, or found damaged; [`SEALER_ENDED`] at the end.
+    pub(crate) sealed_until: watch::Sender<u64>,
     /// Closed with the log.
     open: Semaphore,
 }
@@ -54,6 +59,7 @@ impl Shared {
             journals: Mutex::default(),
             starts: Mutex::default(),
             next_segment: Mutex::new(FIRST_SEGMENT),
+            sealed_until: watch::Sender::new(0),
             open: Semaphore::new(0),
         }
     }

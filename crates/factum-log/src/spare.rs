@@ -177,8 +177,12 @@ mod tests {
     use super::*;
     use crate::disk::sim::{Faults, SimDisk};
 
-    const SETTINGS: LogSettings =
-        LogSettings { journal_bytes: 4 * STEP_BYTES, queue_bytes: 1, tail_bytes: 0 };
+    const SETTINGS: LogSettings = LogSettings {
+        journal_bytes: 4 * STEP_BYTES,
+        queue_bytes: 1,
+        tail_bytes: 0,
+        seal_bytes_per_second: 1,
+    };
 
     fn steps(spare: &Spare, disk: &SimDisk) -> usize {
         (0..100).take_while(|_| spare.step(disk, &SETTINGS)).count()

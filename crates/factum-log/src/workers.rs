@@ -9,6 +9,7 @@ use crate::error::{OpenError, Trying};
 use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
 use crate::journal::journal_path;
 use crate::reader::{Jobs, Readers};
+use crate::sealer::{Sealer, Step as Sealing};
 use crate::shared::Shared;
 use crate::window::WINDOW_BYTES;
 use crate::writer::{Active, Step, Writer};
@@ -24,11 +25,14 @@ pub enum Worker {
     Housekeeper,
     /// Makes the next journal's file ready.
     Preparer,
+    /// Checks sealed journals once more, and gives them their seals.
+    Sealer,
 }
 
 impl Worker {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Writer, Self::Reader, Self::Housekeeper, Self::Preparer];
+    pub const ALL: [Self; 5] =
+        [Self::Writer, Self::Reader, Self::Housekeeper, Self::Preparer, Self::Sealer];
 }
 
 /// Which workers have something to do.
@@ -56,6 +60,9 @@ pub struct Workers {
     pub(crate) tasks: Receiver<Task>,
     /// Looked at, and not yet done.
     next_task: Option<Task>,
+    pub(crate) sealer: Sealer,
+    /// Where the housekeeper wakes the sealer.
+    pub(crate) woken: Receiver<()>,
     pub(crate) jobs: Jobs,
     pub(crate) lock: Box<dyn DiskLock>,
     /// What reads go through.
@@ -73,10 +80,23 @@ pub(crate) fn assemble(
     let number = active.header.number;
     let writer = Writer::new(Arc::clone(shared), active, sender.clone());
     let writer = writer.trying(|| format!("open {} for writing", journal_path(number)))?;
-    let housekeeper = Housekeeper::new(Arc::clone(shared));
+    let (wake_sealer, woken) = sync_channel(1);
+    let housekeeper = Housekeeper::new(Arc::clone(shared), wake_sealer);
+    let sealer = Sealer::new(Arc::clone(shared));
     let shared = Arc::clone(shared);
     let (next_task, window) = (None, vec![0; WINDOW_BYTES]);
-    let workers = Workers { shared, writer, housekeeper, tasks, next_task, jobs, lock, window };
+    let workers = Workers {
+        shared,
+        writer,
+        housekeeper,
+        tasks,
+        next_task,
+        sealer,
+        woken,
+        jobs,
+        lock,
+        window,
+    };
     Ok((workers, sender, readers))
 }
 
@@ -97,6 +117,11 @@ impl Workers {
             Worker::Preparer => {
                 let shared = &self.shared;
                 shared.spare.step(shared.disk.as_ref(), &shared.settings)
+            }
+            Worker::Sealer => {
+                // The housekeeper's word is not needed where somebody steps.
+                let _ = self.woken.try_recv();
+                matches!(self.sealer.step(), Ok(Sealing::Read(_)))
             }
         }
     }

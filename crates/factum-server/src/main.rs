@@ -2,7 +2,7 @@
 //!
 //! `cli` reads what a person typed and prints what they get; `config` says what the server runs
 //! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
-//! that speaks the Kafka protocol.
+//! that speaks the Kafka protocol; `verify` checks a data directory that no server has.
 
 #![allow(
     unreachable_pub,
@@ -19,6 +19,7 @@ mod http;
 mod kafka;
 mod metrics;
 mod server;
+mod verify;
 
 fn main() -> ExitCode {
     cli::main(std::env::args_os())

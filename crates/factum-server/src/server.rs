@@ -94,6 +94,7 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
             journal_bytes: config.journal_bytes,
             queue_bytes: config.queue_bytes,
             tail_bytes: config.tail_bytes,
+            ..LogSettings::default()
         },
         default_partitions: config.default_partitions,
         groups: GroupSettings {
@@ -190,6 +191,13 @@ fn log_readings(broker: &Broker) -> Vec<Reading> {
         Reading::gauge("log_queue_bytes", "Bytes waiting for a flush", log.queue_bytes as f64),
         Reading::gauge("log_tail_bytes", "Recent bytes held in memory", log.tail_bytes as f64),
         Reading::gauge("log_journals", "Journal files", log.journals as f64),
+        Reading::counter("log_seals", "Journals checked again and sealed", log.seals),
+        Reading::gauge(
+            "log_unsealed_bytes",
+            "Bytes of full journals not sealed yet",
+            log.unsealed_bytes as f64,
+        ),
+        Reading::counter("log_scrub_damage", "Damaged files found by sealing", log.scrub_damage),
         Reading::gauge("log_failed", "1 if the journal takes nothing more", failed.into()),
         Reading::gauge("topics", "Topics, Factum's own included", topics.len() as f64),
         Reading::gauge("partitions", "Partitions of all topics", partitions.into()),

@@ -9,6 +9,7 @@
 mod buffer;
 mod os;
 mod passing;
+mod read_only;
 pub mod sim;
 
 use std::io::{self, IoSlice};
@@ -21,6 +22,7 @@ pub(crate) use passing::is_passing;
 
 /// What direct writes come in: positions, lengths and the memory are multiples of it.
 pub const BLOCK_BYTES: usize = 4096;
+pub use read_only::ReadOnlyDisk;
 
 /// A directory that holds a log.
 pub trait Disk: Send + Sync + 'static {

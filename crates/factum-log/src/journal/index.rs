@@ -144,10 +144,17 @@ impl IndexBuilder {
 
     /// Writes the index of `sealed`, and answers its directory.
     pub(crate) fn write(
-        mut self,
+        self,
         disk: &dyn Disk,
         sealed: &Sealed,
     ) -> io::Result<Vec<(PartitionId, Summary)>> {
+        let (bytes, directory) = self.encode(sealed);
+        write_whole(disk, DIRECTORY, &index_path(sealed.number), &bytes, false)?;
+        Ok(directory)
+    }
+
+    /// The bytes of the index of `sealed`, which follow from the journal alone; its directory.
+    pub(crate) fn encode(mut self, sealed: &Sealed) -> (Vec<u8>, Vec<(PartitionId, Summary)>) {
         let start = self.bytes.len();
         for (id, summary) in &self.directory {
             encode_summary(&mut self.bytes, *id, summary);
@@ -166,8 +173,7 @@ impl IndexBuilder {
         self.bytes.put_slice(&MAGIC);
         self.bytes.put_u32(crc32c(&covered));
         self.bytes.put_slice(&covered);
-        write_whole(disk, DIRECTORY, &index_path(sealed.number), &self.bytes, false)?;
-        Ok(self.directory)
+        (self.bytes, self.directory)
     }
 }
 

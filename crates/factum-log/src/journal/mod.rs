@@ -3,12 +3,14 @@
 //! `docs/formats/journal.md` has every byte and the argument why a crash loses nothing that was
 //! acknowledged.
 
+pub(crate) mod batches;
 pub(crate) mod blocks;
 pub(crate) mod file;
 pub(crate) mod format;
 pub(crate) mod index;
 pub(crate) mod marker;
 pub(crate) mod scan;
+pub(crate) mod seal;
 pub(crate) mod segment;
 mod window;
 
@@ -26,6 +28,7 @@ pub(crate) const fn is_segment(number: u64) -> bool {
 const JOURNAL_SUFFIX: &str = ".journal";
 const SEGMENT_SUFFIX: &str = ".segment";
 const INDEX_SUFFIX: &str = ".index";
+const SEAL_SUFFIX: &str = ".seal";
 const REMOVED_SUFFIX: &str = ".removed";
 
 /// The path of the file that is to be the next journal; a name that opening removes.
@@ -45,6 +48,11 @@ pub(crate) fn index_path(number: u64) -> String {
     format!("{DIRECTORY}/{number:020}{INDEX_SUFFIX}")
 }
 
+/// The path of the seal of a sealed journal.
+pub(crate) fn seal_path(number: u64) -> String {
+    format!("{DIRECTORY}/{number:020}{SEAL_SUFFIX}")
+}
+
 /// The path of the marker that stands for a journal that was removed.
 pub(crate) fn marker_path(number: u64) -> String {
     format!("{DIRECTORY}/{number:020}{REMOVED_SUFFIX}")
@@ -56,6 +64,7 @@ pub(crate) enum Name {
     Journal(u64),
     Segment(u64),
     Index(u64),
+    Seal(u64),
     Marker(u64),
     /// Left by a crash while it was being written.
     Unfinished,
@@ -78,6 +87,8 @@ impl Name {
             if known { Self::Segment(number) } else { Self::Foreign }
         } else if let Some(number) = number(INDEX_SUFFIX) {
             Self::Index(number)
+        } else if let Some(number) = number(SEAL_SUFFIX) {
+            Self::Seal(number)
         } else if let Some(number) = number(REMOVED_SUFFIX) {
             if is_segment(number) { Self::Foreign } else { Self::Marker(number) }
         } else {
@@ -96,6 +107,7 @@ mod tests {
         assert_eq!(name(journal_path(7)), Name::Journal(7));
         assert_eq!(name(index_path(MAX_NUMBER - 1)), Name::Index(MAX_NUMBER - 1));
         assert_eq!(name(journal_path(MAX_NUMBER)), Name::Foreign);
+        assert_eq!(name(seal_path(3)), Name::Seal(3));
         assert_eq!(name(marker_path(1)), Name::Marker(1));
         assert_eq!(name(journal_path(FIRST_SEGMENT + 2)), Name::Segment(FIRST_SEGMENT + 2));
         assert_eq!(name(journal_path(1) + ".new"), Name::Unfinished);

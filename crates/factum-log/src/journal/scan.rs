@@ -73,6 +73,11 @@ impl<'a> Scan<'a> {
         self
     }
 
+    /// Goes on at a group that is known to stand at `position`.
+    pub(crate) fn skip_to(&mut self, position: u64, sequence: u64) {
+        (self.position, self.sequence) = (position, sequence);
+    }
+
     /// Where the next group begins, or should.
     pub(crate) fn position(&self) -> u64 {
         self.position

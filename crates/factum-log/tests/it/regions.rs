@@ -14,7 +14,12 @@ use crate::support::{append, fill, numbered, offset, open, partition, read_from}
 const LARGE: usize = 700_000;
 
 fn settings() -> LogSettings {
-    LogSettings { journal_bytes: 8 << 20, queue_bytes: 32 << 20, tail_bytes: 0 }
+    LogSettings {
+        journal_bytes: 8 << 20,
+        queue_bytes: 32 << 20,
+        tail_bytes: 0,
+        ..LogSettings::default()
+    }
 }
 
 fn content(slice: &PartitionSlice) -> Vec<u8> {

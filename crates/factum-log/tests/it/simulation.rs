@@ -10,11 +10,14 @@ use std::sync::Arc;
 use factum_event::batch::Batch;
 use factum_event::{Offset, Timestamp};
 use factum_log::disk::sim::{Faults, Random, SimDisk, SimStats};
-use factum_log::{Appending, Log, LogSettings, PartitionId, StoredBatch};
+use factum_log::{
+    Appending, Fault, Log, LogSettings, PartitionId, StoredBatch, VerifyError, VerifyOptions,
+    verify,
+};
 use parking_lot::Mutex;
 use pollster::block_on;
 
-use crate::support::{batch, is_same, offset, open_on, partition, start};
+use crate::support::{batch, is_same, offset, open_on, partition, small, start};
 
 const PARTITIONS: usize = 6;
 const TOPICS: usize = 2;
@@ -266,6 +269,7 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
             end(&disk, &mut random);
         }
         disk.set_faults(Faults { ignore_syncs, ..Faults::default() });
+        verify_files(&disk.restarted())?;
         let opened = open_on(disk.restarted(), settings(&mut random));
         let (log, _) = opened.map_err(|error| format!("it does not open: {error}"))?;
         for &topic in &world.removed {
@@ -296,6 +300,19 @@ fn run(seed: u64, ignore_syncs: bool) -> Result<SimStats, Violation> {
     Ok(disk.stats())
 }
 
+/// A crash damages nothing but indexes, which are not flushed.
+fn verify_files(disk: &SimDisk) -> Result<(), Violation> {
+    match verify(disk, &VerifyOptions::default(), &mut ()) {
+        Ok(found) => match found.findings.iter().find(|one| one.fault != Fault::Index) {
+            Some(finding) => Err(format!("verification has found {finding:?}")),
+            None => Ok(()),
+        },
+        // Nothing was written yet.
+        Err(VerifyError::NoLog { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The end of a process: with the machine, or alone.
 fn end(disk: &SimDisk, random: &mut Random) {
     if random.one_in(3) {
@@ -307,7 +324,7 @@ fn end(disk: &SimDisk, random: &mut Random) {
 
 fn settings(random: &mut Random) -> LogSettings {
     let tail_bytes = [0, 8 << 10, 1 << 20][usize::try_from(random.below(3)).unwrap()];
-    LogSettings { journal_bytes: 16 << 10, queue_bytes: 64 << 10, tail_bytes }
+    LogSettings { queue_bytes: 64 << 10, tail_bytes, ..small() }
 }
 
 fn number(variable: &str) -> Option<u64> {

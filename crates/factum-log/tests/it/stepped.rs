@@ -16,8 +16,12 @@ use crate::support::{clock, numbered, partition};
 
 type Read = Pin<Box<dyn Future<Output = Result<Vec<StoredBatch>, ReadError>>>>;
 
-const SETTINGS: LogSettings =
-    LogSettings { journal_bytes: 8 << 10, queue_bytes: 16 << 10, tail_bytes: 4 << 10 };
+const SETTINGS: LogSettings = LogSettings {
+    journal_bytes: 8 << 10,
+    queue_bytes: 16 << 10,
+    tail_bytes: 4 << 10,
+    seal_bytes_per_second: 1 << 40,
+};
 
 /// A client that does one thing at a time, and notes everything that it sees.
 struct Client {

@@ -71,7 +71,12 @@ pub(crate) fn numbered(number: u64, bytes: usize) -> Batch {
 }
 
 pub(crate) fn small() -> LogSettings {
-    LogSettings { journal_bytes: 16 << 10, queue_bytes: 1 << 20, tail_bytes: 0 }
+    LogSettings {
+        journal_bytes: 16 << 10,
+        queue_bytes: 1 << 20,
+        tail_bytes: 0,
+        seal_bytes_per_second: 1 << 40,
+    }
 }
 
 pub(crate) fn open_on(

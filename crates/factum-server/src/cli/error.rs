@@ -21,6 +21,14 @@ pub enum CliError {
         /// What to do.
         advice: Option<String>,
     },
+    /// Nothing can be said: what was to be looked at is out of reach.
+    #[error("{message}")]
+    Cannot {
+        /// A word that programs can match.
+        code: String,
+        /// What was expected, what came, and what to do.
+        message: String,
+    },
     /// Whoever read our output has gone; that is no failure.
     #[error("the output was closed")]
     Closed,
@@ -35,6 +43,11 @@ impl CliError {
     /// A failure without advice: the message says what to do.
     pub fn failed(code: impl Into<String>, message: impl ToString) -> Self {
         Self::Failed { code: code.into(), message: message.to_string(), advice: None }
+    }
+
+    /// Nothing can be said; exit code 2.
+    pub fn cannot(code: impl Into<String>, message: impl ToString) -> Self {
+        Self::Cannot { code: code.into(), message: message.to_string() }
     }
 
     /// The same failure with what to do.
@@ -61,7 +74,7 @@ impl CliError {
         match self {
             Self::Closed => 0,
             Self::Failed { .. } => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Cannot { .. } => 2,
         }
     }
 
@@ -69,7 +82,7 @@ impl CliError {
     pub fn code(&self) -> &str {
         match self {
             Self::Usage(_) => "usage",
-            Self::Failed { code, .. } => code,
+            Self::Failed { code, .. } | Self::Cannot { code, .. } => code,
             Self::Closed => "closed",
         }
     }

@@ -12,6 +12,7 @@ mod serve;
 pub(crate) mod table;
 pub(crate) mod terminal;
 mod topic;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ Examples:
   factum read orders --follow                        watch events as they arrive
   factum read orders --limit 10 | jq .data           events as JSON lines
   factum group describe billing                      who reads what, and how far behind
+  factum verify ./data                               find damage, and a rewritten past
   factum bench produce --records 1000000             measure any Kafka broker";
 
 #[derive(Debug, Args)]
@@ -105,6 +107,7 @@ enum Command {
     Publish(Box<publish::PublishArgs>),
     Read(read::ReadArgs),
     Group(group::GroupArgs),
+    Verify(verify::VerifyArgs),
     Bench(crate::bench::BenchArgs),
 }
 
@@ -133,6 +136,7 @@ fn run(command: Command, server: &str, terminal: &Terminal) -> Result<(), CliErr
         Command::Publish(args) => publish::run(*args, &client()?, terminal),
         Command::Read(args) => read::run(&args, &client()?, terminal),
         Command::Group(args) => group::run(args, &client()?, terminal),
+        Command::Verify(args) => verify::run(args, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
     }
 }

@@ -1,0 +1,350 @@
+//! The sealer: gives sealed journals their seal, from the bytes on the disk, at a bounded pace.
+//!
+//! It reads every sealed journal once more and checks everything in it, so damage is found before
+//! somebody needs the data. It continues after the newest sound seal. A journal that is damaged
+//! gets no seal: it is reported, and the chains that pass through it begin anew behind it.
+//! The work is done in steps ([`Sealer::step`]); the thread around them only waits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use factum_event::Offset;
+
+use crate::chain::{ChainHash, Link};
+use crate::disk::DiskFile;
+use crate::entry::{BatchEntry, PartitionId};
+use crate::journal::batches::BatchReader;
+use crate::journal::format::{FileHeader, UNIT_U64};
+use crate::journal::index::Sealed;
+use crate::journal::scan::{Found, Group, Scan};
+use crate::journal::seal::{Line, Seal};
+use crate::journal::{DIRECTORY, FIRST_SEGMENT, Name, file, journal_path, seal_path};
+use crate::shared::{SEALER_ENDED, Shared};
+
+/// What one step reads, but for a larger group.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// How long it waits where the operating system refused.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It read these bytes, and there may be more.
+    Read(u64),
+    /// Every sealed journal has its seal, or was found damaged.
+    Idle,
+}
+
+pub(crate) struct Sealer {
+    shared: Arc<Shared>,
+    /// The chain at the end of each partition, in what was sealed.
+    heads: BTreeMap<PartitionId, Head>,
+    /// The newest seal; none before the first.
+    newest: Option<(u64, ChainHash)>,
+    /// The last journal that was sealed or given up; unknown before the first step.
+    done: Option<u64>,
+    work: Option<Work>,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    next: Offset,
+    hash: ChainHash,
+}
+
+/// A journal that is being read.
+struct Work {
+    sealed: Sealed,
+    file: Arc<dyn DiskFile>,
+    header: FileHeader,
+    position: u64,
+    sequence: u64,
+    lines: BTreeMap<PartitionId, Line>,
+}
+
+impl Sealer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, heads: BTreeMap::new(), newest: None, done: None, work: None }
+    }
+
+    /// Runs until whoever wakes it is gone.
+    pub(crate) fn run(mut self, woken: &Receiver<()>) {
+        loop {
+            let pause = match self.step() {
+                Ok(Step::Read(bytes)) => self.pause(bytes),
+                Ok(Step::Idle) => Duration::MAX,
+                Err(error) => {
+                    tracing::warn!("cannot seal a journal: {error}; tried again later");
+                    // What was read so far belongs to a file that may have gone.
+                    self.work = None;
+                    RETRY
+                }
+            };
+            if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(pause) {
+                self.shared.sealed_until.send_replace(SEALER_ENDED);
+                return;
+            }
+        }
+    }
+
+    fn pause(&self, bytes: u64) -> Duration {
+        let per_second = self.shared.settings.seal_bytes_per_second;
+        Duration::from_micros(bytes.saturating_mul(1_000_000) / per_second)
+    }
+
+    /// Does a bounded piece of work.
+    ///
+    /// # Errors
+    /// As the operating system says; the next step tries again.
+    pub(crate) fn step(&mut self) -> io::Result<Step> {
+        let Some(done) = self.done else {
+            self.load()?;
+            return Ok(Step::Read(0));
+        };
+        let Some(mut work) = self.next_work(done)? else {
+            self.note_lag(0);
+            return Ok(Step::Idle);
+        };
+        let before = work.position;
+        match self.advance(&mut work)? {
+            Progress::More => {
+                self.note_lag(work.position);
+                let read = work.position - before;
+                self.work = Some(work);
+                Ok(Step::Read(read))
+            }
+            Progress::Complete => {
+                let read = work.position - before;
+                self.seal(&work)?;
+                Ok(Step::Read(read))
+            }
+            Progress::Damaged(reason) => {
+                self.give_up(&work, &reason);
+                Ok(Step::Read(STEP_BYTES))
+            }
+        }
+    }
+
+    /// Continues where the newest sound seal ends.
+    fn load(&mut self) -> io::Result<()> {
+        let journals = self.shared.journals.lock().clone();
+        let mut done = 0;
+        for number in self.seals()?.into_iter().rev() {
+            let fits = |seal: &Seal| match journals.get(&number) {
+                Some(Some(sealed)) => sealed.salt == seal.salt,
+                Some(None) => false,
+                None => true,
+            };
+            match Seal::read(self.shared.disk.as_ref(), number)? {
+                Ok((seal, hash)) if fits(&seal) => {
+                    let head = |line: Line| (line.id, Head { next: line.next, hash: line.after });
+                    self.heads = seal.lines.into_iter().map(head).collect();
+                    self.newest = Some((number, hash));
+                    done = number;
+                    break;
+                }
+                Ok(_) => self.damage(&format!("{} is of another journal", seal_path(number))),
+                Err(reason) => self.damage(&format!("{} is damaged: {reason}", seal_path(number))),
+            }
+        }
+        self.set_done(done);
+        Ok(())
+    }
+
+    fn seals(&self) -> io::Result<Vec<u64>> {
+        let names = self.shared.disk.list(DIRECTORY)?;
+        let mut numbers: Vec<u64> = names
+            .iter()
+            .filter_map(|name| match Name::parse(name) {
+                Name::Seal(number) => Some(number),
+                _ => None,
+            })
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The journal at work, or the first sealed one after `done`.
+    fn next_work(&mut self, done: u64) -> io::Result<Option<Work>> {
+        if let Some(work) = self.work.take() {
+            return Ok(Some(work));
+        }
+        loop {
+            let next = {
+                let journals = self.shared.journals.lock();
+                let after = self.done.unwrap_or(done) + 1;
+                journals.range(after..FIRST_SEGMENT).find_map(|(_, sealed)| *sealed)
+            };
+            let Some(sealed) = next else {
+                return Ok(None);
+            };
+            let file = self.shared.disk.open(&journal_path(sealed.number))?;
+            let header = match file::read_header(file.as_ref(), sealed.number)? {
+                Ok(header) if header.salt == sealed.salt => header,
+                other => {
+                    let reason = other.err().unwrap_or_else(|| "it has another salt".into());
+                    self.lost(&sealed, &format!("at byte 0: {reason}"));
+                    continue;
+                }
+            };
+            let (position, sequence) = (UNIT_U64, header.first_sequence);
+            let lines = BTreeMap::new();
+            return Ok(Some(Work { sealed, file, header, position, sequence, lines }));
+        }
+    }
+
+    /// Reads groups until there is enough for one step.
+    fn advance(&self, work: &mut Work) -> io::Result<Progress> {
+        let file = Arc::clone(&work.file);
+        let mut scan = Scan::new(file.as_ref(), work.header, false)?;
+        scan.skip_to(work.position, work.sequence);
+        let mut reader = BatchReader::new(file.as_ref())?;
+        let enough = work.position + STEP_BYTES;
+        while scan.position() < work.sealed.end && scan.position() < enough {
+            match scan.next()? {
+                Found::Group(group) => {
+                    if let Err(reason) = self.take(work, &group, &mut reader) {
+                        return Ok(Progress::Damaged(reason));
+                    }
+                }
+                Found::End => break,
+                Found::Invalid(reason) => {
+                    let at = scan.position();
+                    return Ok(Progress::Damaged(format!("at byte {at}: {reason}")));
+                }
+            }
+            (work.position, work.sequence) = (scan.position(), scan.sequence());
+        }
+        let Sealed { end, next_sequence, .. } = work.sealed;
+        if scan.position() < end && scan.position() >= enough {
+            return Ok(Progress::More);
+        }
+        if (scan.position(), scan.sequence()) == (end, next_sequence) {
+            return Ok(Progress::Complete);
+        }
+        Ok(Progress::Damaged(format!("it ends at byte {}, not at {end}", scan.position())))
+    }
+
+    fn take(
+        &self,
+        work: &mut Work,
+        group: &Group,
+        reader: &mut BatchReader<'_>,
+    ) -> Result<(), String> {
+        for (id, entry) in &group.entries {
+            let line = work.lines.entry(*id).or_insert_with(|| self.line(*id, entry));
+            if line.next != entry.base_offset {
+                // A journal in between went with its topic, or was damaged: a new chain.
+                line.after = ChainHash::begin(*id);
+            }
+            let mut link = Link::new(&line.after, entry);
+            reader.check(entry, Some(&mut link)).map_err(|reason| {
+                let (first, last) = (entry.base_offset, entry.last_offset);
+                let PartitionId { topic, partition } = id;
+                format!(
+                    "at byte {}: the batch of topic {topic}, partition {partition}, offsets \
+                     {first} to {last} is not what was written: {reason}",
+                    entry.position
+                )
+            })?;
+            line.after = link.finish();
+            line.next = entry.next_offset();
+            line.tags.push(line.after.tag());
+        }
+        Ok(())
+    }
+
+    /// A partition before its first batch in a journal.
+    fn line(&self, id: PartitionId, entry: &BatchEntry) -> Line {
+        let first = entry.base_offset;
+        let head = self.heads.get(&id).filter(|head| head.next == first);
+        let before = head.map_or_else(|| ChainHash::begin(id), |head| head.hash);
+        Line { id, first, next: first, before, after: before, tags: Vec::new() }
+    }
+
+    /// Writes the seal of a journal that was read to its end.
+    fn seal(&mut self, work: &Work) -> io::Result<()> {
+        let removed = self.shared.partitions.removed();
+        let mut lines = work.lines.clone();
+        for (&id, head) in self.heads.iter().filter(|(id, _)| !removed.contains(&id.topic)) {
+            lines.entry(id).or_insert_with(|| {
+                let Head { next, hash } = *head;
+                Line { id, first: next, next, before: hash, after: hash, tags: Vec::new() }
+            });
+        }
+        let seal = Seal::new(&work.sealed, self.newest, lines.into_values().collect());
+        let hash = seal.write(self.shared.disk.as_ref())?;
+        let head = |line: Line| (line.id, Head { next: line.next, hash: line.after });
+        self.heads = seal.lines.into_iter().map(head).collect();
+        self.newest = Some((seal.number, hash));
+        self.shared.counters.seals.fetch_add(1, Relaxed);
+        self.prune(seal.number)?;
+        self.set_done(seal.number);
+        self.note_lag(0);
+        Ok(())
+    }
+
+    /// Removes seals of journals that are gone: the newest seal has the values of all of them.
+    fn prune(&self, newest: u64) -> io::Result<()> {
+        let first = self.shared.journals.lock().keys().next().copied().unwrap_or(0);
+        for number in self.seals()?.into_iter().filter(|&number| number < first.min(newest)) {
+            self.shared.disk.remove(&seal_path(number))?;
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, work: &Work, reason: &str) {
+        // A journal that was removed meanwhile is no loss.
+        if self.shared.journals.lock().contains_key(&work.sealed.number) {
+            self.lost(&work.sealed, reason);
+        } else {
+            self.set_done(work.sealed.number);
+        }
+    }
+
+    fn lost(&mut self, sealed: &Sealed, reason: &str) {
+        let number = sealed.number;
+        self.damage(&format!("{} is damaged {reason}", journal_path(number)));
+        for partition in self.shared.partitions.all() {
+            let inner = partition.lock();
+            if inner.summary_of(number).is_some() || !inner.dense_of(number).is_empty() {
+                self.heads.remove(&partition.id);
+            }
+        }
+        self.set_done(number);
+        self.note_lag(0);
+    }
+
+    fn set_done(&mut self, number: u64) {
+        self.done = Some(number);
+        self.shared.sealed_until.send_replace(number);
+    }
+
+    fn damage(&self, what: &str) {
+        self.shared.counters.scrub_damage.fetch_add(1, Relaxed);
+        tracing::error!(
+            "{what}; it is not sealed: stop the server, and run `factum verify {}`",
+            self.shared.disk.location()
+        );
+    }
+
+    /// How many bytes of sealed journals have no seal yet, `read` of the next one apart.
+    fn note_lag(&self, read: u64) {
+        let done = self.done.unwrap_or(0);
+        let journals = self.shared.journals.lock();
+        let waiting = journals.range(done + 1..).filter_map(|(_, sealed)| *sealed);
+        let bytes: u64 = waiting.map(|sealed| sealed.end).sum();
+        self.shared.counters.unsealed_bytes.store(bytes.saturating_sub(read), Relaxed);
+    }
+}
+
+enum Progress {
+    More,
+    Complete,
+    Damaged(String),
+}

@@ -1,0 +1,430 @@
+//! One file of groups: its structure, its batches, its index, and its seal.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+
+use factum_event::Offset;
+use factum_event::batch::Batch;
+
+use super::Verifier;
+use super::finding::{Fault, Finding};
+use super::sealed::SealedChains;
+use crate::chain::{ChainHash, Link};
+use crate::disk::{Disk, DiskFile};
+use crate::entry::{BatchEntry, PartitionId};
+use crate::journal::batches::BatchReader;
+use crate::journal::format::FileHeader;
+use crate::journal::index::{Index, IndexBuilder, List, ListError, Sealed};
+use crate::journal::scan::{After, Found, Group, Scan};
+use crate::journal::{file, index_path, journal_path};
+
+/// What a compressed batch may unpack to where it is looked into.
+const MAX_UNPACKED_BYTES: usize = 128 << 20;
+
+/// A journal as a place among others.
+pub(super) struct Place {
+    pub(super) number: u64,
+    /// The last one, which takes groups.
+    pub(super) active: bool,
+    /// The sequence with which the next journal begins, where that is known.
+    pub(super) next_sequence: Option<u64>,
+}
+
+/// The batches of a file by partition, as an index has them.
+type Entries = BTreeMap<PartitionId, Vec<BatchEntry>>;
+
+/// What reading a file to its end has shown.
+struct End {
+    entries: Entries,
+    position: u64,
+    sequence: u64,
+    /// Whether every group was found: then the index follows from it.
+    complete: bool,
+}
+
+impl Verifier<'_> {
+    pub(super) fn journal(&mut self, place: &Place) {
+        let number = place.number;
+        let opened = self.disk.open(&journal_path(number)).and_then(|file| {
+            let header = file::read_header(file.as_ref(), number)?;
+            Ok((file, header))
+        });
+        let (file, header) = match opened {
+            Ok((file, Ok(header))) => (file, header),
+            Ok((_, Err(reason))) => return self.unreadable(place, &reason),
+            Err(error) => return self.unreadable(place, &format!("it cannot be read: {error}")),
+        };
+        let seal = self.seal(place, Some(&header));
+        let mut chains = SealedChains::new(number, seal);
+        match self.groups(place, file.as_ref(), header, &mut chains) {
+            Ok(end) => self.index(place, &header, end),
+            Err(error) => {
+                let reason = format!("it cannot be read: {error}");
+                self.found(Finding::new(Fault::Structure, journal_path(number), 0, reason));
+                chains.lost_some();
+            }
+        }
+        self.close(chains);
+    }
+
+    fn unreadable(&mut self, place: &Place, reason: &str) {
+        let seal = self.seal(place, None);
+        let mut chains = SealedChains::new(place.number, seal);
+        self.lost(place.number, 0..u64::MAX, Fault::Structure, reason, &mut chains);
+        self.close(chains);
+    }
+
+    /// Reads a file to its end; where a group is damaged, on from the next sound one.
+    fn groups(
+        &mut self,
+        place: &Place,
+        file: &dyn DiskFile,
+        header: FileHeader,
+        chains: &mut SealedChains,
+    ) -> io::Result<End> {
+        let mut scan = Scan::new(file, header, false)?;
+        let mut reader = BatchReader::new(file)?;
+        let mut entries = Entries::new();
+        let mut complete = true;
+        loop {
+            let reason = match scan.next() {
+                Ok(Found::Group(group))
+                    if place.active && is_torn(&mut scan, &group, &mut reader)? =>
+                {
+                    scan.skip_to(group.position, group.header.sequence);
+                    "a batch in the last group is not whole".to_owned()
+                }
+                Ok(Found::Group(group)) => {
+                    self.group(place.number, &group, &mut reader, chains);
+                    self.observer.read(group.header.length);
+                    for (id, entry) in group.entries {
+                        entries.entry(id).or_default().push(entry);
+                    }
+                    continue;
+                }
+                Ok(Found::End) => "a group was expected here".to_owned(),
+                Ok(Found::Invalid(reason)) => reason,
+                Err(error) => format!("it cannot be read: {error}"),
+            };
+            let position = scan.position();
+            match scan.after()? {
+                After::Group { sequence, position: next } => {
+                    complete = false;
+                    self.lost(place.number, position..next, Fault::Structure, &reason, chains);
+                    scan.skip_to(next, sequence);
+                }
+                After::Nothing { written_until } => {
+                    let sequence = scan.sequence();
+                    let whole =
+                        self.end(place, &reason, (position, written_until), sequence, chains);
+                    let complete = complete && whole;
+                    return Ok(End { entries, position, sequence, complete });
+                }
+            }
+        }
+    }
+
+    /// Judges what stands behind the last sound group; true where nothing is missing.
+    fn end(
+        &mut self,
+        place: &Place,
+        reason: &str,
+        (position, written_until): (u64, u64),
+        sequence: u64,
+        chains: &mut SealedChains,
+    ) -> bool {
+        let path = journal_path(place.number);
+        let rest = written_until.saturating_sub(position);
+        if place.active {
+            if rest > 0 {
+                self.note(format!(
+                    "{path}: {rest} bytes from byte {position} on are no whole group ({reason}): \
+                     an append that a crash interrupted, which opening the log cuts off, or damage \
+                     of the very last group; the two cannot be told apart"
+                ));
+            }
+            return true;
+        }
+        match place.next_sequence {
+            Some(next) if next > sequence => {
+                let reason = format!("groups {sequence} to {} are not there: {reason}", next - 1);
+                self.lost(place.number, position..u64::MAX, Fault::Structure, &reason, chains);
+                false
+            }
+            Some(next) if next < sequence => {
+                let reason =
+                    format!("it has groups up to {}, the next journal from {next}", sequence - 1);
+                self.found(Finding::new(Fault::Structure, path, position, reason));
+                false
+            }
+            _ => {
+                if rest > 0 {
+                    let reason = format!("{rest} bytes behind the last group are not zero");
+                    self.found(Finding::new(Fault::Padding, path, position, reason));
+                }
+                true
+            }
+        }
+    }
+
+    fn group(
+        &mut self,
+        number: u64,
+        group: &Group,
+        reader: &mut BatchReader<'_>,
+        chains: &mut SealedChains,
+    ) {
+        self.report.groups += 1;
+        for (id, entry) in &group.entries {
+            self.batch(number, *id, entry, reader, chains);
+        }
+        let end = group.entries.last().map_or(group.end(), |(_, entry)| entry.end_position());
+        if let Ok(Some(position)) = reader.first_not_zero(end, group.end()) {
+            let reason = "the zeros that fill a group up are not zeros";
+            self.found(Finding::new(Fault::Padding, journal_path(number), position, reason));
+        }
+    }
+
+    fn batch(
+        &mut self,
+        number: u64,
+        id: PartitionId,
+        entry: &BatchEntry,
+        reader: &mut BatchReader<'_>,
+        chains: &mut SealedChains,
+    ) {
+        let before = self.chain_before(number, id, entry, chains);
+        let mut link = before.map(|before| Link::new(&before, entry));
+        let hash = match reader.check(entry, link.as_mut()) {
+            Ok(()) => {
+                self.report.batches += 1;
+                self.report.batch_bytes += u64::from(entry.length);
+                self.look_into(number, id, entry, reader);
+                link.map(|link| link.finish())
+            }
+            Err(reason) => {
+                let reason = format!("the batch is not what was written: {reason}");
+                self.found_in(Fault::Batch, number, id, entry, reason);
+                None
+            }
+        };
+        let next =
+            self.heads.get(id).map_or(entry.next_offset(), |h| h.next.max(entry.next_offset()));
+        self.heads.set(id, next, hash);
+        if let Some(finding) = chains.after(id, entry, hash) {
+            self.found(finding);
+        }
+    }
+
+    /// Checks that a batch follows the one before, and answers the chain up to there.
+    fn chain_before(
+        &mut self,
+        number: u64,
+        id: PartitionId,
+        entry: &BatchEntry,
+        chains: &mut SealedChains,
+    ) -> Option<ChainHash> {
+        let base = entry.base_offset;
+        let head = self.heads.get(id);
+        let removed = self.removed.contains(&id.topic);
+        if let Some(next) = head.map(|head| head.next).filter(|next| *next != base && !removed) {
+            let missing = next < base;
+            let (first, last) = if missing { (next, base) } else { (base, next) };
+            let last = Offset::new(last.get() - 1).unwrap_or(first);
+            let what = if missing { "missing" } else { "there twice" };
+            let reason = format!("offset {next} was expected, {base} came: offsets are {what}");
+            let finding =
+                Finding::new(Fault::Offsets, journal_path(number), entry.position, reason);
+            self.found(finding.of(id, first, last));
+        }
+        let (before, finding) = chains.before(
+            id,
+            entry,
+            head.filter(|_| !removed || head.is_some_and(|h| h.next == base)),
+        );
+        if let Some(finding) = finding {
+            self.found(finding);
+        }
+        if let Some(before) = before {
+            self.heads.note(id, base, before);
+        }
+        before
+    }
+
+    /// Decodes the records of a sound batch, where that is wanted.
+    fn look_into(
+        &mut self,
+        number: u64,
+        id: PartitionId,
+        entry: &BatchEntry,
+        reader: &mut BatchReader<'_>,
+    ) {
+        let wanted = self.observer.wants(id);
+        if !wanted && !self.options.deep {
+            return;
+        }
+        let batch = match reader.whole(entry).map_err(|error| error.to_string()) {
+            Ok(bytes) => Batch::parse(bytes).map_err(|error| error.to_string()),
+            Err(reason) => Err(reason),
+        };
+        let decoded = batch.and_then(|batch| {
+            if wanted {
+                self.observer.batch(id, &batch);
+            }
+            let records = batch.decode(MAX_UNPACKED_BYTES).map_err(|error| error.to_string())?;
+            records.enumerate().try_fold(0, |_, (at, record)| {
+                record.map(|_| at as u64 + 1).map_err(|error| error.to_string())
+            })
+        });
+        match decoded {
+            Ok(records) => self.report.records += records,
+            Err(reason) if self.options.deep => {
+                self.found_in(Fault::Records, number, id, entry, reason);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn found_in(
+        &mut self,
+        fault: Fault,
+        number: u64,
+        id: PartitionId,
+        entry: &BatchEntry,
+        reason: String,
+    ) {
+        let finding = Finding::new(fault, journal_path(number), entry.position, reason);
+        self.found(finding.of(id, entry.base_offset, entry.last_offset));
+    }
+
+    /// Says that a range of a file cannot be read: of which offsets, where the index knows it.
+    pub(super) fn lost(
+        &mut self,
+        number: u64,
+        range: Range<u64>,
+        fault: Fault,
+        reason: &str,
+        chains: &mut SealedChains,
+    ) {
+        let path = journal_path(number);
+        let indexed = indexed(self.disk, number, &range).unwrap_or_default();
+        if indexed.is_empty() {
+            chains.lost_some();
+            self.found(Finding::new(fault, path, range.start, reason));
+            return;
+        }
+        for (id, first, last) in indexed {
+            let next = last.next();
+            let behind = self.heads.get(id).map_or(next, |head| head.next.max(next));
+            self.heads.set(id, behind, None);
+            chains.lost(id);
+            self.found(Finding::new(fault, path.clone(), range.start, reason).of(id, first, last));
+        }
+    }
+
+    /// Compares the index of a sealed journal with what the journal has.
+    fn index(&mut self, place: &Place, header: &FileHeader, end: End) {
+        let number = place.number;
+        if place.active || !self.files.indexes.contains(&number) {
+            return;
+        }
+        let faulty = if end.complete {
+            let batches = end.entries.values().map(|entries| entries.len() as u64).sum();
+            let sealed = Sealed {
+                number,
+                salt: header.salt,
+                end: end.position,
+                first_sequence: header.first_sequence,
+                next_sequence: end.sequence,
+                batches,
+            };
+            let mut builder = IndexBuilder::default();
+            end.entries.iter().for_each(|(id, entries)| builder.add(*id, entries));
+            drop(end.entries);
+            compare(self.disk, number, &builder.encode(&sealed).0)
+        } else {
+            Ok(unsound(self.disk, number))
+        };
+        let faulty =
+            faulty.unwrap_or_else(|error| Some((0, format!("it cannot be read: {error}"))));
+        if let Some((position, reason)) = faulty {
+            self.found(Finding::new(Fault::Index, index_path(number), position, reason));
+        }
+    }
+}
+
+/// Whether a group with a batch that is not whole is the last one: then it was never durable.
+fn is_torn(scan: &mut Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> io::Result<bool> {
+    let whole = group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok());
+    Ok(!whole && matches!(scan.after()?, After::Nothing { .. }))
+}
+
+/// What is wrong with an index in itself.
+fn unsound(disk: &dyn Disk, number: u64) -> Option<(u64, String)> {
+    let text = |error: io::Error| (0, format!("it cannot be read: {error}"));
+    let index = match Index::read(disk, number) {
+        Ok(Ok(index)) => index,
+        Ok(Err(reason)) => return Some((0, reason)),
+        Err(error) => return Some(text(error)),
+    };
+    let file = match disk.open(&index_path(number)) {
+        Ok(file) => file,
+        Err(error) => return Some(text(error)),
+    };
+    index.directory.into_iter().find_map(|(id, summary)| {
+        let list = List { file: file.as_ref(), id, summary };
+        (0..list.blocks()).find_map(|block| match list.block(block) {
+            Ok(_) => None,
+            Err(ListError::Damaged(reason)) => Some((0, reason)),
+            Err(ListError::Io(error)) => Some(text(error)),
+        })
+    })
+}
+
+/// Which offsets a sound index has in a range of its journal, by partition.
+fn indexed(
+    disk: &dyn Disk,
+    number: u64,
+    range: &Range<u64>,
+) -> Option<Vec<(PartitionId, Offset, Offset)>> {
+    let index = Index::read(disk, number).ok()?.ok()?;
+    let file = disk.open(&index_path(number)).ok()?;
+    let mut lost = Vec::new();
+    for (id, summary) in index.directory {
+        if range.start == 0 && range.end == u64::MAX {
+            lost.push((id, summary.base, summary.last));
+            continue;
+        }
+        let list = List { file: file.as_ref(), id, summary };
+        let mut offsets: Option<(Offset, Offset)> = None;
+        for block in 0..list.blocks() {
+            let (entries, _) = list.block(block).ok()?;
+            for entry in entries.iter().filter(|entry| range.contains(&entry.position)) {
+                let first = offsets.map_or(entry.base_offset, |(first, _)| first);
+                offsets = Some((first, entry.last_offset));
+            }
+        }
+        lost.extend(offsets.map(|(first, last)| (id, first, last)));
+    }
+    Some(lost)
+}
+
+/// Where a file begins to differ from what it should be.
+fn compare(disk: &dyn Disk, number: u64, expected: &[u8]) -> io::Result<Option<(u64, String)>> {
+    let file = disk.open(&index_path(number))?;
+    let length = file.len()?;
+    let mut reader = BatchReader::new(file.as_ref())?;
+    let mut at = 0;
+    while at < length.min(expected.len() as u64) {
+        let piece = reader.piece(at, length.min(expected.len() as u64))?;
+        let rest = &expected[usize::try_from(at).unwrap_or(usize::MAX)..];
+        if let Some(different) = piece.iter().zip(rest).position(|(a, b)| a != b) {
+            let reason = "it is not what follows from its journal".to_owned();
+            return Ok(Some((at + different as u64, reason)));
+        }
+        at += piece.len() as u64;
+    }
+    let reason = || format!("it has {length} bytes, not {}", expected.len());
+    Ok((length != expected.len() as u64).then(|| (at, reason())))
+}
