@@ -38,7 +38,7 @@ mod writer;
 
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
-pub use error::{AppendError, OpenError, ReadError};
+pub use error::{AppendError, OpenError, ReadError, TrimError};
 pub use log::Log;
 pub use metrics::{FLUSH_BOUNDS_MICROS, FlushTimes, LogMetrics};
 pub use queue::{Appended, Appending, Reservation};

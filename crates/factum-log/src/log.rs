@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskLock};
 use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
-use crate::error::{AppendError, OpenError, ReadError, Trying};
+use crate::error::{AppendError, OpenError, ReadError, TrimError, Trying};
 use crate::housekeeper::{Housekeeper, MAX_TASKS, Task};
 use crate::metrics::LogMetrics;
 use crate::partitions::Plan;
@@ -223,6 +223,20 @@ impl Log {
             // Where tasks are waiting already, each of them sweeps.
             let _ = tasks.try_send(Task::Sweep);
         }
+    }
+
+    /// Moves the starts of partitions up: what is below can no longer be read. A start never moves
+    /// down, nor beyond the end.
+    ///
+    /// # Errors
+    /// [`TrimError`]: nothing was cut off then.
+    pub fn trim(&self, cuts: &[(PartitionId, Offset)]) -> Result<(), TrimError> {
+        for (partition, to) in cuts {
+            if let Some(state) = self.inner.shared.partitions.get(*partition) {
+                state.lock().trim(*to);
+            }
+        }
+        Ok(())
     }
 
     /// Visits every batch that can be read, journal by journal and there in the order of the

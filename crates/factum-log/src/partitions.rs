@@ -134,6 +134,12 @@ impl Inner {
         Extent { start, end: self.end.unwrap_or(start) }
     }
 
+    /// Moves the start up, within what is durable.
+    pub(crate) fn trim(&mut self, to: Offset) {
+        let Extent { start, end } = self.extent();
+        self.start = Some(to.clamp(start, end));
+    }
+
     /// The offset that the next batch gets.
     pub(crate) fn next_offset(&self) -> Offset {
         self.next.unwrap_or(Offset::ZERO)
@@ -251,8 +257,10 @@ impl Inner {
         if let Some(summary) = self.sealed.iter().find(|summary| summary.max_timestamp >= time) {
             return Plan::Sealed(*summary);
         }
+        let start = self.extent().start;
         let mut entries = self.dense.iter().flat_map(|dense| &dense.entries);
-        let Some(entry) = entries.find(|entry| entry.max_timestamp >= time) else {
+        let found = |entry: &&BatchEntry| entry.max_timestamp >= time && entry.last_offset >= start;
+        let Some(entry) = entries.find(found) else {
             return Plan::Nothing;
         };
         let at = self.tail.partition_point(|batch| batch.entry.base_offset < entry.base_offset);
