@@ -16,9 +16,16 @@ use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
+use crate::records::{Cuts, Cutter};
 use crate::settings::BrokerSettings;
 use crate::ticker::Ticker;
 use crate::topic::{Topic, Topics};
+
+/// Factum's own topics, each with its setting: changes are kept for ever, of offsets the last.
+const OWN_TOPICS: [(&str, TopicId, (&str, &str)); 2] = [
+    (CONTROL_TOPIC, CONTROL_TOPIC_ID, ("retention.ms", "-1")),
+    (OFFSETS_TOPIC, OFFSETS_TOPIC_ID, ("cleanup.policy", "compact")),
+];
 
 /// The machine without sockets: topics, producers and groups on the embedded log.
 ///
@@ -37,12 +44,14 @@ impl std::fmt::Debug for Broker {
 struct Inner {
     // The ticker stops before what it works on goes.
     _ticker: Ticker,
+    _cutter: Cutter,
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
     topics: Topics,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
+    cuts: Arc<Cuts>,
     control: Fold,
     offsets: CommittedOffsets,
     offsets_fold: Fold,
@@ -92,13 +101,18 @@ impl Broker {
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
             .map_err(BrokerOpenError::Thread)?;
+        let cuts = Arc::new(Cuts::default());
+        let cutter =
+            Cutter::start(Arc::clone(&cuts), log.clone()).map_err(BrokerOpenError::Thread)?;
         let inner = Inner {
             _ticker: ticker,
+            _cutter: cutter,
             log,
             clock,
             settings,
             topics: Topics::default(),
             changes: Mutex::new(()),
+            cuts,
             control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
@@ -115,12 +129,14 @@ impl Broker {
     }
 
     fn recover(&self) -> Result<(), BrokerOpenError> {
-        for (name, id) in [(CONTROL_TOPIC, CONTROL_TOPIC_ID), (OFFSETS_TOPIC, OFFSETS_TOPIC_ID)] {
+        for (name, id, (config, value)) in OWN_TOPICS {
+            let configs = [(config.to_owned(), value.to_owned())].into();
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
-            self.topics().put(Topic::new(name, id, created_at, 1, [].into()));
+            self.topics().put(Topic::new(name, id, created_at, 1, configs));
         }
         pollster::block_on(self.apply_changes())?;
+        self.cuts().make(self.log());
         if self.inner.cluster_id.get().is_none() {
             pollster::block_on(self.create_cluster()).map_err(Box::new)?;
         }
@@ -245,6 +261,10 @@ impl Broker {
 
     pub(crate) fn changes(&self) -> &Mutex<()> {
         &self.inner.changes
+    }
+
+    pub(crate) fn cuts(&self) -> &Cuts {
+        &self.inner.cuts
     }
 
     pub(crate) fn offsets(&self) -> &CommittedOffsets {
