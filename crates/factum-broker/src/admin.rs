@@ -5,16 +5,17 @@ use std::sync::Arc;
 use factum_event::batch::BatchError;
 use factum_event::event::EventError;
 use factum_event::log::NewTopic;
-use factum_event::{Partition, Record, Timestamp, TopicId, TopicName};
+use factum_event::{Offset, Partition, Record, Timestamp, TopicId, TopicName};
+use factum_log::PartitionId;
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::Broker;
-use crate::control::{self, CONTROL_TOPIC_ID, Change, TopicCreated};
+use crate::control::{self, CONTROL_TOPIC_ID, Change, Cut, TopicCreated};
 use crate::fold::FoldError;
 use crate::produce::{ProduceError, batches};
 use crate::topic::Topic;
-use crate::topic_config::{self, InvalidConfig};
+use crate::topic_config::{Configure, InvalidConfig, TopicSettings, difference};
 
 /// Why something was not created, changed or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,6 +38,35 @@ pub enum AdminError {
         /// What is possible.
         expected: String,
     },
+    /// The topic has fewer partitions.
+    #[error("topic {topic} has no partition {partition}; it has {partitions}, counted from 0")]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition asked for.
+        partition: Partition,
+        /// How many it has.
+        partitions: u32,
+    },
+    /// Beyond the end of the partition.
+    #[error("offset {from} is not in the partition, which has {start} to {end}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        from: Offset,
+        /// The first offset that is kept.
+        start: Offset,
+        /// The end of the partition.
+        end: Offset,
+    },
+    /// Records of a topic that is only compacted are deleted by records without a value.
+    #[error(
+        "{0} has cleanup.policy=compact: publish a record without a value to delete its key, or \
+         add delete to the policy"
+    )]
+    Compacted(TopicName),
+    /// Records are to be deleted, which the log could not do yet.
+    #[error("the deletion is decided, but not done ({0}); try again, or restart")]
+    Trim(String),
     /// A setting that the topic cannot have.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
@@ -75,7 +105,7 @@ impl Broker {
         if new.name.is_internal() {
             return Err(AdminError::Internal(new.name));
         }
-        topic_config::check(&new.configs)?;
+        TopicSettings::parse(&new.configs)?;
         let partitions = new.partitions.unwrap_or(self.settings().default_partitions);
         self.check_partitions(partitions, 0)?;
         let now = self.clock().now();
@@ -117,6 +147,33 @@ impl Broker {
         self.topic_by_id(topic.id).ok_or_else(|| AdminError::UnknownTopic(name.clone()))
     }
 
+    /// Changes the settings of a topic, from now on; with `dry_run` only says what would come of it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed then.
+    pub async fn configure_topic(
+        &self,
+        principal: &str,
+        name: &TopicName,
+        configure: Configure,
+        dry_run: bool,
+    ) -> Result<Arc<Topic>, AdminError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let topic = self.changeable(name)?;
+        let configs = configure.applied(&topic.configs)?;
+        TopicSettings::parse(&configs)?;
+        let (set, unset) = difference(&topic.configs, &configs);
+        if dry_run {
+            return Ok(Arc::new(topic.configured(configs)));
+        }
+        if set.is_empty() && unset.is_empty() {
+            return Ok(topic);
+        }
+        let (id, topic) = (topic.id, name.clone());
+        self.change(principal, &Change::TopicConfigured { topic, id, set, unset }).await?;
+        self.topic_by_id(id).ok_or_else(|| AdminError::UnknownTopic(name.clone()))
+    }
+
     /// Deletes a topic with its records and the offsets that groups committed in it.
     ///
     /// # Errors
@@ -152,7 +209,7 @@ impl Broker {
         self.change("factum", &Change::ClusterCreated { id }).await
     }
 
-    fn changeable(&self, name: &TopicName) -> Result<Arc<Topic>, AdminError> {
+    pub(crate) fn changeable(&self, name: &TopicName) -> Result<Arc<Topic>, AdminError> {
         if name.is_internal() {
             return Err(AdminError::Internal(name.clone()));
         }
@@ -172,7 +229,7 @@ impl Broker {
     }
 
     /// Appends a change, waits until it is durable, and applies it.
-    async fn change(&self, principal: &str, change: &Change) -> Result<(), AdminError> {
+    pub(crate) async fn change(&self, principal: &str, change: &Change) -> Result<(), AdminError> {
         let now = self.clock().now();
         let record = control::encode(change, principal, self.event_ids(), now)?;
         self.append_own(CONTROL_TOPIC_ID, &[record]).await?;
@@ -189,7 +246,7 @@ impl Broker {
     ) -> Result<(), ProduceError> {
         let topic = self.topic_by_id(topic).expect("Factum's own topics are never deleted");
         let mut last = None;
-        for batch in batches(records, topic.max_message_bytes)? {
+        for batch in batches(records, topic.settings.max_message_bytes)? {
             last = Some(self.enqueue_checked(&topic, Partition::ZERO, batch).await?);
         }
         // Batches of one partition become durable in their order.
@@ -210,7 +267,23 @@ impl Broker {
                     self.topics().put(topic.grown(partitions));
                 }
             }
+            Change::TopicConfigured { id, set, unset, .. } => {
+                if let Some(topic) = self.topic_by_id(id) {
+                    let mut configs = topic.configs.clone();
+                    configs.retain(|name, _| !unset.contains(name));
+                    configs.extend(set);
+                    self.topics().put(topic.configured(configs));
+                }
+                return;
+            }
+            Change::RecordsDeleted { id, cuts, .. } => {
+                for Cut { partition, before } in cuts {
+                    self.cuts().decided(PartitionId { topic: id, partition }, before);
+                }
+                return;
+            }
             Change::TopicDeleted { id, .. } => {
+                self.cuts().forget_topic(id);
                 if let Some(topic) = self.topics().remove(id) {
                     topic.close();
                     self.log().remove_topic(id);

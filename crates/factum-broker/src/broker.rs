@@ -18,6 +18,7 @@ use crate::groups::Groups;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
 use crate::producer_state::ProducerStates;
+use crate::records::{Cuts, Cutter};
 use crate::settings::BrokerSettings;
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
@@ -25,6 +26,12 @@ use crate::upkeep::{Upkeep, UpkeepThread};
 
 /// Batches whose entries are read in one piece when producers' states are computed.
 const REPLAYED_AT_ONCE: usize = 4096;
+
+/// Factum's own topics, each with its setting: changes are kept for ever, of offsets the last.
+const OWN_TOPICS: [(&str, TopicId, (&str, &str)); 2] = [
+    (CONTROL_TOPIC, CONTROL_TOPIC_ID, ("retention.ms", "-1")),
+    (OFFSETS_TOPIC, OFFSETS_TOPIC_ID, ("cleanup.policy", "compact")),
+];
 
 /// The machine without sockets: topics, producers and groups on the embedded log.
 ///
@@ -44,12 +51,14 @@ struct Inner {
     // The ticker stops before what it works on goes.
     _ticker: Ticker,
     upkeep: OnceLock<UpkeepThread>,
+    _cutter: Cutter,
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
     topics: Arc<Topics>,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
+    cuts: Arc<Cuts>,
     control: Fold,
     offsets: CommittedOffsets,
     offsets_fold: Fold,
@@ -99,14 +108,19 @@ impl Broker {
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
             .map_err(BrokerOpenError::Thread)?;
+        let cuts = Arc::new(Cuts::default());
+        let cutter =
+            Cutter::start(Arc::clone(&cuts), log.clone()).map_err(BrokerOpenError::Thread)?;
         let inner = Inner {
             _ticker: ticker,
             upkeep: OnceLock::new(),
+            _cutter: cutter,
             log,
             clock,
             settings,
             topics: Arc::default(),
             changes: Mutex::new(()),
+            cuts,
             control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
@@ -129,12 +143,14 @@ impl Broker {
     }
 
     fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
-        for (name, id) in [(CONTROL_TOPIC, CONTROL_TOPIC_ID), (OFFSETS_TOPIC, OFFSETS_TOPIC_ID)] {
+        for (name, id, (config, value)) in OWN_TOPICS {
+            let configs = [(config.to_owned(), value.to_owned())].into();
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
-            self.topics().put(Topic::new(name, id, created_at, 1, [].into()));
+            self.topics().put(Topic::new(name, id, created_at, 1, configs));
         }
         pollster::block_on(self.apply_changes())?;
+        self.cuts().make(self.log());
         if self.inner.cluster_id.get().is_none() {
             pollster::block_on(self.create_cluster()).map_err(Box::new)?;
         }
@@ -280,6 +296,10 @@ impl Broker {
 
     pub(crate) fn changes(&self) -> &Mutex<()> {
         &self.inner.changes
+    }
+
+    pub(crate) fn cuts(&self) -> &Cuts {
+        &self.inner.cuts
     }
 
     pub(crate) fn offsets(&self) -> &CommittedOffsets {

@@ -1,17 +1,18 @@
-//! Control events: what was created, grown and deleted, with when and by whom.
+//! Control events: what was created, changed and deleted, with when and by whom.
 //!
 //! They are CloudEvents in the topic [`CONTROL_TOPIC`], which anyone may read: auditing is a
 //! read. What exists now is a fold over them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use factum_event::event::{EventError, EventIds, kafka};
-use factum_event::{Event, Offset, Record, Timestamp, TopicId, TopicName};
+use factum_event::{Event, Offset, Partition, Record, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::offsets::{OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
+use crate::topic_config::Configs;
 
 /// The name of the topic that holds control events.
 pub const CONTROL_TOPIC: &str = "__factum_control";
@@ -30,8 +31,12 @@ pub(crate) enum Change {
     TopicCreated(TopicCreated),
     #[serde(rename = "io.factum.topic.grown")]
     TopicGrown { topic: TopicName, id: TopicId, partitions: u32 },
+    #[serde(rename = "io.factum.topic.configured")]
+    TopicConfigured { topic: TopicName, id: TopicId, set: Configs, unset: BTreeSet<String> },
     #[serde(rename = "io.factum.topic.deleted")]
     TopicDeleted { topic: TopicName, id: TopicId },
+    #[serde(rename = "io.factum.records.deleted")]
+    RecordsDeleted { topic: TopicName, id: TopicId, cuts: Vec<Cut> },
     #[serde(rename = "io.factum.producerids.reserved")]
     ProducerIdsReserved { next: i64 },
 }
@@ -41,7 +46,14 @@ pub(crate) struct TopicCreated {
     pub(crate) topic: TopicName,
     pub(crate) id: TopicId,
     pub(crate) partitions: u32,
-    pub(crate) configs: BTreeMap<String, String>,
+    pub(crate) configs: Configs,
+}
+
+/// Records of a partition before an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cut {
+    pub(crate) partition: Partition,
+    pub(crate) before: Offset,
 }
 
 /// What a [`Change`] is as JSON: its event's type and data.
@@ -109,6 +121,8 @@ impl Change {
         match self {
             Self::TopicCreated(TopicCreated { topic, .. })
             | Self::TopicGrown { topic, .. }
+            | Self::TopicConfigured { topic, .. }
+            | Self::RecordsDeleted { topic, .. }
             | Self::TopicDeleted { topic, .. } => topic.as_str(),
             Self::ClusterCreated { .. } => "cluster",
             Self::ProducerIdsReserved { .. } => "producer-ids",
@@ -137,9 +151,20 @@ mod tests {
     fn every_change_survives_its_event() {
         let topic = TopicName::new("orders").unwrap();
         let id = TopicId(Uuid::from_u128(7));
-        let configs = BTreeMap::from([("max.message.bytes".to_owned(), "10".to_owned())]);
+        let configs = Configs::from([("max.message.bytes".to_owned(), "10".to_owned())]);
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
+            Change::TopicConfigured {
+                topic: topic.clone(),
+                id,
+                set: configs.clone(),
+                unset: ["retention.ms".to_owned()].into(),
+            },
+            Change::RecordsDeleted {
+                topic: topic.clone(),
+                id,
+                cuts: vec![Cut { partition: Partition::ZERO, before: Offset::ZERO.plus(9) }],
+            },
             Change::TopicCreated(TopicCreated { topic: topic.clone(), id, partitions: 3, configs }),
             Change::TopicGrown { topic: topic.clone(), id, partitions: 4 },
             Change::TopicDeleted { topic, id },

@@ -11,7 +11,15 @@ impl From<AdminError> for LogError {
         match error {
             AdminError::UnknownTopic(topic) => Self::UnknownTopic(topic),
             AdminError::TopicExists(topic) => Self::TopicExists(topic),
+            AdminError::UnknownPartition { topic, partition, partitions } => {
+                Self::UnknownPartition { topic, partition, partitions: partitions as usize }
+            }
+            AdminError::OffsetOutOfRange { from, start, end } => {
+                Self::OffsetOutOfRange { from, start, end }
+            }
+            AdminError::Trim(_) => Self::Storage(error.to_string()),
             AdminError::Internal(_)
+            | AdminError::Compacted(_)
             | AdminError::Partitions { .. }
             | AdminError::Config(_)
             | AdminError::Event(_) => Self::InvalidRequest(error.to_string()),
@@ -32,6 +40,9 @@ impl From<ProduceError> for LogError {
             ProduceError::Internal(_)
             | ProduceError::Batch(_)
             | ProduceError::Transactional
+            | ProduceError::Timestamp { .. }
+            | ProduceError::AppendTime
+            | ProduceError::NoKey { .. }
             | ProduceError::Sequence(_) => Self::InvalidRequest(error.to_string()),
         }
     }

@@ -1,12 +1,12 @@
 //! [`EventLog`] on the embedded log: records instead of batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use factum_event::batch::{HEADER_BYTES, record_bytes};
 use factum_event::log::{
-    Chunk, GroupInfo, GroupMember, Located, NewTopic, PartitionInfo, ReadLimit, Result, Start,
-    TopicInfo, TopicPartition,
+    Chunk, GroupInfo, GroupMember, Located, NewTopic, PartitionInfo, ReadLimit, Result,
+    SettingInfo, SettingSource, Start, TopicInfo, TopicPartition,
 };
 use factum_event::partitioner::partition_of;
 use factum_event::record::Outgoing;
@@ -21,6 +21,7 @@ use crate::locate::UNPACKED_LIMIT;
 use crate::member::Member;
 use crate::produce::batches;
 use crate::topic::Topic;
+use crate::topic_config::{ConfigKey, Configs, Configure, Edit, TOPIC_CONFIGS};
 use crate::{Broker, Commit, group_info};
 
 /// Who asks for a change through this interface.
@@ -47,6 +48,44 @@ impl EventLog for Broker {
 
     fn delete_topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { Ok(Broker::delete_topic(self, PRINCIPAL, topic).await?) })
+    }
+
+    fn configure_topic<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        set: Configs,
+        unset: BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<TopicInfo>> {
+        Box::pin(async move {
+            let unset = unset.into_iter().map(|name| (name, Edit::Unset));
+            let set = set.into_iter().map(|(name, value)| (name, Edit::Set(value)));
+            let configure = Configure::Edit(unset.chain(set).collect());
+            let topic = Broker::configure_topic(self, PRINCIPAL, topic, configure, false).await?;
+            Ok(self.topic_info(&topic))
+        })
+    }
+
+    fn topic_settings<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> BoxFuture<'a, Result<Vec<SettingInfo>>> {
+        Box::pin(async move {
+            let topic = self.known_topic(topic)?;
+            let info = |key: &ConfigKey| setting_info(key, topic.configs.get(key.name));
+            Ok(TOPIC_CONFIGS.iter().map(info).collect())
+        })
+    }
+
+    fn delete_records<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        before: BTreeMap<Partition, Offset>,
+    ) -> BoxFuture<'a, Result<TopicInfo>> {
+        Box::pin(async move {
+            let before: Vec<_> = before.into_iter().map(|(at, to)| (at, Some(to))).collect();
+            self.delete_all_records(PRINCIPAL, topic, &before).await?;
+            Ok(self.topic_info(&*self.known_topic(topic)?))
+        })
     }
 
     fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>> {
@@ -199,7 +238,7 @@ impl Broker {
             let of_partition: Vec<&Record> =
                 indexes.iter().map(|&index| &records[index].record).collect();
             let mut indexes = indexes.into_iter();
-            for batch in batches(of_partition, known.max_message_bytes)
+            for batch in batches(of_partition, known.settings.max_message_bytes)
                 .map_err(|error| LogError::InvalidRequest(error.to_string()))?
             {
                 let count = batch.header().offsets() as usize;
@@ -226,7 +265,8 @@ impl Broker {
         let keyless = self.next_partition(topic);
         let mut partitions = BTreeMap::<Partition, Vec<usize>>::new();
         for (index, Outgoing { partition, record }) in records.iter().enumerate() {
-            let (bytes, limit) = (HEADER_BYTES + record_bytes(record), topic.max_message_bytes);
+            let limit = topic.settings.max_message_bytes;
+            let bytes = HEADER_BYTES + record_bytes(record);
             if bytes > limit {
                 return Err(LogError::RecordTooLarge { topic: topic.name.clone(), bytes, limit });
             }
@@ -289,6 +329,15 @@ impl Broker {
             committed?;
         }
         Ok(())
+    }
+}
+
+fn setting_info(key: &ConfigKey, set: Option<&String>) -> SettingInfo {
+    SettingInfo {
+        name: key.name.to_owned(),
+        value: set.map_or(key.default, String::as_str).to_owned(),
+        source: if set.is_some() { SettingSource::Topic } else { SettingSource::Default },
+        doc: key.doc.to_owned(),
     }
 }
 

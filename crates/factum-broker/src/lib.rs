@@ -8,6 +8,7 @@
 //! It has no runtime: its futures run anywhere, and deadlines have a thread of their own.
 
 mod admin;
+mod admission;
 mod broker;
 mod checkpoint;
 pub mod cleaner;
@@ -24,6 +25,7 @@ mod offsets;
 mod produce;
 mod producer_ids;
 mod producer_state;
+mod records;
 mod settings;
 mod ticker;
 mod topic;
@@ -43,3 +45,4 @@ pub use produce::{Pending, ProduceError, Produced};
 pub use producer_state::SequenceError;
 pub use settings::BrokerSettings;
 pub use topic::Topic;
+pub use topic_config::TopicSettings;

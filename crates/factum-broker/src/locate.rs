@@ -2,7 +2,7 @@
 
 use factum_event::batch::BatchError;
 use factum_event::log::Located;
-use factum_event::{Place, Timestamp};
+use factum_event::{Offset, Place, Timestamp};
 use factum_log::{PartitionId, ReadError, StoredBatch};
 use thiserror::Error;
 
@@ -42,25 +42,30 @@ impl Broker {
             Place::At(offset) => return Ok(at(offset)),
             Place::Time(time) => {
                 let batch = self.log().find_time(partition, time).await?;
-                first_from(batch.as_ref(), time)?
+                first_from(batch.as_ref(), time, extent.start)?
             }
             Place::MaxTimestamp => {
                 let batch = self.log().find_max_timestamp(partition).await?;
                 let latest = batch.as_ref().map(|batch| batch.entry.max_timestamp);
-                latest.map_or(Ok(None), |latest| first_from(batch.as_ref(), latest))?
+                let first = |latest| first_from(batch.as_ref(), latest, extent.start);
+                latest.map_or(Ok(None), first)?
             }
         };
         Ok(found.unwrap_or_else(|| at(extent.end)))
     }
 }
 
-/// The first record of a batch whose timestamp is `time` or later.
-fn first_from(batch: Option<&StoredBatch>, time: Timestamp) -> Result<Option<Located>, BatchError> {
+/// The first record of a batch whose timestamp is `time` or later, and that was not deleted.
+fn first_from(
+    batch: Option<&StoredBatch>,
+    time: Timestamp,
+    start: Offset,
+) -> Result<Option<Located>, BatchError> {
     let Some(batch) = batch else { return Ok(None) };
     for found in batch.to_batch()?.decode(UNPACKED_LIMIT)? {
         let found = found?;
         let timestamp = found.record.timestamp;
-        if timestamp >= time {
+        if timestamp >= time && found.offset >= start {
             return Ok(Some(Located { offset: found.offset, timestamp: Some(timestamp) }));
         }
     }

@@ -11,9 +11,10 @@ use factum_event::{Offset, Partition, Record, Timestamp, TopicName};
 use factum_log::{AppendError, Appending, Log, PartitionId};
 use thiserror::Error;
 
-use crate::Broker;
 use crate::producer_state::{SequenceError, Verdict};
 use crate::topic::{Topic, TopicPartition};
+use crate::topic_config::TimestampType;
+use crate::{Broker, admission};
 
 /// Where a batch was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Produced {
     pub base_offset: Offset,
     /// When the log took it; unknown for a repetition of an earlier batch.
     pub appended_at: Timestamp,
+    /// The time that its records have, where the topic gives them the broker's; unknown for a
+    /// repetition.
+    pub append_time: Option<Timestamp>,
 }
 
 /// Why a batch was not appended.
@@ -55,6 +59,34 @@ pub enum ProduceError {
     /// Part of a transaction.
     #[error("transactions are not supported; produce without a transactional id")]
     Transactional,
+    /// Before or after what the topic takes.
+    #[error(
+        "timestamp {came} is not from {earliest} to {latest}, as {topic} asks for by \
+         message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+    )]
+    Timestamp {
+        /// The topic.
+        topic: TopicName,
+        /// Which record, from 0; none where it is the largest timestamp of the batch.
+        index: Option<i32>,
+        /// What came, in milliseconds.
+        came: i64,
+        /// The earliest that is taken, in milliseconds.
+        earliest: i64,
+        /// The latest that is taken, in milliseconds.
+        latest: i64,
+    },
+    /// Timestamps of a kind that only a broker gives.
+    #[error("the batch says that its timestamps are the broker's; only the broker sets that")]
+    AppendTime,
+    /// A compacted topic takes only what has a key.
+    #[error("record {index} has no key, which {topic} needs: it is compacted")]
+    NoKey {
+        /// The topic.
+        topic: TopicName,
+        /// Which record, from 0.
+        index: i32,
+    },
     /// Out of its producer's sequence.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
@@ -63,10 +95,29 @@ pub enum ProduceError {
     Log(#[from] AppendError),
 }
 
+impl ProduceError {
+    /// The record that is to blame, from 0, if it is one.
+    #[must_use]
+    pub const fn record_index(&self) -> Option<i32> {
+        match self {
+            Self::Timestamp { index, .. } => *index,
+            Self::NoKey { index, .. } | Self::Batch(BatchError::Record { index, .. }) => {
+                Some(*index)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A batch that has its offset and is on its way to the disk.
 pub enum Pending {
     /// Queued by this call.
-    Appending(Appending),
+    Appending {
+        /// Tells when it is durable.
+        appending: Appending,
+        /// The time that its records have, where the topic gives them the broker's.
+        append_time: Option<Timestamp>,
+    },
     /// Queued by an earlier call, which may still be on its way.
     Duplicate {
         /// Where the log tells that it is durable.
@@ -87,14 +138,14 @@ impl Pending {
     /// [`ProduceError::Log`] if it never will be.
     pub async fn durable(self) -> Result<Produced, ProduceError> {
         match self {
-            Self::Appending(appending) => {
+            Self::Appending { appending, append_time } => {
                 let appended = appending.await?;
                 let (base_offset, appended_at) = (appended.base_offset, appended.appended_at);
-                Ok(Produced { base_offset, appended_at })
+                Ok(Produced { base_offset, appended_at, append_time })
             }
             Self::Duplicate { log, partition, base_offset, last_offset } => {
                 wait_until_durable(&log, partition, last_offset).await?;
-                Ok(Produced { base_offset, appended_at: Timestamp::UNKNOWN })
+                Ok(Produced { base_offset, appended_at: Timestamp::UNKNOWN, append_time: None })
             }
         }
     }
@@ -133,6 +184,12 @@ impl Broker {
         if batch.header().attributes.is_transactional() {
             return Err(ProduceError::Transactional);
         }
+        let now = self.clock().now();
+        admission::check(topic, &batch, now)?;
+        let batch = match topic.settings.timestamp_type {
+            TimestampType::CreateTime => batch,
+            TimestampType::LogAppendTime => batch.with_append_time(now),
+        };
         self.enqueue_checked(topic, partition, batch).await
     }
 
@@ -145,8 +202,9 @@ impl Broker {
     ) -> Result<Pending, ProduceError> {
         let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
         let target = topic.partition(partition).ok_or_else(gone)?;
-        if batch.len() > topic.max_message_bytes {
-            let (bytes, limit) = (batch.len(), topic.max_message_bytes);
+        let limit = topic.settings.max_message_bytes;
+        if batch.len() > limit {
+            let bytes = batch.len();
             return Err(ProduceError::TooLarge { topic: topic.name.clone(), bytes, limit });
         }
         self.pass_gate(target, batch).await?.ok_or_else(gone)
@@ -160,6 +218,7 @@ impl Broker {
     ) -> Result<Option<Pending>, ProduceError> {
         let partition = target.id;
         let header = *batch.header();
+        let append_time = header.attributes.is_log_append_time().then_some(header.max_timestamp);
         let room = self.log().reserve(batch.len()).await?;
         let now = self.clock().now();
         let mut gate = target.gate.lock();
@@ -170,7 +229,7 @@ impl Broker {
             Verdict::Append => {
                 let appending = self.log().append(room, partition, batch)?;
                 gate.producers.appended(&header, appending.base_offset(), now);
-                Ok(Some(Pending::Appending(appending)))
+                Ok(Some(Pending::Appending { appending, append_time }))
             }
             Verdict::Duplicate { base_offset, last_offset } => {
                 let log = self.log().clone();

@@ -8,7 +8,7 @@ use factum_log::PartitionId;
 use parking_lot::{Mutex, RwLock};
 
 use crate::producer_state::ProducerStates;
-use crate::topic_config;
+use crate::topic_config::{Configs, TopicSettings};
 
 /// A topic, as it is now. Growing or configuring it makes a new value that shares the partitions.
 #[derive(Debug)]
@@ -20,9 +20,9 @@ pub struct Topic {
     /// When it was created.
     pub created_at: Timestamp,
     /// Settings that differ from the defaults.
-    pub configs: BTreeMap<String, String>,
-    /// The largest batch that it takes, in bytes.
-    pub max_message_bytes: usize,
+    pub configs: Configs,
+    /// What all its settings mean, defaults included.
+    pub settings: TopicSettings,
     partitions: Vec<Arc<TopicPartition>>,
 }
 
@@ -49,27 +49,31 @@ impl Topic {
         id: TopicId,
         created_at: Timestamp,
         partitions: u32,
-        configs: BTreeMap<String, String>,
+        configs: Configs,
     ) -> Self {
-        let max_message_bytes = topic_config::max_message_bytes(&configs);
-        let mut topic =
-            Self { name, id, created_at, configs, max_message_bytes, partitions: Vec::new() };
+        let settings = TopicSettings::of_existing(&configs);
+        let mut topic = Self { name, id, created_at, configs, settings, partitions: Vec::new() };
         topic.grow_to(partitions);
         topic
     }
 
     /// The same topic with `total` partitions, the old ones shared.
     pub(crate) fn grown(&self, total: u32) -> Self {
-        let mut topic = Self {
+        let mut topic = self.configured(self.configs.clone());
+        topic.grow_to(total);
+        topic
+    }
+
+    /// The same topic with other settings, the partitions shared.
+    pub(crate) fn configured(&self, configs: Configs) -> Self {
+        Self {
             name: self.name.clone(),
             id: self.id,
             created_at: self.created_at,
-            configs: self.configs.clone(),
-            max_message_bytes: self.max_message_bytes,
+            settings: TopicSettings::of_existing(&configs),
+            configs,
             partitions: self.partitions.clone(),
-        };
-        topic.grow_to(total);
-        topic
+        }
     }
 
     fn grow_to(&mut self, total: u32) {

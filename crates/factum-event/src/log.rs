@@ -4,7 +4,7 @@
 //! on. An implementation keeps three promises: what `append` has answered is durable; `read`
 //! returns only what is durable; offsets of a partition grow and are never used twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -52,6 +52,40 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// [`LogError::UnknownTopic`].
     fn delete_topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<()>>;
+
+    /// Changes settings of a topic, durably: sets some, and puts others back to their defaults.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownTopic`]; [`LogError::InvalidRequest`] for a setting or value that the
+    /// topic cannot have; nothing was changed then.
+    fn configure_topic<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        set: BTreeMap<String, String>,
+        unset: BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<TopicInfo>>;
+
+    /// All settings of a topic, defaults included, by name.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownTopic`].
+    fn topic_settings<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> BoxFuture<'a, Result<Vec<SettingInfo>>>;
+
+    /// Deletes the records of partitions before an offset each, durably, for good. An offset
+    /// below the start of its partition deletes nothing.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`],
+    /// [`LogError::OffsetOutOfRange`] beyond the end, [`LogError::InvalidRequest`] on a topic
+    /// that is only compacted; nothing was deleted then.
+    fn delete_records<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        before: BTreeMap<Partition, Offset>,
+    ) -> BoxFuture<'a, Result<TopicInfo>>;
 
     /// All topics, by name, Factum's own included.
     fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>>;
@@ -205,6 +239,29 @@ pub struct TopicInfo {
     pub configs: BTreeMap<String, String>,
     /// Its partitions in their order.
     pub partitions: Vec<PartitionInfo>,
+}
+
+/// A setting of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettingInfo {
+    /// Its name, as Kafka calls it.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where the value comes from.
+    pub source: SettingSource,
+    /// What it does.
+    pub doc: String,
+}
+
+/// Where the value of a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SettingSource {
+    /// The topic sets it.
+    Topic,
+    /// The topic does not set it.
+    Default,
 }
 
 /// The extent of a partition.

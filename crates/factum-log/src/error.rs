@@ -74,6 +74,18 @@ pub enum AppendError {
     Closed,
 }
 
+/// Why partitions were not cut off.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrimError {
+    /// Where partitions begin could not be written down.
+    #[error("cannot write where partitions begin: {0}; nothing was cut off, try again")]
+    Io(io::Error),
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
 /// Why a read has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -53,14 +53,13 @@ mod writer;
 pub use chain::{CHAIN_HASH_BYTES, ChainHash, ChainHead, root_hash};
 pub use disk::{Disk, DiskFile, OsDisk, ReadOnlyDisk};
 pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
-pub use error::{AppendError, OpenError, ReadError};
+pub use error::{AppendError, OpenError, ReadError, TrimError};
 pub use log::Log;
 pub use metrics::{FLUSH_BOUNDS_MICROS, FlushTimes, LogMetrics};
 pub use queue::{Appended, Appending, Reservation};
 pub use reclaim::{CleanError, Cleaning};
 pub use recovery::{Recovery, Truncated};
 pub use region::{Chunk, FileRegion, PartitionSlice};
-pub use retention::TrimError;
 pub use settings::LogSettings;
 pub use verify::{
     Fault, Finding, MAX_FINDINGS, Verification, VerifyError, VerifyObserver, VerifyOptions, verify,

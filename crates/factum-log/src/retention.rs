@@ -1,32 +1,16 @@
 //! Cutting off the beginning of partitions, and what is asked before it is done.
 
-use std::io;
-
 use factum_event::Offset;
-use thiserror::Error;
 
 use crate::entry::{BatchEntry, PartitionId, StoredBatch};
-use crate::error::ReadError;
+use crate::error::{ReadError, TrimError};
 use crate::housekeeper::Task;
 use crate::journal::index::{List, ListError, Summary};
 use crate::log::Log;
 use crate::lookup;
 use crate::reader;
 use crate::shared::{FileKey, Shared};
-use crate::starts::STARTS_FILE;
 use crate::window::WINDOW_BYTES;
-
-/// Why partitions were not cut off.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TrimError {
-    /// Where partitions begin could not be written down.
-    #[error("cannot write {STARTS_FILE}: {0}; nothing was cut off, try again")]
-    Io(io::Error),
-    /// The log was closed.
-    #[error("the log is closed")]
-    Closed,
-}
 
 impl Log {
     /// Moves the starts of partitions up: what is below can no longer be read, and its room goes

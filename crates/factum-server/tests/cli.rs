@@ -192,6 +192,33 @@ fn topics_are_created_listed_grown_and_deleted() {
 }
 
 #[test]
+fn topics_are_configured_and_trimmed() {
+    let (_data, server) = server();
+    server.json(&["topic", "create", "orders", "--config", "segment.ms=5"]);
+    server.run_with(&["publish", "orders"], &numbered(10));
+    let both = ["--set", "retention.ms=-1", "--unset", "segment.ms"];
+    let configured = server.json(&[&["topic", "configure", "orders"][..], &both].concat());
+    assert_eq!(configured["configs"], json!({"retention.ms": "-1"}));
+    let refused = server.run(&["topic", "configure", "orders", "--set", "retention.ms=x"]);
+    assert_eq!(failure(&refused).0, 1);
+    assert_eq!(server.run(&["topic", "configure", "orders"]).status.code(), Some(2));
+    let described = server.json(&["topic", "describe", "orders"]);
+    let settings = described["settings"].as_array().unwrap();
+    let retention = settings.iter().find(|setting| setting["name"] == "retention.ms").unwrap();
+    assert_eq!((&retention["value"], &retention["source"]), (&json!("-1"), &json!("topic")));
+    let shown = text(&server.run(&["topic", "describe", "orders", "--output", "text"]).stdout);
+    assert!(shown.contains("segment.ms") && shown.contains("604800000"), "{shown}");
+    let trim = ["topic", "trim", "orders", "--partition", "0", "--before"];
+    let trim = |before| [&trim[..], &[before]].concat();
+    let (code, error) = failure(&server.run(&trim("4")));
+    assert_eq!((code, &error["code"]), (2, &json!("usage")), "nobody can be asked");
+    let start = |answer: &Value| answer["partitions"][0]["start"].clone();
+    assert_eq!(start(&server.json(&[trim("4"), vec!["--yes"]].concat())), 4);
+    assert_eq!(failure(&server.run(&[trim("11"), vec!["--yes"]].concat())).0, 1);
+    assert_eq!(start(&server.json(&[trim("end"), vec!["--yes"]].concat())), 10);
+}
+
+#[test]
 fn one_event_from_flags_is_read_back_equal() {
     let (_data, server) = server();
     server.json(&["topic", "create", "orders"]);

@@ -500,6 +500,30 @@ fn topics_and_groups_are_administered_and_survive_a_restart() {
     server.publish("orders", &many("e", 5));
     let grown = server.send("PATCH /topics/orders", &[], r#"{"partitions":3}"#);
     assert_eq!(grown.json()["partitions"].as_array().map(Vec::len), Some(3), "{}", grown.body);
+    let body = r#"{"configs":{"retention.ms":-1,"segment.ms":"5"}}"#;
+    let configured = server.send("PATCH /topics/orders", &[], body);
+    let expected = value!({"retention.ms": "-1", "segment.ms": "5"});
+    assert_eq!(configured.json()["configs"], expected, "{}", configured.body);
+    let unset = server.send("PATCH /topics/orders", &[], r#"{"configs":{"segment.ms":null}}"#);
+    assert_eq!(unset.json()["configs"], value!({"retention.ms": "-1"}));
+    for bad in [r#"{"configs":{"retention.ms":"x"}}"#, r#"{"configs":{},"partitions":4}"#, "{}"] {
+        assert_eq!(server.send("PATCH /topics/orders", &[], bad).status, 400, "{bad}");
+    }
+    let trimmed =
+        server.send("POST /topics/orders/trim", &[], r#"{"partition":0,"before":1}"#).json();
+    assert_eq!(trimmed["partitions"][0], value!({"partition": 0, "start": 1, "end": 5}));
+    let beyond = server.send("POST /topics/orders/trim", &[], r#"{"partition":0,"before":6}"#);
+    assert_eq!(beyond.status, 416, "{}", beyond.body);
+    let settings = server.get("/topics/orders/settings").json();
+    let of = |name: &str| {
+        let all = settings["settings"].as_array().expect("a list").iter();
+        all.clone().find(|setting| setting["name"] == name).expect("it is known").clone()
+    };
+    assert_eq!(of("retention.ms")["source"], "topic");
+    assert_eq!(
+        (&of("segment.ms")["value"], &of("segment.ms")["source"]),
+        (&"604800000".into(), &"default".into())
+    );
     let reset = value!({ "topic": "orders", "to": 2, "partition": 0 }).to_string();
     let reset = server.send("PUT /groups/billing/offsets", &[], reset);
     let committed = value!({ "topic": "orders", "partition": 0, "offset": 2 });

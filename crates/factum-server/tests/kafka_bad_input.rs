@@ -199,7 +199,8 @@ fn large_batch(bytes: usize) -> Bytes {
 /// A topic "orders" of two partitions that takes batches of up to 2,000 bytes.
 fn small_topic(client: &mut Client) {
     let limit = CreatableTopicConfig { name: name("max.message.bytes"), value: Some(name("2000")) };
-    let topic = CreatableTopic { configs: vec![limit], ..new_topic("orders", 2) };
+    let mut topic = new_topic("orders", 2);
+    topic.configs.push(limit);
     let answer = client.ask(&CreateTopicsRequest { topics: vec![topic], ..Default::default() });
     ok("create", answer.topics[0].error_code);
 }

@@ -9,8 +9,8 @@ from .session import ClientError, Unsupported
 CLIENTS = ["confluent", "java", "kafkajs", "franz-go", "platformatic"]
 RECORDS = 200
 EVENTUALLY_S = 10
-# A setting that Factum can change, and not its default.
-CONFIG = {"max.message.bytes": "2000000"}
+# What a user would set, and not the defaults.
+CONFIG = {"retention.ms": "31536000000", "max.message.bytes": "2000000"}
 
 
 def eventually(read, holds):

@@ -16,6 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{Offset, Timestamp};
 
+mod append_time;
 mod builder;
 mod compact;
 mod compression;

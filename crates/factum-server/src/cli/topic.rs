@@ -1,11 +1,11 @@
-//! `factum topic`: create, list, describe, grow, delete.
+//! `factum topic`: create, list, describe, configure, grow, trim, delete.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, BufRead, Write};
 
 use clap::{Args, Subcommand};
-use factum_event::TopicName;
+use factum_event::{Partition, TopicName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,10 +14,10 @@ use super::table::grouped;
 use super::terminal::{BOLD, DIM, GOOD};
 use super::{CliError, Table, Terminal};
 
-/// Create, look at, grow and delete topics
+/// Create, look at, change and delete topics
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Create, look at, grow and delete topics.\n\n\
+    long_about = "Create, look at, change and delete topics.\n\n\
         A topic is a named log with one or more partitions. Order holds within a partition; \
         events with an equal key go to the same one.",
     after_help = "Examples:\n  factum topic create orders --partitions 4\n  factum topic list\n  factum topic describe orders",
@@ -60,6 +60,42 @@ enum Verb {
     Describe {
         /// The topic
         name: TopicName,
+    },
+    /// Change settings of a topic
+    #[command(
+        long_about = "Change settings of a topic.\n\nNames, defaults and meaning are Kafka's: \
+            `factum topic describe` shows them all. A change holds at once.",
+        after_help = "Examples:\n  \
+            factum topic configure orders --set retention.ms=2592000000\n  \
+            factum topic configure orders --set cleanup.policy=compact --unset retention.ms"
+    )]
+    Configure {
+        /// The topic
+        name: TopicName,
+        /// A setting to set; may be repeated
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+        #[arg(required_unless_present = "unset")]
+        set: Vec<(String, String)>,
+        /// A setting that goes back to its default; may be repeated
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// Delete the records of a partition before an offset
+    #[command(after_help = "Examples:\n  \
+        factum topic trim orders --partition 0 --before 1000\n  \
+        factum topic trim orders --partition 0 --before end --yes")]
+    Trim {
+        /// The topic
+        name: TopicName,
+        /// The partition
+        #[arg(short, long, value_name = "P", value_parser = partition)]
+        partition: Partition,
+        /// The first offset that stays; 'end' deletes all there is now
+        #[arg(short, long, value_name = "OFFSET", value_parser = before)]
+        before: Before,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Add partitions to a topic
     #[command(
@@ -104,7 +140,21 @@ pub fn run(args: TopicArgs, client: &Client, terminal: &Terminal) -> Result<(), 
         Verb::List { internal } => {
             list(terminal, client.get(if internal { "/topics?internal=true" } else { "/topics" })?)
         }
-        Verb::Describe { name } => describe(terminal, client.get(&path(&name))?),
+        Verb::Describe { name } => {
+            let mut topic = client.get(&path(&name))?;
+            let mut settings = client.get(&format!("{}/settings", path(&name)))?;
+            topic["settings"] = settings["settings"].take();
+            describe(terminal, topic)
+        }
+        Verb::Configure { name, set, unset } => {
+            let unset = unset.into_iter().map(|key| (key, Value::Null));
+            let set = set.into_iter().map(|(key, value)| (key, Value::String(value)));
+            let body = json!({ "configs": unset.chain(set).collect::<BTreeMap<_, _>>() });
+            changed(terminal, "configured", client.patch(&path(&name), &body)?)
+        }
+        Verb::Trim { name, partition, before, yes } => {
+            trim(&name, (partition, before), yes, client, terminal)
+        }
         Verb::Grow { name, partitions } => {
             let body = json!({ "partitions": partitions });
             changed(terminal, "grown", client.patch(&path(&name), &body)?)
@@ -119,8 +169,23 @@ struct Topic {
     name: String,
     id: String,
     created_at: String,
-    configs: BTreeMap<String, String>,
     partitions: Vec<Extent>,
+    #[serde(default)]
+    settings: Vec<Setting>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Setting {
+    name: String,
+    value: String,
+    source: String,
+}
+
+/// What a partition is to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Offset(u64),
+    End,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,16 +255,49 @@ fn describe(terminal: &Terminal, answer: Value) -> Result<(), CliError> {
     line("id", &topic.id);
     line("created", &topic.created_at);
     line("records", &grouped(topic.records()));
-    for (key, value) in &topic.configs {
-        line("config", &format!("{key}={value}"));
-    }
     let mut table = Table::new(colors, &[">partition", ">start", ">end", ">records"]);
     for extent in &topic.partitions {
         let (start, end) = (grouped(extent.start), grouped(extent.end));
         let records = grouped(extent.records());
         table.row([&extent.partition as &dyn Display, &start, &end, &records]);
     }
-    terminal.say(format!("{text}\n{table}"))
+    let mut settings = Table::new(colors, &["setting", "value", "source"]);
+    for setting in &topic.settings {
+        settings.row([&setting.name as &dyn Display, &setting.value, &setting.source]);
+    }
+    terminal.say(format!("{text}\n{table}\n{settings}"))
+}
+
+fn trim(
+    name: &TopicName,
+    (partition, before): (Partition, Before),
+    yes: bool,
+    client: &Client,
+    terminal: &Terminal,
+) -> Result<(), CliError> {
+    let topic: Topic = read_answer(client.get(&path(name))?)?;
+    let number = partition.get().unsigned_abs();
+    let extent = topic.partitions.iter().find(|extent| extent.partition == number);
+    let extent = extent.ok_or_else(|| {
+        let count = topic.partitions.len();
+        CliError::usage(format!("topic {name} has no partition {partition}; it has {count}"))
+    })?;
+    let before = match before {
+        Before::Offset(offset) => offset,
+        Before::End => extent.end,
+    };
+    if !yes {
+        let gone = grouped(before.min(extent.end).saturating_sub(extent.start));
+        let what = format!("partition {partition} of topic {name}, before offset {before}");
+        confirm(terminal, &format!("Delete {gone} records of {what}?"))?;
+    }
+    let body = json!({ "partition": number, "before": before });
+    let answer = client.post(&format!("{}/trim", path(name)), &body)?;
+    if terminal.json() {
+        return terminal.say_json(&answer);
+    }
+    let done = terminal.colors.paint(GOOD, "✓ trimmed");
+    terminal.say(format!("{done} partition {partition} of topic {name}"))
 }
 
 fn delete(
@@ -248,6 +346,21 @@ pub fn read_answer<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, C
     })
 }
 
+fn partition(text: &str) -> Result<Partition, String> {
+    let number = text.parse().ok().and_then(Partition::new);
+    number.ok_or_else(|| format!("expected a partition, 0 or more, not {text:?}"))
+}
+
+fn before(text: &str) -> Result<Before, String> {
+    match text {
+        "end" => Ok(Before::End),
+        _ => text
+            .parse()
+            .map(Before::Offset)
+            .map_err(|_| format!("expected an offset, 0 or more, or end, not {text:?}")),
+    }
+}
+
 /// `KEY=VALUE`.
 ///
 /// # Errors
@@ -268,6 +381,14 @@ mod tests {
         assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(key_value("a").is_err());
         assert!(key_value("=b").is_err());
+    }
+
+    #[test]
+    fn a_partition_is_trimmed_before_an_offset_or_its_end() {
+        assert_eq!(before("end"), Ok(Before::End));
+        assert_eq!(before("12"), Ok(Before::Offset(12)));
+        assert!(before("-1").is_err() && before("soon").is_err());
+        assert!(partition("-1").is_err());
     }
 
     #[test]

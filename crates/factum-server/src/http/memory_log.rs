@@ -1,11 +1,11 @@
 //! A log in memory, for tests of the door alone: what it appends it can read, topics can be
 //! grown and deleted, groups are offsets without members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum_event::log::{
     Chunk, GroupInfo, GroupMember, GroupOffset, GroupState, Located, NewTopic, PartitionInfo,
-    ReadLimit, Result, Start, TopicInfo, TopicPartition,
+    ReadLimit, Result, SettingInfo, SettingSource, Start, TopicInfo, TopicPartition,
 };
 use factum_event::record::Outgoing;
 use factum_event::{
@@ -168,6 +168,43 @@ impl EventLog for MemoryLog {
             state.topics.remove(topic);
             Ok(())
         })
+    }
+
+    fn configure_topic<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        set: BTreeMap<String, String>,
+        unset: BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<TopicInfo>> {
+        self.change(|state| {
+            state.topic(topic)?;
+            let configs = &mut state.topics.get_mut(topic).expect("looked up above").configs;
+            configs.retain(|name, _| !unset.contains(name));
+            configs.extend(set);
+            state.info(topic)
+        })
+    }
+
+    fn topic_settings<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> BoxFuture<'a, Result<Vec<SettingInfo>>> {
+        let info = |(name, value): (&String, &String)| SettingInfo {
+            name: name.clone(),
+            value: value.clone(),
+            source: SettingSource::Topic,
+            doc: String::new(),
+        };
+        self.look(|state| Ok(state.topic(topic)?.configs.iter().map(info).collect()))
+    }
+
+    fn delete_records<'a>(
+        &'a self,
+        _: &'a TopicName,
+        _: BTreeMap<Partition, Offset>,
+    ) -> BoxFuture<'a, Result<TopicInfo>> {
+        let refused = LogError::InvalidRequest("this log deletes nothing".into());
+        Box::pin(std::future::ready(Err(refused)))
     }
 
     fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>> {

@@ -22,6 +22,7 @@ pub(super) async fn index() -> Json<Value> {
             "GET /events?from&until&type&subject&source&correlationid&id&limit&cursor",
             "GET /topics", "POST /topics",
             "GET /topics/{topic}", "PATCH /topics/{topic}", "DELETE /topics/{topic}",
+            "GET /topics/{topic}/settings", "POST /topics/{topic}/trim",
             "GET /groups", "GET /groups/{group}", "DELETE /groups/{group}",
             "PUT /groups/{group}/offsets",
             "GET /healthz", "GET /readyz", "GET /metrics",

@@ -1,14 +1,14 @@
-//! Topics: list, create, show, add partitions, delete.
+//! Topics: list, create, show, add partitions, configure, trim, delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use factum_event::log::{NewTopic, PartitionInfo, TopicInfo};
-use factum_event::{TopicId, TopicName};
+use factum_event::log::{NewTopic, PartitionInfo, SettingInfo, TopicInfo};
+use factum_event::{Offset, Partition, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +19,9 @@ use super::{Shared, query};
 
 const CREATE: &str = "{\"name\":\"orders\",\"partitions\":3,\"configs\":{}}, \
                       of which name is required";
-const GROW: &str = "{\"partitions\":6}, the new total";
+const CHANGE: &str = "{\"partitions\":6}, the new total, or {\"configs\":{\"retention.ms\":\"-1\"}}, \
+                      where null goes back to the default";
+const TRIM: &str = "{\"partition\":0,\"before\":1000}, the first offset that stays";
 
 /// A topic as JSON.
 #[derive(Serialize)]
@@ -61,8 +63,21 @@ struct Create {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Grow {
-    partitions: u32,
+struct Change {
+    partitions: Option<u32>,
+    configs: Option<BTreeMap<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trim {
+    partition: Partition,
+    before: Offset,
+}
+
+#[derive(Serialize)]
+pub(super) struct Settings {
+    settings: Vec<SettingInfo>,
 }
 
 /// `GET /topics`; Factum's own with `internal=true`.
@@ -106,15 +121,56 @@ pub(super) async fn show(
 }
 
 /// `PATCH /topics/{topic}`
-pub(super) async fn grow(
+pub(super) async fn change(
     State(shared): State<Shared>,
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
     let body = body(&shared, request).await?;
-    let grow: Grow = read(&body, GROW)?;
-    let topic = shared.door.log.grow_topic(&topic, grow.partitions).await?;
+    let topic = match read(&body, CHANGE)? {
+        Change { partitions: Some(total), configs: None } => {
+            shared.door.log.grow_topic(&topic, total).await?
+        }
+        Change { partitions: None, configs: Some(configs) } => {
+            let (set, unset) = edits(configs);
+            shared.door.log.configure_topic(&topic, set, unset).await?
+        }
+        _ => {
+            let detail = format!("one of partitions and configs is expected: {CHANGE}");
+            let (status, title) = (StatusCode::BAD_REQUEST, "Invalid body");
+            return Err(Problem::new(status, "invalid-body", title, detail));
+        }
+    };
     Ok(Json(Topic::from(topic)).into_response())
+}
+
+/// `GET /topics/{topic}/settings`: all of them, defaults included.
+pub(super) async fn settings(
+    State(shared): State<Shared>,
+    TopicPath(topic): TopicPath,
+) -> Result<Json<Settings>, Problem> {
+    Ok(Json(Settings { settings: shared.door.log.topic_settings(&topic).await? }))
+}
+
+/// `POST /topics/{topic}/trim`: deletes the records of a partition before an offset.
+pub(super) async fn trim(
+    State(shared): State<Shared>,
+    WritableTopic(topic): WritableTopic,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = body(&shared, request).await?;
+    let Trim { partition, before } = read(&body, TRIM)?;
+    let before = BTreeMap::from([(partition, before)]);
+    let topic = shared.door.log.delete_records(&topic, before).await?;
+    Ok(Json(Topic::from(topic)).into_response())
+}
+
+/// What is set, and what goes back to its default.
+fn edits(configs: BTreeMap<String, Value>) -> (BTreeMap<String, String>, BTreeSet<String>) {
+    let (unset, set): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        configs.into_iter().partition(|(_, value)| value.is_null());
+    let set = set.into_iter().map(|(name, value)| (name, text(value))).collect();
+    (set, unset.into_keys().collect())
 }
 
 /// `DELETE /topics/{topic}`

@@ -177,10 +177,13 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::ApiVersions => at_once!(api_versions::handle),
         ApiKey::CreateTopics => at_once!(create_topics::handle),
         ApiKey::DeleteTopics => at_once!(delete_topics::handle),
+        ApiKey::DeleteRecords => at_once!(delete_records::handle),
         ApiKey::InitProducerId => at_once!(init_producer_id::handle),
         ApiKey::DescribeConfigs => at_once!(describe_configs::handle),
+        ApiKey::AlterConfigs => at_once!(alter_configs::handle),
         ApiKey::CreatePartitions => at_once!(create_partitions::handle),
         ApiKey::DeleteGroups => at_once!(delete_groups::handle),
+        ApiKey::IncrementalAlterConfigs => at_once!(incremental_alter_configs::handle),
         ApiKey::OffsetDelete => at_once!(offset_delete::handle),
         ApiKey::DescribeCluster => at_once!(describe_cluster::handle),
     }
@@ -255,10 +258,13 @@ first_error! {
     ApiVersionsResponse: |it| std::iter::once(it.error_code);
     CreateTopicsResponse: |it| it.topics.iter().map(|topic| topic.error_code);
     DeleteTopicsResponse: |it| it.responses.iter().map(|topic| topic.error_code);
+    DeleteRecordsResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     InitProducerIdResponse: |it| std::iter::once(it.error_code);
     DescribeConfigsResponse: |it| it.results.iter().map(|result| result.error_code);
+    AlterConfigsResponse: |it| it.responses.iter().map(|resource| resource.error_code);
     CreatePartitionsResponse: |it| it.results.iter().map(|result| result.error_code);
     DeleteGroupsResponse: |it| it.results.iter().map(|result| result.error_code);
+    IncrementalAlterConfigsResponse: |it| it.responses.iter().map(|resource| resource.error_code);
     OffsetDeleteResponse: |it| std::iter::once(it.error_code)
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
     DescribeClusterResponse: |it| std::iter::once(it.error_code);

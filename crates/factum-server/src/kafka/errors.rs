@@ -17,6 +17,8 @@ pub(super) fn produce(error: &ProduceError) -> ErrorCode {
         }
         ProduceError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
         ProduceError::Transactional => ErrorCode::InvalidRequest,
+        ProduceError::Timestamp { .. } | ProduceError::AppendTime => ErrorCode::InvalidTimestamp,
+        ProduceError::NoKey { .. } => ErrorCode::InvalidRecord,
         ProduceError::Log(_) => ErrorCode::KafkaStorageError,
         _ => ErrorCode::UnknownServerError,
     }
@@ -35,12 +37,18 @@ pub(super) fn batch(error: &BatchError) -> ErrorCode {
 
 pub(super) fn admin(error: &AdminError) -> ErrorCode {
     match error {
-        AdminError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+        AdminError::UnknownTopic(_) | AdminError::UnknownPartition { .. } => {
+            ErrorCode::UnknownTopicOrPartition
+        }
         AdminError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
         AdminError::Internal(_) => ErrorCode::TopicAuthorizationFailed,
         AdminError::Partitions { .. } => ErrorCode::InvalidPartitions,
         AdminError::Config(_) => ErrorCode::InvalidConfig,
-        AdminError::Produce(_) | AdminError::Fold(_) => ErrorCode::KafkaStorageError,
+        AdminError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        AdminError::Compacted(_) => ErrorCode::PolicyViolation,
+        AdminError::Produce(_) | AdminError::Fold(_) | AdminError::Trim(_) => {
+            ErrorCode::KafkaStorageError
+        }
         _ => ErrorCode::UnknownServerError,
     }
 }

@@ -75,11 +75,14 @@ pub fn ok(what: &str, code: i16) {
     assert_eq!(code, 0, "{what}: {}", error(code));
 }
 
+/// A topic that keeps records for ever: those of tests are old.
 pub fn new_topic(topic: &str, partitions: i32) -> CreatableTopic {
+    let for_ever = CreatableTopicConfig { name: name("retention.ms"), value: Some(name("-1")) };
     CreatableTopic {
         name: name(topic),
         num_partitions: partitions,
         replication_factor: -1,
+        configs: vec![for_ever],
         ..Default::default()
     }
 }

@@ -3,11 +3,13 @@
 //! Names are Kafka's own, fields in snake case. The tables in these files say which version has
 //! which field; [`crate::api`] says which versions there are.
 
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod current_leader;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -15,6 +17,7 @@ mod describe_groups;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
@@ -27,11 +30,13 @@ mod offset_fetch;
 mod produce;
 mod sync_group;
 
+pub use alter_configs::*;
 pub use api_versions::*;
 pub use create_partitions::*;
 pub use create_topics::*;
 pub use current_leader::*;
 pub use delete_groups::*;
+pub use delete_records::*;
 pub use delete_topics::*;
 pub use describe_cluster::*;
 pub use describe_configs::*;
@@ -39,6 +44,7 @@ pub use describe_groups::*;
 pub use fetch::*;
 pub use find_coordinator::*;
 pub use heartbeat::*;
+pub use incremental_alter_configs::*;
 pub use init_producer_id::*;
 pub use join_group::*;
 pub use leave_group::*;

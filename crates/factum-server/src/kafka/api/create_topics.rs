@@ -118,6 +118,7 @@ fn configs(topic: &Topic) -> Vec<CreatableTopicConfigs> {
         CreatableTopicConfigs {
             name: text(key.name),
             value: Some(text(set.map_or(key.default, String::as_str))),
+            read_only: key.is_fixed(),
             config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
             ..Default::default()
         }

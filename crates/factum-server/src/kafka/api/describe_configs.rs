@@ -2,7 +2,7 @@
 //!
 //! * 1: synonyms: the values that a setting falls back to. 3: types and documentation.
 
-use factum_broker::topic_config::{ConfigKey, ConfigKind, TOPIC_CONFIGS};
+use factum_broker::topic_config::{ConfigKey, ConfigType, TOPIC_CONFIGS};
 use factum_event::TopicName;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
@@ -14,8 +14,8 @@ use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
 
 /// Where a value comes from, by the protocol's numbers.
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
@@ -27,6 +27,7 @@ const BOOLEAN: i8 = 1;
 const STRING: i8 = 2;
 const INT: i8 = 3;
 const LONG: i8 = 5;
+const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
 pub(in crate::kafka) async fn handle(
@@ -101,15 +102,17 @@ fn of_topic(key: &ConfigKey, set: Option<&str>) -> DescribeConfigsResourceResult
     DescribeConfigsResourceResult {
         name: text(key.name),
         value: Some(text(set.unwrap_or(key.default))),
-        read_only: false,
+        read_only: key.is_fixed(),
         config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
         is_sensitive: false,
         synonyms: own.into_iter().chain([synonym(key.default, DEFAULT_CONFIG)]).collect(),
-        config_type: match key.kind {
-            ConfigKind::Int { .. } | ConfigKind::FixedInt => INT,
-            ConfigKind::FixedList => LIST,
-            ConfigKind::FixedString => STRING,
-            ConfigKind::FixedLong => LONG,
+        config_type: match key.config_type() {
+            ConfigType::Boolean => BOOLEAN,
+            ConfigType::String => STRING,
+            ConfigType::Int => INT,
+            ConfigType::Long => LONG,
+            ConfigType::Double => DOUBLE,
+            ConfigType::List => LIST,
         },
         documentation: Some(text(key.doc)),
     }

@@ -1,9 +1,11 @@
 //! One file per API key: what it does, and which versions mean what.
 
+pub(super) mod alter_configs;
 pub(super) mod api_versions;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
 pub(super) mod delete_groups;
+pub(super) mod delete_records;
 pub(super) mod delete_topics;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
@@ -11,6 +13,7 @@ pub(super) mod describe_groups;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
 pub(super) mod heartbeat;
+pub(super) mod incremental_alter_configs;
 pub(super) mod init_producer_id;
 pub(super) mod join_group;
 pub(super) mod leave_group;
@@ -24,11 +27,24 @@ pub(super) mod produce;
 pub(super) mod sync_group;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use factum_broker::{Broker, Topic};
 use factum_event::TopicId;
 use factum_wire::{ErrorCode, Str};
 use uuid::Uuid;
+
+/// The shortest time in which an answer can be asked for: a flush takes its time.
+const MIN_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest time that an answer is waited for.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// How long a request with this `timeout_ms` may wait for what it asked for.
+fn answer_within(timeout_ms: i32) -> Duration {
+    let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    asked.clamp(MIN_WAIT, MAX_WAIT)
+}
 
 /// Text of the broker's as a string of the protocol.
 fn text(text: impl AsRef<str>) -> Str {

@@ -3,21 +3,24 @@
 //! * Exactly one batch of format 2 per partition; its bytes go to the journal as they came.
 //! * acks -1 and 1 are the same: an acknowledgement follows the flush. acks 0 has no answer; an
 //!   error then closes the connection.
+//! * An acknowledgement that does not come within `timeout_ms` is answered as timed out; the
+//!   batch may still become durable, so a client without idempotence may write it twice.
 //! * 7: zstd. 8: error messages. 13: topics by id (KIP-516).
 //! * Versions 0 to 2 are advertised, as librdkafka wants them to be (KAFKA-18659), and refused.
 
 use std::future::Future;
 
 use factum_broker::{Pending, ProduceError, Topic};
-use factum_event::Partition;
 use factum_event::batch::{Batch, Codec};
+use factum_event::{Partition, Timestamp};
 use factum_wire::messages::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use factum_wire::{ErrorCode, Records};
+use tokio::time::{Instant, timeout_at};
 
-use super::{find_topic, text};
+use super::{MAX_WAIT, answer_within, find_topic, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -33,6 +36,27 @@ type Queued = Result<(Pending, i64), Refusal>;
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// The record that is to blame, from 0.
+    record_index: Option<i32>,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: Option<String>) -> Self {
+        Self { code, message, record_index: None }
+    }
+
+    fn record_errors(&self) -> Vec<BatchIndexAndErrorMessage> {
+        let blamed = |batch_index| BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: self.message.as_ref().map(text),
+        };
+        self.record_index.map(blamed).into_iter().collect()
+    }
+
+    fn timed_out() -> Self {
+        let message = "not acknowledged in time; it may still become durable";
+        Self::new(ErrorCode::RequestTimedOut, Some(message.to_owned()))
+    }
 }
 
 /// Queues all batches in their order; what it returns waits until they are durable.
@@ -41,20 +65,27 @@ pub(in crate::kafka) async fn start(
     request: ProduceRequest,
 ) -> impl Future<Output = ProduceResponse> + Send + use<> {
     let refused = refuse_all(&request);
+    let deadline = deadline(&request);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
-        topics.push(queue_topic(call, topic, refused).await);
+        topics.push(queue_topic(call, topic, refused, deadline).await);
     }
     async move {
         let mut responses = Vec::with_capacity(topics.len());
         for (mut response, queued) in topics {
             for (index, queued) in queued {
-                response.partition_responses.push(durable(index, queued).await);
+                response.partition_responses.push(durable(index, queued, deadline).await);
             }
             responses.push(response);
         }
         ProduceResponse { responses, ..Default::default() }
     }
+}
+
+/// Until when an answer is due. Without one, nobody asked for a time.
+fn deadline(request: &ProduceRequest) -> Instant {
+    let wait = if request.acks == 0 { MAX_WAIT } else { answer_within(request.timeout_ms) };
+    Instant::now() + wait
 }
 
 /// What is wrong with the request as a whole.
@@ -70,6 +101,7 @@ async fn queue_topic(
     call: &Call,
     data: TopicProduceData,
     refused: Option<ErrorCode>,
+    deadline: Instant,
 ) -> (TopicProduceResponse, Vec<(i32, Queued)>) {
     let by_id = call.version() >= IDS_SINCE;
     let topic = match refused {
@@ -80,8 +112,11 @@ async fn queue_topic(
     for partition in data.partition_data {
         let index = partition.index;
         let outcome = match &topic {
-            Ok(topic) => queue(call, topic, partition).await,
-            Err(code) => Err(Refusal { code: *code, message: None }),
+            // Given up before it has its offset, a batch is not appended.
+            Ok(topic) => timeout_at(deadline, queue(call, topic, partition))
+                .await
+                .unwrap_or_else(|_| Err(Refusal::timed_out())),
+            Err(code) => Err(Refusal::new(*code, None)),
         };
         queued.push((index, outcome));
     }
@@ -93,7 +128,7 @@ async fn queue_topic(
 async fn queue(call: &Call, topic: &Topic, data: PartitionProduceData) -> Queued {
     let partition = Partition::new(data.index);
     let partition = partition.filter(|partition| topic.partition_id(*partition).is_some());
-    let unknown = Refusal { code: ErrorCode::UnknownTopicOrPartition, message: None };
+    let unknown = Refusal::new(ErrorCode::UnknownTopicOrPartition, None);
     let partition = partition.ok_or(unknown)?;
     let batch = batch(call.version(), data.records)?;
     let broker = &call.door.broker;
@@ -103,38 +138,39 @@ async fn queue(call: &Call, topic: &Topic, data: PartitionProduceData) -> Queued
 }
 
 fn batch(version: i16, records: Option<Records>) -> Result<Batch, Refusal> {
-    let empty = || Refusal {
-        code: ErrorCode::InvalidRecord,
-        message: Some("no record batch; exactly one is expected".to_owned()),
+    let empty = || {
+        let message = "no record batch; exactly one is expected".to_owned();
+        Refusal::new(ErrorCode::InvalidRecord, Some(message))
     };
     let bytes = records.filter(|records| !records.is_empty()).ok_or_else(empty)?.into_bytes();
     let batch = Batch::parse(bytes).map_err(ProduceError::from)?;
     if batch.codec().map_err(ProduceError::from)? == Codec::Zstd && version < ZSTD_SINCE {
-        return Err(Refusal {
-            code: ErrorCode::UnsupportedCompressionType,
-            message: Some(format!("zstd needs Produce version {ZSTD_SINCE}, not {version}")),
-        });
+        let message = format!("zstd needs Produce version {ZSTD_SINCE}, not {version}");
+        return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, Some(message)));
     }
     Ok(batch)
 }
 
-async fn durable(index: i32, queued: Queued) -> PartitionProduceResponse {
+async fn durable(index: i32, queued: Queued, deadline: Instant) -> PartitionProduceResponse {
     let produced = match queued {
-        Ok((pending, start)) => {
-            pending.durable().await.map(|produced| (produced, start)).map_err(Refusal::from)
-        }
+        Ok((pending, start)) => match timeout_at(deadline, pending.durable()).await {
+            Ok(produced) => produced.map(|produced| (produced, start)).map_err(Refusal::from),
+            Err(_) => Err(Refusal::timed_out()),
+        },
         Err(refusal) => Err(refusal),
     };
     match produced {
         Ok((produced, log_start_offset)) => PartitionProduceResponse {
             index,
             base_offset: produced.base_offset.get(),
+            log_append_time_ms: produced.append_time.map_or(-1, Timestamp::as_millis),
             log_start_offset,
             ..Default::default()
         },
         Err(refusal) => PartitionProduceResponse {
             index,
             error_code: refusal.code.code(),
+            record_errors: refusal.record_errors(),
             error_message: refusal.message.map(text),
             base_offset: -1,
             ..Default::default()
@@ -144,6 +180,7 @@ async fn durable(index: i32, queued: Queued) -> PartitionProduceResponse {
 
 impl From<ProduceError> for Refusal {
     fn from(error: ProduceError) -> Self {
-        Self { code: errors::produce(&error), message: Some(error.to_string()) }
+        let (code, record_index) = (errors::produce(&error), error.record_index());
+        Self { code, message: Some(error.to_string()), record_index }
     }
 }

@@ -1,0 +1,304 @@
+//! Settings of topics and the deletion of records at the Kafka door, as Kafka does them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use bytes::Bytes;
+use common::client::Client;
+use common::server::{Home, Server};
+use common::work::*;
+use factum_event::{Record, Timestamp};
+use factum_wire::ErrorCode;
+use factum_wire::messages::*;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+const DYNAMIC: i8 = 1;
+const DEFAULT: i8 = 5;
+
+fn start(home: &Home) -> (Server, Client) {
+    let server = home.serve();
+    let client = Client::connect(server.kafka);
+    (server, client)
+}
+
+type Change<'a> = (&'a str, i8, Option<&'a str>);
+
+fn resource(topic: &str, changes: &[Change<'_>]) -> IncrementalAlterConfigsResource {
+    let change = |(key, config_operation, value): &Change<'_>| IncrementalAlterableConfig {
+        name: name(key),
+        config_operation: *config_operation,
+        value: value.map(name),
+    };
+    IncrementalAlterConfigsResource {
+        resource_type: TOPIC,
+        resource_name: name(topic),
+        configs: changes.iter().map(change).collect(),
+    }
+}
+
+/// Changes settings of a topic: the error's name.
+fn alter(client: &mut Client, topic: &str, changes: &[Change<'_>]) -> String {
+    let resources = vec![resource(topic, changes)];
+    let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+    error(client.ask(&request).responses[0].error_code)
+}
+
+fn alter_ok(client: &mut Client, topic: &str, changes: &[Change<'_>]) {
+    assert_eq!(alter(client, topic, changes), error(0), "{changes:?}");
+}
+
+/// All settings of a topic.
+fn describe(client: &mut Client, topic: &str) -> Vec<DescribeConfigsResourceResult> {
+    let resources = vec![DescribeConfigsResource {
+        resource_type: TOPIC,
+        resource_name: name(topic),
+        configuration_keys: None,
+    }];
+    let request =
+        DescribeConfigsRequest { resources, include_synonyms: true, include_documentation: true };
+    let mut answer = client.ask(&request);
+    ok("describe configs", answer.results[0].error_code);
+    answer.results.remove(0).configs
+}
+
+/// The value of a setting, and where it comes from.
+fn value(client: &mut Client, topic: &str, key: &str) -> (String, i8) {
+    let all = describe(client, topic);
+    let found = all.iter().find(|config| &*config.name == key).unwrap();
+    (found.value.as_deref().unwrap().to_owned(), found.config_source)
+}
+
+#[test]
+fn settings_are_changed_one_by_one_or_all_together_and_survive() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let policy = |client: &mut Client| value(client, "orders", "cleanup.policy");
+    assert_eq!(policy(&mut client), ("delete".into(), DEFAULT));
+    alter_ok(&mut client, "orders", &[("cleanup.policy", APPEND, Some("compact"))]);
+    assert_eq!(policy(&mut client), ("delete,compact".into(), DYNAMIC));
+    alter_ok(
+        &mut client,
+        "orders",
+        &[
+            ("cleanup.policy", SUBTRACT, Some("delete")),
+            ("retention.bytes", SET, Some("1000")),
+            ("segment.ms", SET, Some("5")),
+        ],
+    );
+    assert_eq!(policy(&mut client), ("compact".into(), DYNAMIC));
+    alter_ok(&mut client, "orders", &[("segment.ms", DELETE, None)]);
+    assert_eq!(value(&mut client, "orders", "segment.ms"), ("604800000".into(), DEFAULT));
+    assert_eq!(value(&mut client, "orders", "retention.bytes"), ("1000".into(), DYNAMIC));
+    server.kill();
+    let (server, mut client) = start(&home);
+    assert_eq!(policy(&mut client), ("compact".into(), DYNAMIC), "also after a crash");
+    // The older request replaces what it does not name.
+    let configs = vec![AlterableConfig { name: name("retention.ms"), value: Some(name("-1")) }];
+    let (resource_type, resource_name) = (TOPIC, name("orders"));
+    let resources = vec![AlterConfigsResource { resource_type, resource_name, configs }];
+    for validate_only in [true, false] {
+        let resources = resources.clone();
+        let answer = client.ask(&AlterConfigsRequest { resources, validate_only });
+        ok("alter configs", answer.responses[0].error_code);
+        let expected = if validate_only { "compact" } else { "delete" };
+        assert_eq!(policy(&mut client).0, expected);
+    }
+    assert_eq!(value(&mut client, "orders", "retention.ms"), ("-1".into(), DYNAMIC));
+    let kinds = describe(&mut client, "orders");
+    assert!(kinds.iter().all(|config| config.documentation.is_some() && config.config_type > 0));
+    assert!(kinds.iter().all(|config| config.synonyms.last().unwrap().source == DEFAULT));
+    server.stop();
+}
+
+#[test]
+fn what_cannot_be_configured_is_refused_and_changes_nothing() {
+    use ErrorCode::*;
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let before = describe(&mut client, "orders");
+    let refused: [(&str, &[Change<'_>], ErrorCode); 12] = [
+        ("orders", &[("no.such", SET, Some("1"))], InvalidConfig),
+        ("orders", &[("retention.ms", SET, Some("a week"))], InvalidConfig),
+        (
+            "orders",
+            &[("retention.bytes", SET, Some("5")), ("segment.ms", SET, Some("0"))],
+            InvalidConfig,
+        ),
+        ("orders", &[("compression.type", SET, Some("zstd"))], InvalidConfig),
+        (
+            "orders",
+            &[("min.compaction.lag.ms", SET, Some("2")), ("max.compaction.lag.ms", SET, Some("1"))],
+            InvalidConfig,
+        ),
+        ("orders", &[("retention.ms", APPEND, Some("1"))], InvalidConfig),
+        ("orders", &[("retention.ms", SET, Option::None)], InvalidRequest),
+        ("orders", &[("retention.ms", 9, Some("1"))], InvalidRequest),
+        (
+            "orders",
+            &[("retention.ms", SET, Some("1")), ("retention.ms", SET, Some("2"))],
+            InvalidRequest,
+        ),
+        ("nothing", &[("retention.ms", SET, Some("1"))], UnknownTopicOrPartition),
+        ("a/b", &[("retention.ms", SET, Some("1"))], InvalidTopicException),
+        ("__factum_control", &[("retention.ms", SET, Some("1"))], TopicAuthorizationFailed),
+    ];
+    for (topic, changes, expected) in refused {
+        assert_eq!(alter(&mut client, topic, changes), error(expected.code()), "{changes:?}");
+    }
+    let one = resource("orders", &[("segment.ms", SET, Some("1"))]);
+    let of_broker = IncrementalAlterConfigsResource {
+        resource_type: BROKER,
+        resource_name: name("1"),
+        ..one.clone()
+    };
+    let other = IncrementalAlterConfigsResource { resource_type: 32, ..one.clone() };
+    let resources = vec![one.clone(), one, of_broker, other];
+    let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+    for response in client.ask(&request).responses {
+        assert_eq!(error(response.error_code), error(InvalidRequest.code()), "{response:?}");
+        assert!(response.error_message.is_some());
+    }
+    assert_eq!(describe(&mut client, "orders"), before);
+    server.stop();
+}
+
+fn at(times: &[i64]) -> Bytes {
+    let record = |time: &i64| Record {
+        key: Some("k".into()),
+        value: Some("v".into()),
+        headers: Vec::new(),
+        timestamp: Timestamp::from_millis(*time),
+    };
+    batch(&times.iter().map(record).collect::<Vec<_>>())
+}
+
+#[test]
+fn the_brokers_time_is_given_from_the_change_on_and_told_to_the_producer() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let first = produce(&mut client, "orders", 0, at(&[EPOCH, EPOCH + 1]));
+    assert_eq!((first.error_code, first.log_append_time_ms), (0, -1));
+    alter_ok(&mut client, "orders", &[("message.timestamp.type", SET, Some("LogAppendTime"))]);
+    let second = produce(&mut client, "orders", 0, at(&[EPOCH, EPOCH + 1]));
+    let time = second.log_append_time_ms;
+    assert!(second.error_code == 0 && time > EPOCH, "{second:?}");
+    let records = read_all(&mut client, "orders", 0);
+    let times: Vec<_> = records.iter().map(|found| found.record.timestamp.as_millis()).collect();
+    assert_eq!(times, [EPOCH, EPOCH + 1, time, time]);
+    assert_eq!(list_offset(&mut client, "orders", 0, EPOCH + 2), (2, time), "it is found by time");
+    server.stop();
+}
+
+#[test]
+fn batches_are_held_to_the_settings_of_the_moment() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let mut check = |changes: &[Change<'_>], batch: &Bytes, expected: ErrorCode| {
+        alter_ok(&mut client, "orders", changes);
+        let answer = produce(&mut client, "orders", 0, batch.clone());
+        assert_eq!(error(answer.error_code), error(expected.code()), "{changes:?}");
+        answer
+    };
+    let old = at(&[EPOCH]);
+    check(&[], &old, ErrorCode::None);
+    let before = "message.timestamp.before.max.ms";
+    let blamed = check(&[(before, SET, Some("1000"))], &old, ErrorCode::InvalidTimestamp);
+    assert_eq!(blamed.record_errors[0].batch_index, 0);
+    check(&[(before, DELETE, None)], &old, ErrorCode::None);
+    // A year after everything that a clock may say.
+    let future = at(&[99_999_999_999_999]);
+    check(&[], &future, ErrorCode::InvalidTimestamp);
+    check(&[("max.message.bytes", SET, Some("50"))], &old, ErrorCode::MessageTooLarge);
+    check(&[("max.message.bytes", DELETE, None)], &old, ErrorCode::None);
+    let keyless = batch(&[Record { key: None, ..record(0) }]);
+    check(&[], &keyless, ErrorCode::None);
+    let compact = ("cleanup.policy", SET, Some("compact"));
+    let blamed = check(&[compact], &keyless, ErrorCode::InvalidRecord);
+    assert_eq!(blamed.record_errors[0].batch_index, 0);
+    check(&[], &old, ErrorCode::None);
+    server.stop();
+}
+
+/// Deletes records: error and low watermark of each partition.
+fn delete(client: &mut Client, topic: &str, before: &[(i32, i64)]) -> Vec<(String, i64)> {
+    let partition = |(partition_index, offset): &(i32, i64)| DeleteRecordsPartition {
+        partition_index: *partition_index,
+        offset: *offset,
+    };
+    let partitions = before.iter().map(partition).collect();
+    let topics = vec![DeleteRecordsTopic { name: name(topic), partitions }];
+    let mut answer = client.ask(&DeleteRecordsRequest { topics, timeout_ms: 30_000 });
+    let partitions = answer.topics.remove(0).partitions.into_iter();
+    partitions.map(|result| (error(result.error_code), result.low_watermark)).collect()
+}
+
+#[test]
+fn records_are_deleted_before_an_offset_and_stay_deleted() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 2);
+    append(&mut client, "orders", 0, batch(&records(0..10)));
+    append(&mut client, "orders", 1, batch(&records(0..5)));
+    let out = error(ErrorCode::OffsetOutOfRange.code());
+    let unknown = error(ErrorCode::UnknownTopicOrPartition.code());
+    let fine = error(0);
+    assert_eq!(
+        delete(&mut client, "orders", &[(0, 11), (1, -1), (2, 0), (-1, 0), (0, -2)]),
+        [(out.clone(), -1), (fine.clone(), 5), (unknown.clone(), -1), (unknown, -1), (out, -1)]
+    );
+    assert_eq!(delete(&mut client, "orders", &[(0, 4)]), [(fine.clone(), 4)]);
+    assert_eq!(delete(&mut client, "orders", &[(0, 2)]), [(fine.clone(), 4)], "never back");
+    let check = |client: &mut Client| {
+        assert_eq!(list_offset(client, "orders", 0, -2).0, 4);
+        assert_eq!(list_offset(client, "orders", 1, -2).0, 5);
+        let below = fetch(client, "orders", 0, 3);
+        assert_eq!(error(below.error_code), error(ErrorCode::OffsetOutOfRange.code()));
+        assert_eq!(read_from(client, "orders", 0, 4).len(), 6);
+        assert_eq!(list_offset(client, "orders", 0, 0).0, 4, "by time too");
+    };
+    check(&mut client);
+    server.kill();
+    let (server, mut client) = start(&home);
+    check(&mut client);
+    assert_eq!(append(&mut client, "orders", 1, batch(&records(0..1))), 5, "offsets go on");
+    alter_ok(&mut client, "orders", &[("cleanup.policy", SET, Some("compact"))]);
+    let policy = error(ErrorCode::PolicyViolation.code());
+    assert_eq!(delete(&mut client, "orders", &[(0, 5)]), [(policy, -1)]);
+    let own = error(ErrorCode::InvalidTopicException.code());
+    assert_eq!(delete(&mut client, "__factum_control", &[(0, 1)]), [(own.clone(), -1)]);
+    assert_eq!(delete(&mut client, "a/b", &[(0, 1)]), [(own, -1)]);
+    // Who changed what is there to read.
+    let control = read_all(&mut client, "__factum_control", 0);
+    let types: Vec<_> = control
+        .iter()
+        .filter_map(|found| found.record.headers.iter().find(|h| h.key == "ce_type"))
+        .filter_map(|header| header.value.clone())
+        .collect();
+    for expected in ["io.factum.topic.configured", "io.factum.records.deleted"] {
+        assert!(types.iter().any(|found| found == expected), "{expected}: {types:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_short_timeout_does_not_fail_what_is_written_in_time() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    for timeout_ms in [0, -1, i32::MIN, i32::MAX] {
+        let request = produce_request("orders", 0, Some(at(&[EPOCH])));
+        let answer = client.ask(&ProduceRequest { timeout_ms, ..request });
+        ok("produce", of_partition(answer).error_code);
+    }
+    server.stop();
+}
