@@ -89,8 +89,9 @@ impl Verifier<'_> {
         let mut complete = true;
         loop {
             let reason = match scan.next() {
-                Ok(Found::Group(group)) if place.active && is_torn(&scan, &group, &mut reader)? => {
-                    scan.skip_to(group.position, group.header.sequence);
+                Ok(Found::Group(group))
+                    if place.active && is_torn(&mut scan, &group, &mut reader)? =>
+                {
                     "a batch in the last group is not whole".to_owned()
                 }
                 Ok(Found::Group(group)) => {
@@ -352,10 +353,19 @@ impl Verifier<'_> {
     }
 }
 
-/// Whether a group with a batch that is not whole is the last one: then it was never durable.
-fn is_torn(scan: &Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> io::Result<bool> {
-    let whole = group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok());
-    Ok(!whole && matches!(scan.after()?, After::Nothing { .. }))
+/// Whether a group with a batch that is not whole is the last one: then it was never durable, and
+/// the file ends before it. Otherwise the scan goes on behind it.
+fn is_torn(scan: &mut Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> io::Result<bool> {
+    if group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok()) {
+        return Ok(false);
+    }
+    let sequence = group.header.sequence;
+    scan.skip_to(group.position, sequence);
+    let last = matches!(scan.after()?, After::Nothing { .. });
+    if !last {
+        scan.skip_to(group.end(), sequence + 1);
+    }
+    Ok(last)
 }
 
 /// What is wrong with an index in itself.
