@@ -115,6 +115,8 @@ impl Verifier<'_> {
                 }
                 After::Nothing { written_until } => {
                     let sequence = scan.sequence();
+                    // Room that was reserved, and nothing stands in.
+                    self.observer.read(file.len()?.saturating_sub(position));
                     let whole =
                         self.end(place, &reason, (position, written_until), sequence, chains);
                     let complete = complete && whole;
