@@ -274,6 +274,7 @@ impl Broker {
                     configs.extend(set);
                     self.topics().put(topic.configured(configs));
                 }
+                self.look_after();
                 return;
             }
             Change::RecordsDeleted { id, cuts, .. } => {

@@ -279,6 +279,13 @@ impl Broker {
         self.inner.topic_changes.subscribe()
     }
 
+    /// Has retention and compaction look now.
+    pub(crate) fn look_after(&self) {
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.wake();
+        }
+    }
+
     pub(crate) fn topics_changed(&self) {
         self.inner.topic_changes.send_modify(|changes| *changes += 1);
     }

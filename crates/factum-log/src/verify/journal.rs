@@ -92,7 +92,6 @@ impl Verifier<'_> {
                 Ok(Found::Group(group))
                     if place.active && is_torn(&mut scan, &group, &mut reader)? =>
                 {
-                    scan.skip_to(group.position, group.header.sequence);
                     "a batch in the last group is not whole".to_owned()
                 }
                 Ok(Found::Group(group)) => {
@@ -116,6 +115,8 @@ impl Verifier<'_> {
                 }
                 After::Nothing { written_until } => {
                     let sequence = scan.sequence();
+                    // Room that was reserved, and nothing stands in.
+                    self.observer.read(file.len()?.saturating_sub(position));
                     let whole =
                         self.end(place, &reason, (position, written_until), sequence, chains);
                     let complete = complete && whole;
@@ -354,10 +355,19 @@ impl Verifier<'_> {
     }
 }
 
-/// Whether a group with a batch that is not whole is the last one: then it was never durable.
+/// Whether a group with a batch that is not whole is the last one: then it was never durable, and
+/// the file ends before it. Otherwise the scan goes on behind it.
 fn is_torn(scan: &mut Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> io::Result<bool> {
-    let whole = group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok());
-    Ok(!whole && matches!(scan.after()?, After::Nothing { .. }))
+    if group.entries.iter().all(|(_, entry)| reader.check(entry, None).is_ok()) {
+        return Ok(false);
+    }
+    let sequence = group.header.sequence;
+    scan.skip_to(group.position, sequence);
+    let last = matches!(scan.after()?, After::Nothing { .. });
+    if !last {
+        scan.skip_to(group.end(), sequence + 1);
+    }
+    Ok(last)
 }
 
 /// What is wrong with an index in itself.

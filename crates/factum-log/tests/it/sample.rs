@@ -169,12 +169,9 @@ pub(crate) fn rewrite(files: &mut Content, id: PartitionId, base: Offset) -> Str
     let crc = crc32c(&bytes[batch.start + 21..batch.end]).to_be_bytes();
     bytes[batch.start + 17..batch.start + 21].copy_from_slice(&crc);
     let all = parts(bytes);
-    let front = all
-        .iter()
-        .filter(|(range, part)| {
-            matches!(part, Part::GroupFront { .. }) && range.start < batch.start
-        })
-        .next_back();
+    let front = all.iter().rfind(|(range, part)| {
+        matches!(part, Part::GroupFront { .. }) && range.start < batch.start
+    });
     let front = front.unwrap().0.clone();
     let entry = (front.start + 64..front.end)
         .step_by(64)

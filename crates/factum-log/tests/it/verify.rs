@@ -133,6 +133,30 @@ fn check_flipped(
 }
 
 #[test]
+fn damage_before_the_very_last_group_is_no_torn_end() {
+    let disk = SimDisk::new(7);
+    let id = partition(1, 0);
+    let (log, _) = open_on(disk.clone(), small()).unwrap();
+    fill(&log, id, 0..3, 1000);
+    log.close();
+    let files = content(&disk);
+    for (base, findings) in [(0, 1), (1, 1), (2, 0)] {
+        let mut files = files.clone();
+        let (path, place) = place_of(&files, id, offset(base));
+        files.get_mut(&path).unwrap()[place.start + 500] ^= 1;
+        let found = check(&files).unwrap();
+        assert_eq!(found.findings.len(), findings, "{base}: {:?}", found.findings);
+        assert_eq!((found.batches, found.notes.len()), (2, 1 - findings));
+        assert!(
+            found
+                .findings
+                .iter()
+                .all(|f| f.fault == Fault::Batch && range(f) == Some((base, base)))
+        );
+    }
+}
+
+#[test]
 fn a_batch_that_was_rewritten_with_all_its_checksums_is_found_by_its_first_offset() {
     for (id, base) in [(partitions()[0], 0), (partitions()[1], 7), (partitions()[2], 4)] {
         let mut files = sample().clone();
