@@ -112,8 +112,6 @@ fn with_fitting_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[..8].copy_from_slice(b"FACTUMJN");
     bytes[12..16].copy_from_slice(&1_u32.to_be_bytes());
     bytes[16..24].copy_from_slice(&1_u64.to_be_bytes());
-    // Sequences near 2^64 would overflow when counted on; no log that was written gets there.
-    bytes[32] = 0;
     let crc = crc32c(&bytes[12..UNIT]);
     bytes[8..12].copy_from_slice(&crc.to_be_bytes());
     let salt: Vec<u8> = bytes[24..32].to_vec();

@@ -137,7 +137,6 @@ impl Log {
         let inner = state.lock();
         let replaced: Vec<_> =
             inner.sealed().iter().take_while(|summary| summary.last < to).copied().collect();
-        let start = inner.extent().start;
         drop(inner);
         let (Some(front), Some(back)) = (replaced.first(), replaced.last()) else {
             return Ok(None);
@@ -147,8 +146,9 @@ impl Log {
         let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), *number, created_at)
             .map_err(CleanError::writing)?;
         writer.begin(partition, covered).map_err(CleanError::writing)?;
-        let (shared, last) = (Arc::clone(shared), back.last);
-        Ok(Some(Cleaning { shared, state, number, writer, replaced, next: start, last, log: self }))
+        // The batch that the start is in the middle of stays whole.
+        let (shared, next, last) = (Arc::clone(shared), front.base, back.last);
+        Ok(Some(Cleaning { shared, state, number, writer, replaced, next, last, log: self }))
     }
 }
 
