@@ -10,20 +10,22 @@ const RESERVED: u64 = 128;
 /// The most that the limit is raised to, where the system allows any number.
 const MOST: u64 = 1 << 20;
 
+/// A limit that leaves fewer connections than this is worth a warning.
+const FEW: usize = 1000;
+
 /// Raises the limit of open files as far as this process may, and returns how many connections
 /// each of `doors` may then have, at most `wanted`.
 #[must_use]
 pub fn connections(doors: u64, wanted: usize) -> usize {
     let files = raise();
     let allowed = allowed(files, doors);
-    if allowed >= wanted {
-        return wanted;
+    if allowed < wanted.min(FEW) {
+        tracing::warn!(
+            "this process may have {files} files open, so only {allowed} connections are taken at \
+             each door; raise the limit (ulimit -n, LimitNOFILE) if that is too few"
+        );
     }
-    tracing::warn!(
-        "this process may have {files} files open, so at most {allowed} connections are taken at \
-         each door instead of {wanted}; raise the limit (ulimit -n, LimitNOFILE) if that is few"
-    );
-    allowed
+    allowed.min(wanted)
 }
 
 /// The limit after it was raised.

@@ -104,7 +104,8 @@ fn a_server_without_a_free_file_descriptor_goes_on_when_there_are_some_again() {
         let (process, soft) = (server.id().to_string(), format!("--nofile={soft}:"));
         said(&["prlimit", "--pid", &process, &soft]).is_some()
     };
-    if !limit(&server.open_files().to_string()) {
+    // As many as are open in any case: whatever is freed, none is left.
+    if !limit("3") {
         return skip("prlimit");
     }
     load.produce_until_refused();
