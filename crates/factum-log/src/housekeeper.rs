@@ -103,7 +103,7 @@ impl Housekeeper {
         for sealed in journals.values().flatten().filter(|s| !unindexed.contains(&s.number)) {
             match in_use.get(&sealed.number) {
                 None => self.remove(sealed)?,
-                Some(live) if live * 2 < sealed.end => self.reclaim(sealed)?,
+                Some(live) if live.saturating_mul(2) < sealed.end => self.reclaim(sealed)?,
                 Some(_) => {}
             }
         }
@@ -116,7 +116,8 @@ impl Housekeeper {
         for partition in self.shared.partitions.all() {
             let inner = partition.lock();
             for (file, bytes) in inner.live_bytes() {
-                *live.entry(file).or_default() += bytes;
+                let known: &mut u64 = live.entry(file).or_default();
+                *known = known.saturating_add(bytes);
             }
         }
         live

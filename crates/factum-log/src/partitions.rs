@@ -339,9 +339,10 @@ impl Inner {
         entries.skip_while(move |entry| entry.last_offset < offset)
     }
 
-    /// The files that have its batches, and how many bytes of them are above the start.
+    /// The files that have its batches, and how many bytes of them are above the start; of a
+    /// journal without an index, more than any file has: it is not to be touched.
     pub(crate) fn live_bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX / 4));
+        let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX));
         let hidden = std::iter::once(self.hidden).chain(std::iter::repeat(0));
         let sealed = self.sealed.iter().zip(hidden);
         sealed.map(|(s, hidden)| (s.journal, s.bytes.saturating_sub(hidden))).chain(dense)
