@@ -18,6 +18,7 @@ mod config;
 mod http;
 mod kafka;
 mod metrics;
+mod open_files;
 mod server;
 mod verify;
 

@@ -18,6 +18,7 @@ use crate::config::ServeConfig;
 use crate::http::{self, HttpDoor, HttpLimits};
 use crate::kafka::{KafkaDoor, KafkaLimits};
 use crate::metrics::{Metrics, Reading};
+use crate::open_files;
 
 /// How long open connections may go on once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -124,15 +125,15 @@ async fn serve(
     let metrics = Arc::new(Metrics::new());
     observe(&metrics, &broker);
     let (stop, shutdown) = watch::channel(false);
+    let (kafka_limits, limits) = limits();
     let kafka_door = Arc::new(KafkaDoor::new(
         broker.clone(),
         Arc::clone(&metrics),
-        KafkaLimits::default(),
+        kafka_limits,
         config.advertised.clone(),
         config.auto_create_topics,
     ));
     let kafka_door = tokio::spawn(kafka_door.serve(kafka, shutdown.clone()));
-    let limits = HttpLimits::default();
     let http_door = HttpDoor {
         log: Arc::new(broker.clone()),
         clock,
@@ -150,6 +151,15 @@ async fn serve(
     let _ = stop.send(true);
     let _ = tokio::time::timeout(GRACE, async { (kafka_door.await, http_door.await) }).await;
     Ok(())
+}
+
+/// The limits of both doors, with as many connections as the system allows.
+fn limits() -> (KafkaLimits, HttpLimits) {
+    let (mut kafka, mut http) = (KafkaLimits::default(), HttpLimits::default());
+    let allowed = open_files::connections(2, kafka.connections.max(http.connections));
+    kafka.connections = kafka.connections.min(allowed);
+    http.connections = http.connections.min(allowed);
+    (kafka, http)
 }
 
 /// Completes on SIGTERM or Ctrl-C.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,19 +18,39 @@ const ANY_PORT: &str = "127.0.0.1:0";
 /// A directory for a server's data, with a place for its log lines beside it.
 pub struct Home {
     directory: TempDir,
+    data: PathBuf,
+    /// The program that runs the server, and its arguments; none: the server itself.
+    under: Vec<String>,
 }
 
 impl Home {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let data = directory.path().join("data");
+        Self { directory, data, under: Vec::new() }
+    }
+
+    /// A server whose data is in a directory of its own.
+    pub fn at(data: PathBuf) -> Self {
+        Self { data, ..Self::new() }
+    }
+
+    /// A server that another program runs, such as `prlimit`, which must become the server.
+    pub fn under(self, program: &[&str]) -> Self {
+        Self { under: program.iter().map(|&word| word.to_owned()).collect(), ..self }
     }
 
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data.clone()
     }
 
     fn log(&self) -> PathBuf {
         self.directory.path().join("stderr")
+    }
+
+    fn log_file(&self) -> File {
+        let log = File::options().create(true).append(true).open(self.log());
+        log.expect("a file for log lines")
     }
 
     /// Starts a server on free ports.
@@ -46,8 +66,7 @@ impl Home {
     /// Starts a server at these addresses: Kafka, HTTP.
     pub fn serve_at(&self, [kafka, http]: [&str; 2], flags: &[&str]) -> Server {
         let mut command = self.command(&["--kafka", kafka, "--http", http]);
-        let log = File::options().create(true).append(true).open(self.log());
-        command.args(flags).stderr(log.expect("a file for log lines"));
+        command.args(flags).stderr(self.log_file());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("it is piped");
         let line = first_line(stdout);
@@ -69,6 +88,17 @@ impl Home {
         server
     }
 
+    /// Starts a server at these addresses, and kills it when `patience` is over, be it ready or not.
+    pub fn kill_while_opening(&self, [kafka, http]: [&str; 2], flags: &[&str], patience: Duration) {
+        let mut command = self.command(&["--kafka", kafka, "--http", http]);
+        let mut child = command.args(flags).stderr(self.log_file()).spawn().expect("it starts");
+        let line = first_line(child.stdout.take().expect("it is piped"));
+        // Ready or not, its time is over.
+        let _ = line.recv_timeout(patience);
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+
     /// Runs a server that is expected not to start: its exit status and what it says.
     pub fn serve_in_vain(&self) -> (ExitStatus, String) {
         let mut command = self.command(&["--kafka", ANY_PORT, "--http", ANY_PORT]);
@@ -77,7 +107,10 @@ impl Home {
     }
 
     fn command(&self, flags: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_factum"));
+        let words: Vec<&str> = self.under.iter().map(String::as_str).collect();
+        let mut words = words.into_iter().chain([env!("CARGO_BIN_EXE_factum")]);
+        let mut command = Command::new(words.next().expect("there is one"));
+        command.args(words);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FACTUM_")) {
             command.env_remove(name);
         }
@@ -130,6 +163,11 @@ impl Server {
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "stopped with {status}: {}", self.log_lines());
         self.assert_no_panic();
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Bytes of memory that it takes.
