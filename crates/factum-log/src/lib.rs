@@ -18,6 +18,8 @@
 //! then shows it: ends move, waiters wake, futures complete. Readers get recent batches from
 //! memory and others from the disk on reader threads, checked. A housekeeper thread gives sealed
 //! journals their indexes, and removes journals of which nothing is left.
+//! A thread makes the file of the next journal ready. Where the disk is full or the like, the log
+//! is *stalled*: it refuses appends with the reason, and goes on by itself.
 
 pub mod disk;
 mod entry;
