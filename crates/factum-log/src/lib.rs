@@ -18,7 +18,9 @@
 //! then shows it: ends move, waiters wake, futures complete. Readers get recent batches from
 //! memory and others from the disk on reader threads, checked. A housekeeper thread gives sealed
 //! journals their indexes, removes files of which nothing is left, and moves what is left of
-//! those that are mostly empty into segments.
+//! those that are mostly empty into segments. A thread makes the file of the next journal ready.
+//! Where the disk is full or the like, the log is *stalled*: it refuses appends with the reason,
+//! and goes on by itself.
 //!
 //! [`Log::trim`] cuts off the beginning of partitions; [`Log::clean`] puts fewer batches in the
 //! place of many, for compaction. What to cut and what to keep is the broker's to say.
