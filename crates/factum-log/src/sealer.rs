@@ -28,6 +28,11 @@ use crate::shared::{SEALER_ENDED, Shared};
 /// What one step reads, but for a larger group.
 const STEP_BYTES: u64 = 1 << 20;
 
+/// With more than this in the queue producers wait for the disk, and it goes on at a part of its
+/// pace: one in so many.
+const BUSY_BYTES: usize = 1 << 20;
+const BUSY_SHARE: u64 = 8;
+
 /// How long it waits where the operating system refused.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -94,7 +99,9 @@ impl Sealer {
 
     fn pause(&self, bytes: u64) -> Duration {
         let per_second = self.shared.settings.seal_bytes_per_second;
-        Duration::from_micros(bytes.saturating_mul(1_000_000) / per_second)
+        // While producers wait for the disk, it is theirs.
+        let busy = if self.shared.queue.bytes() > BUSY_BYTES { BUSY_SHARE } else { 1 };
+        Duration::from_micros(bytes.saturating_mul(1_000_000 * busy) / per_second)
     }
 
     /// Does a bounded piece of work.
