@@ -22,15 +22,20 @@ use crate::records::{Cuts, Cutter};
 use crate::settings::BrokerSettings;
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
-use crate::upkeep::{Upkeep, UpkeepThread};
+use crate::upkeep::{Upkeep, UpkeepCounters, UpkeepMetrics, UpkeepThread};
 
 /// Batches whose entries are read in one piece when producers' states are computed.
 const REPLAYED_AT_ONCE: usize = 4096;
 
-/// Factum's own topics, each with its setting: changes are kept for ever, of offsets the last.
-const OWN_TOPICS: [(&str, TopicId, (&str, &str)); 2] = [
-    (CONTROL_TOPIC, CONTROL_TOPIC_ID, ("retention.ms", "-1")),
-    (OFFSETS_TOPIC, OFFSETS_TOPIC_ID, ("cleanup.policy", "compact")),
+/// Factum's own topics with their settings: changes are kept for ever, of offsets the last.
+/// Commits are small; in segments of the default size they would never be compacted.
+const OWN_TOPICS: [(&str, TopicId, &[(&str, &str)]); 2] = [
+    (CONTROL_TOPIC, CONTROL_TOPIC_ID, &[("retention.ms", "-1")]),
+    (
+        OFFSETS_TOPIC,
+        OFFSETS_TOPIC_ID,
+        &[("cleanup.policy", "compact"), ("segment.bytes", "16777216")],
+    ),
 ];
 
 /// The machine without sockets: topics, producers and groups on the embedded log.
@@ -51,6 +56,7 @@ struct Inner {
     // The ticker stops before what it works on goes.
     _ticker: Ticker,
     upkeep: OnceLock<UpkeepThread>,
+    upkeep_counters: Arc<UpkeepCounters>,
     _cutter: Cutter,
     log: Log,
     clock: Arc<dyn Clock>,
@@ -104,6 +110,19 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, Recovery), BrokerOpenError> {
+        let (broker, upkeep, recovery) = Self::open_without_upkeep(disk, clock, settings)?;
+        let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
+            .map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.upkeep.set(thread);
+        Ok((broker, recovery))
+    }
+
+    /// As [`open`](Self::open), but the upkeep is for the caller to do.
+    pub(crate) fn open_without_upkeep(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+    ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
@@ -114,6 +133,7 @@ impl Broker {
         let inner = Inner {
             _ticker: ticker,
             upkeep: OnceLock::new(),
+            upkeep_counters: Arc::default(),
             _cutter: cutter,
             log,
             clock,
@@ -135,16 +155,15 @@ impl Broker {
         broker.recover(disk.as_ref())?;
         let topics = Arc::clone(&broker.inner.topics);
         let (log, clock) = (broker.log().clone(), Arc::clone(broker.clock()));
-        let upkeep = Upkeep::new(disk, log, topics, clock, broker.settings());
-        let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
-            .map_err(BrokerOpenError::Thread)?;
-        let _ = broker.inner.upkeep.set(thread);
-        Ok((broker, recovery))
+        let counters = Arc::clone(&broker.inner.upkeep_counters);
+        let upkeep = Upkeep::new(disk, log, topics, clock, broker.settings(), counters);
+        Ok((broker, upkeep, recovery))
     }
 
     fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
-        for (name, id, (config, value)) in OWN_TOPICS {
-            let configs = [(config.to_owned(), value.to_owned())].into();
+        for (name, id, configs) in OWN_TOPICS {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let configs = configs.iter().map(own).collect();
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
             self.topics().put(Topic::new(name, id, created_at, 1, configs));
@@ -266,6 +285,12 @@ impl Broker {
     #[must_use]
     pub fn settings(&self) -> &BrokerSettings {
         &self.inner.settings
+    }
+
+    /// What retention and compaction have done since the broker was opened.
+    #[must_use]
+    pub fn upkeep_metrics(&self) -> UpkeepMetrics {
+        self.inner.upkeep_counters.read()
     }
 
     /// Memberships of consumer groups.

@@ -46,3 +46,4 @@ pub use producer_state::SequenceError;
 pub use settings::BrokerSettings;
 pub use topic::Topic;
 pub use topic_config::TopicSettings;
+pub use upkeep::UpkeepMetrics;

@@ -94,6 +94,8 @@ pub(crate) struct Inner {
     /// Batches of journals without an index, oldest first; all later than `sealed`.
     dense: VecDeque<Dense>,
     tail: VecDeque<StoredBatch>,
+    /// The tail answers from here on: what it has before is not what was kept.
+    cleaned_until: Option<Offset>,
     waiters: Vec<Arc<Notify>>,
     /// Bytes of the batches in `sealed` and `dense`.
     bytes: u64,
@@ -284,6 +286,15 @@ impl Inner {
         true
     }
 
+    /// As [`replace`](Self::replace), by fewer batches.
+    pub(crate) fn clean(&mut self, replaced: &[Summary], summary: Summary) -> bool {
+        let is_replaced = self.replace(replaced, summary);
+        if is_replaced {
+            self.cleaned_until = self.cleaned_until.max(Some(summary.last.next()));
+        }
+        is_replaced
+    }
+
     /// Makes a durable batch readable.
     pub(crate) fn publish(&mut self, batch: StoredBatch) {
         let entry = batch.entry;
@@ -364,7 +375,8 @@ impl Inner {
         if from == end {
             return Ok(Plan::Nothing);
         }
-        if self.tail.front().is_some_and(|oldest| oldest.entry.base_offset <= from) {
+        let in_tail = self.tail.front().is_some_and(|oldest| oldest.entry.base_offset <= from);
+        if in_tail && Some(from) >= self.cleaned_until {
             return Ok(Plan::Tail(self.read_tail(from, max_bytes)));
         }
         if self.sealed.last().is_some_and(|newest| newest.last >= from) {

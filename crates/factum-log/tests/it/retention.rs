@@ -95,7 +95,7 @@ fn what_is_left_of_a_mostly_empty_journal_moves_into_a_segment() {
     let log = reopen(log, directory.path());
     assert_filled(&log, kept, 0..130, 100);
     let time = factum_event::Timestamp::from_millis(40);
-    let found = block_on(log.find_time(kept, time)).unwrap().unwrap();
+    let found = block_on(log.find_time(kept, offset(0), time)).unwrap().unwrap();
     assert_eq!(found.entry.base_offset, offset(40));
 }
 
