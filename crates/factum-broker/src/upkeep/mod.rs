@@ -166,6 +166,17 @@ impl Upkeep {
         if appended - self.checkpointed < CHECKPOINT_BYTES {
             return;
         }
+        self.take_checkpoint(appended);
+    }
+
+    /// Takes a checkpoint now, whatever was appended since the last one.
+    pub(crate) fn checkpoint_now(&mut self) {
+        if !self.log.is_closed() {
+            self.take_checkpoint(self.log.metrics().bytes_appended);
+        }
+    }
+
+    fn take_checkpoint(&mut self, appended: u64) {
         match Checkpoint::take(&self.log, &self.topics).write(self.disk.as_ref()) {
             Ok(()) => self.checkpointed = appended,
             Err(error) => {
