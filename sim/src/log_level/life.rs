@@ -182,7 +182,7 @@ impl<'a> Life<'a> {
         let time = Timestamp::from_millis(self.machine.clock.now().as_millis() - early);
         let log = self.log.clone();
         self.tasks.start(async move {
-            let found = log.find_time(question.id, time, Offset::ZERO).await;
+            let found = log.find_time(question.id, Offset::ZERO, time).await;
             Answer::Found { question, time, found }
         });
     }
