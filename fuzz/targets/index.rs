@@ -77,7 +77,7 @@ fn look(log: &Log, id: PartitionId) {
         batches.iter().for_each(check);
     }
     for time in [i64::MIN, 0, 1_700_000_000_000, i64::MAX] {
-        let found = block_on(log.find_time(id, Timestamp::from_millis(time)));
+        let found = block_on(log.find_time(id, Offset::ZERO, Timestamp::from_millis(time)));
         found.ok().flatten().iter().for_each(check);
     }
     block_on(log.find_max_timestamp(id)).ok().flatten().iter().for_each(check);

@@ -23,15 +23,23 @@ use crate::settings::BrokerSettings;
 use crate::stepped::{BrokerWorkers, drive};
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
-use crate::upkeep::{Upkeep, UpkeepThread};
+use crate::upkeep::{Upkeep, UpkeepCounters, UpkeepMetrics, UpkeepThread};
 
 /// Batches whose entries are read in one piece when producers' states are computed.
 const REPLAYED_AT_ONCE: usize = 4096;
 
-/// Factum's own topics, each with its setting: changes are kept for ever, of offsets the last.
-const OWN_TOPICS: [(&str, TopicId, (&str, &str)); 2] = [
-    (CONTROL_TOPIC, CONTROL_TOPIC_ID, ("retention.ms", "-1")),
-    (OFFSETS_TOPIC, OFFSETS_TOPIC_ID, ("cleanup.policy", "compact")),
+/// Settings by name and value.
+type Settings = &'static [(&'static str, &'static str)];
+
+/// Factum's own topics with their settings: changes are kept for ever, of offsets the last.
+/// Commits are small; in segments of the default size they would never be compacted.
+const OWN_TOPICS: [(&str, TopicId, Settings); 2] = [
+    (CONTROL_TOPIC, CONTROL_TOPIC_ID, &[("retention.ms", "-1")]),
+    (
+        OFFSETS_TOPIC,
+        OFFSETS_TOPIC_ID,
+        &[("cleanup.policy", "compact"), ("segment.bytes", "16777216")],
+    ),
 ];
 
 /// The machine without sockets: topics, producers and groups on the embedded log.
@@ -51,6 +59,8 @@ impl std::fmt::Debug for Broker {
 struct Inner {
     // They stop before what they work on goes; a broker that is stepped has none.
     threads: OnceLock<Threads>,
+    upkeep: OnceLock<UpkeepThread>,
+    upkeep_counters: Arc<UpkeepCounters>,
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
@@ -73,7 +83,6 @@ struct Inner {
 
 struct Threads {
     _ticker: Ticker,
-    upkeep: UpkeepThread,
     _cutter: Cutter,
 }
 
@@ -109,12 +118,26 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, Recovery), BrokerOpenError> {
+        let (broker, upkeep, recovery) = Self::open_without_upkeep(disk, clock, settings)?;
+        let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
+            .map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.upkeep.set(thread);
+        Ok((broker, recovery))
+    }
+
+    /// As [`open`](Self::open), but the upkeep is for the caller to do.
+    pub(crate) fn open_without_upkeep(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+    ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let broker = Self::new(log, clock, settings, EventIds::new());
         pollster::block_on(broker.recover(disk.as_ref()))?;
-        let threads = broker.start(disk).map_err(BrokerOpenError::Thread)?;
+        let threads = broker.start().map_err(BrokerOpenError::Thread)?;
         let _ = broker.inner.threads.set(threads);
-        Ok((broker, recovery))
+        let upkeep = broker.upkeep(disk);
+        Ok((broker, upkeep, recovery))
     }
 
     /// As [`open`](Self::open), but without threads: what they would do is done by the steps of
@@ -146,6 +169,8 @@ impl Broker {
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let inner = Inner {
             threads: OnceLock::new(),
+            upkeep: OnceLock::new(),
+            upkeep_counters: Arc::default(),
             log,
             clock,
             settings,
@@ -165,23 +190,24 @@ impl Broker {
         Self { inner: Arc::new(inner) }
     }
 
-    fn start(&self, disk: Arc<dyn Disk>) -> std::io::Result<Threads> {
-        let Inner { groups, clock, cuts, log, settings, .. } = &*self.inner;
+    fn start(&self) -> std::io::Result<Threads> {
+        let Inner { groups, clock, cuts, log, .. } = &*self.inner;
         Ok(Threads {
             _ticker: Ticker::start(Arc::clone(groups), Arc::clone(clock))?,
-            upkeep: UpkeepThread::start(self.upkeep(disk), settings.upkeep_interval)?,
             _cutter: Cutter::start(Arc::clone(cuts), log.clone())?,
         })
     }
 
     fn upkeep(&self, disk: Arc<dyn Disk>) -> Upkeep {
-        let Inner { log, topics, clock, settings, .. } = &*self.inner;
-        Upkeep::new(disk, log.clone(), Arc::clone(topics), Arc::clone(clock), settings)
+        let Inner { log, topics, clock, settings, upkeep_counters, .. } = &*self.inner;
+        let (topics, counters) = (Arc::clone(topics), Arc::clone(upkeep_counters));
+        Upkeep::new(disk, log.clone(), topics, Arc::clone(clock), settings, counters)
     }
 
     async fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
-        for (name, id, (config, value)) in OWN_TOPICS {
-            let configs = [(config.to_owned(), value.to_owned())].into();
+        for (name, id, configs) in OWN_TOPICS {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let configs = configs.iter().map(own).collect();
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
             self.topics().put(Topic::new(name, id, created_at, 1, configs));
@@ -305,6 +331,12 @@ impl Broker {
         &self.inner.settings
     }
 
+    /// What retention and compaction have done since the broker was opened.
+    #[must_use]
+    pub fn upkeep_metrics(&self) -> UpkeepMetrics {
+        self.inner.upkeep_counters.read()
+    }
+
     /// Memberships of consumer groups.
     #[must_use]
     pub fn groups(&self) -> &Groups {
@@ -318,8 +350,8 @@ impl Broker {
 
     /// Has retention and compaction look now.
     pub(crate) fn look_after(&self) {
-        if let Some(threads) = self.inner.threads.get() {
-            threads.upkeep.wake();
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.wake();
         }
     }
 

@@ -48,3 +48,4 @@ pub use settings::BrokerSettings;
 pub use stepped::{BrokerWorker, BrokerWorkers, Pause};
 pub use topic::Topic;
 pub use topic_config::TopicSettings;
+pub use upkeep::UpkeepMetrics;

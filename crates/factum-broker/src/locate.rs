@@ -40,34 +40,60 @@ impl Broker {
             Place::Start => return Ok(at(extent.start)),
             Place::End => return Ok(at(extent.end)),
             Place::At(offset) => return Ok(at(offset)),
-            Place::Time(time) => {
-                let batch = self.log().find_time(partition, time).await?;
-                first_from(batch.as_ref(), time, extent.start)?
-            }
+            Place::Time(time) => self.first_from(partition, extent.start, time).await?,
             Place::MaxTimestamp => {
                 let batch = self.log().find_max_timestamp(partition).await?;
-                let latest = batch.as_ref().map(|batch| batch.entry.max_timestamp);
-                let first = |latest| first_from(batch.as_ref(), latest, extent.start);
-                latest.map_or(Ok(None), first)?
+                batch.map_or(Ok(None), |batch| latest_of(&batch, extent.start))?
             }
         };
         Ok(found.unwrap_or_else(|| at(extent.end)))
     }
+
+    /// The first record from `start` on whose timestamp is `time` or later. What a batch says of
+    /// its largest timestamp may be of a record that is gone, or none: then it is a later batch's.
+    async fn first_from(
+        &self,
+        partition: PartitionId,
+        start: Offset,
+        time: Timestamp,
+    ) -> Result<Option<Located>, LocateError> {
+        let mut next = start;
+        while let Some(batch) = self.log().find_time(partition, next, time).await? {
+            if let Some(found) = records_of(&batch, start, |at| at >= time)?.next().transpose()? {
+                return Ok(Some(found));
+            }
+            next = batch.entry.next_offset();
+        }
+        Ok(None)
+    }
 }
 
-/// The first record of a batch whose timestamp is `time` or later, and that was not deleted.
-fn first_from(
-    batch: Option<&StoredBatch>,
-    time: Timestamp,
-    start: Offset,
-) -> Result<Option<Located>, BatchError> {
-    let Some(batch) = batch else { return Ok(None) };
-    for found in batch.to_batch()?.decode(UNPACKED_LIMIT)? {
+/// The record of a batch with the largest timestamp, of those from `start` on; of several, the
+/// first.
+fn latest_of(batch: &StoredBatch, start: Offset) -> Result<Option<Located>, BatchError> {
+    let mut latest: Option<Located> = None;
+    for found in records_of(batch, start, |_| true)? {
         let found = found?;
-        let timestamp = found.record.timestamp;
-        if timestamp >= time && found.offset >= start {
-            return Ok(Some(Located { offset: found.offset, timestamp: Some(timestamp) }));
+        if latest.is_none_or(|known| known.timestamp < found.timestamp) {
+            latest = Some(found);
         }
     }
-    Ok(None)
+    Ok(latest)
+}
+
+/// Where the records of a batch are, from `start` on, whose timestamp is wanted.
+fn records_of(
+    batch: &StoredBatch,
+    start: Offset,
+    wanted: impl Fn(Timestamp) -> bool,
+) -> Result<impl Iterator<Item = Result<Located, BatchError>>, BatchError> {
+    let records = batch.to_batch()?.decode(UNPACKED_LIMIT)?;
+    Ok(records.filter_map(move |found| match found {
+        Ok(found) => {
+            let timestamp = found.record.timestamp;
+            let located = Located { offset: found.offset, timestamp: Some(timestamp) };
+            (found.offset >= start && wanted(timestamp)).then_some(Ok(located))
+        }
+        Err(error) => Some(Err(error)),
+    }))
 }

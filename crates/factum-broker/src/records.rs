@@ -162,7 +162,7 @@ impl Cuts {
         }
         for waiter in waiting {
             // Who has gone away is not told.
-            let _ = waiter.send(made.as_ref().map(|()| ()).map_err(ToString::to_string));
+            let _ = waiter.send(made.as_ref().copied().map_err(ToString::to_string));
         }
         due
     }

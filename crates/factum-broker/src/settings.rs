@@ -26,6 +26,9 @@ pub struct BrokerSettings {
     pub seal_interval: Duration,
     /// How many bytes compaction reads in a second at most.
     pub compaction_bytes_per_second: u64,
+    /// Memory for the keys of the compaction that is under way, in bytes, 27 for a key. A
+    /// partition with more is compacted in several turns.
+    pub compaction_key_bytes: usize,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
 }
@@ -41,6 +44,7 @@ impl Default for BrokerSettings {
             upkeep_interval: Duration::from_secs(5),
             seal_interval: Duration::from_secs(60),
             compaction_bytes_per_second: 64 << 20,
+            compaction_key_bytes: 64 << 20,
             groups: GroupSettings::default(),
         }
     }

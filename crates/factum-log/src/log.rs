@@ -38,7 +38,7 @@ pub struct Log {
 struct Inner {
     shared: Arc<Shared>,
     readers: Readers,
-    tasks: Mutex<Option<SyncSender<Task>>>,
+    tasks: Mutex<Option<Arc<SyncSender<Task>>>>,
     threads: Mutex<Threads>,
 }
 
@@ -246,23 +246,22 @@ impl Log {
         }
     }
 
-    /// The first batch whose largest timestamp is `time` or later.
+    /// The first batch whose largest timestamp is `time` or later, of those that have `from` or a
+    /// later offset.
     ///
     /// # Errors
     /// [`ReadError`], but never of a range.
     pub async fn find_time(
         &self,
         partition: PartitionId,
+        from: Offset,
         time: Timestamp,
     ) -> Result<Option<StoredBatch>, ReadError> {
         let shared = self.open_shared()?;
         let Some(state) = shared.partitions.get(partition) else {
             return Ok(None);
         };
-        let plan = {
-            let state = state.lock();
-            state.plan_time(time, state.extent().start)
-        };
+        let plan = state.lock().plan_time(time, from);
         match plan {
             Plan::Nothing => Ok(None),
             Plan::Tail(batches) => {
@@ -272,7 +271,7 @@ impl Log {
             Plan::Entries(_) | Plan::Sealed(_) => {
                 let shared = Arc::clone(shared);
                 let work =
-                    move |buffer: &mut [u8]| reader::find_time(&shared, &state, time, buffer);
+                    move |buffer: &mut [u8]| reader::find_time(&shared, &state, from, time, buffer);
                 self.inner.readers.run(work).await
             }
         }
@@ -289,7 +288,7 @@ impl Log {
         let state = self.open_shared()?.partitions.get(partition);
         let largest = state.and_then(|state| state.lock().max_timestamp());
         match largest {
-            Some(time) => self.find_time(partition, time).await,
+            Some(time) => self.find_time(partition, Offset::ZERO, time).await,
             None => Ok(None),
         }
     }
@@ -367,8 +366,13 @@ impl Log {
     #[must_use]
     pub fn metrics(&self) -> LogMetrics {
         let shared = &self.inner.shared;
-        let journals = shared.journals.lock().len();
+        let (journals, segments) = {
+            let files = shared.journals.lock();
+            let segments = files.range(FIRST_SEGMENT..).count();
+            (files.len() - segments, segments)
+        };
         LogMetrics {
+            segments: segments as u64,
             is_stalled: self.stalled().is_some(),
             has_failed: self.failure().is_some(),
             ..shared.counters.read(shared.queue.bytes(), journals)
@@ -458,6 +462,7 @@ mod tests {
         let (entries, bytes) = shared.partitions.get(id).unwrap().lock().in_memory();
         assert!(entries <= 8192 / 192, "{entries} entries: only those of the open journal");
         assert!(bytes <= 4096 / 61, "{bytes} batches in the tail");
-        assert!(log.metrics().tail_bytes <= 4096 && log.metrics().journals > 20);
+        let metrics = log.metrics();
+        assert!(metrics.tail_bytes <= 4096 && metrics.journals + metrics.segments > 20);
     }
 }

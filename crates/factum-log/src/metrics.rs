@@ -28,6 +28,8 @@ pub struct LogMetrics {
     pub tail_bytes: u64,
     /// Journal files.
     pub journals: u64,
+    /// Segment files, into which what is left of journals was moved.
+    pub segments: u64,
     /// How often nothing could be written for a while, as on a full disk.
     pub stalls: u64,
     /// Whether nothing can be written for now.
@@ -97,6 +99,7 @@ impl Counters {
             queue_bytes: queue_bytes as u64,
             tail_bytes: get(&self.tail_bytes),
             journals: journals as u64,
+            segments: 0,
             stalls: get(&self.stalls),
             is_stalled: false,
             has_failed: false,

@@ -76,6 +76,9 @@ impl Partitions {
     }
 }
 
+/// The most that a file has around a batch: a header of a group, an entry, padding.
+const MOST_AROUND_BATCH: u64 = 192;
+
 /// One partition.
 pub(crate) struct PartitionState {
     pub(crate) id: PartitionId,
@@ -94,6 +97,8 @@ pub(crate) struct Inner {
     /// Batches of journals without an index, oldest first; all later than `sealed`.
     dense: VecDeque<Dense>,
     tail: VecDeque<StoredBatch>,
+    /// The tail answers from here on: what it has before is not what was kept.
+    cleaned_until: Option<Offset>,
     waiters: Vec<Arc<Notify>>,
     /// Bytes of the batches in `sealed` and `dense`.
     bytes: u64,
@@ -284,6 +289,15 @@ impl Inner {
         true
     }
 
+    /// As [`replace`](Self::replace), by fewer batches.
+    pub(crate) fn clean(&mut self, replaced: &[Summary], summary: Summary) -> bool {
+        let is_replaced = self.replace(replaced, summary);
+        if is_replaced {
+            self.cleaned_until = self.cleaned_until.max(Some(summary.last.next()));
+        }
+        is_replaced
+    }
+
     /// Makes a durable batch readable.
     pub(crate) fn publish(&mut self, batch: StoredBatch) {
         let entry = batch.entry;
@@ -346,13 +360,17 @@ impl Inner {
         entries.skip_while(move |entry| entry.last_offset < offset)
     }
 
-    /// The files that have its batches, and how many bytes of them are above the start; of a
+    /// The files that have its batches, and how many bytes those above the start would take; of a
     /// journal without an index, more than any file has: it is not to be touched.
     pub(crate) fn live_bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX));
         let hidden = std::iter::once(self.hidden).chain(std::iter::repeat(0));
         let sealed = self.sealed.iter().zip(hidden);
-        sealed.map(|(s, hidden)| (s.journal, s.bytes.saturating_sub(hidden))).chain(dense)
+        let moved = |(s, hidden): (&Summary, u64)| {
+            let around = u64::from(s.count) * MOST_AROUND_BATCH;
+            (s.journal, s.bytes.saturating_sub(hidden) + around)
+        };
+        sealed.map(moved).chain(dense)
     }
 
     /// Where batches from the one with `from` on are, up to `max_bytes`.
@@ -364,7 +382,8 @@ impl Inner {
         if from == end {
             return Ok(Plan::Nothing);
         }
-        if self.tail.front().is_some_and(|oldest| oldest.entry.base_offset <= from) {
+        let in_tail = self.tail.front().is_some_and(|oldest| oldest.entry.base_offset <= from);
+        if in_tail && Some(from) >= self.cleaned_until {
             return Ok(Plan::Tail(self.read_tail(from, max_bytes)));
         }
         if self.sealed.last().is_some_and(|newest| newest.last >= from) {

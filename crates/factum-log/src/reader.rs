@@ -133,10 +133,11 @@ pub(crate) fn read_regions(
 pub(crate) fn find_time(
     shared: &Shared,
     partition: &PartitionState,
+    from: Offset,
     time: Timestamp,
     buffer: &mut [u8],
 ) -> Result<Option<StoredBatch>, ReadError> {
-    let start = partition.lock().extent().start;
+    let start = partition.lock().extent().start.max(from);
     let plan = |after: Option<Offset>| Ok(partition.lock().plan_time(time, after.unwrap_or(start)));
     let wanted = |e: &BatchEntry| e.max_timestamp >= time && e.last_offset >= start;
     let found = following(|| {

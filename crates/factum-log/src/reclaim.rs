@@ -110,7 +110,7 @@ impl Cleaning<'_> {
         self.shared.journals.lock().insert(sealed.number, Some(sealed));
         let summary = directory.first().map(|(_, summary)| *summary);
         let replaced =
-            summary.is_some_and(|summary| self.state.lock().replace(&self.replaced, summary));
+            summary.is_some_and(|summary| self.state.lock().clean(&self.replaced, summary));
         // Either what was there or what was to replace it is of no use now.
         self.log.give(Task::Sweep);
         if replaced { Ok(()) } else { Err(CleanError::Changed) }
@@ -118,9 +118,10 @@ impl Cleaning<'_> {
 }
 
 impl Log {
-    /// Begins to replace the batches of a partition from its start to `to`, or to the end of the
-    /// last whole file before; none where that is nothing. Readers see all of it at once, when it
-    /// is [committed](Cleaning::commit); until then, or dropped, nothing has happened.
+    /// Begins to replace the batches of a partition from its start to `to`; none where none of
+    /// them is in a sealed file. Whole files are replaced: of the one that has `to` in its middle,
+    /// what comes after is to be kept. Readers see all of it at once, when it is
+    /// [committed](Cleaning::commit); until then, or dropped, nothing has happened.
     ///
     /// # Errors
     /// [`CleanError`] where no segment can be written.
@@ -136,7 +137,7 @@ impl Log {
         let number = self.shared().next_segment.lock();
         let inner = state.lock();
         let replaced: Vec<_> =
-            inner.sealed().iter().take_while(|summary| summary.last < to).copied().collect();
+            inner.sealed().iter().take_while(|summary| summary.base < to).copied().collect();
         drop(inner);
         let (Some(front), Some(back)) = (replaced.first(), replaced.last()) else {
             return Ok(None);

@@ -11,17 +11,14 @@ use thiserror::Error;
 
 use super::entries::Entries;
 use crate::cleaner::{
-    CompactionError, CompactionJob, CompactionPlan, CompactionStats, Fate, KeyMap, Sink, Source,
-    SourceBatch, compact_partition, plan,
+    CompactionError, CompactionJob, CompactionPlan, CompactionSettings, CompactionStats, Fate,
+    KeyMap, Sink, Source, SourceBatch, compact_partition, plan,
 };
 use crate::locate::UNPACKED_LIMIT;
 use crate::topic::{Topic, TopicPartition};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
-
-/// Memory for the keys of one compaction: 2.5 million keys.
-const KEY_MAP_BYTES: usize = 64 << 20;
 
 /// The memory that it has at least: compressed batches may have more keys than their size says.
 const LEAST_KEY_MAP_BYTES: usize = 1 << 20;
@@ -76,13 +73,30 @@ pub(super) enum Outcome {
 #[derive(Default)]
 pub(super) struct Progress {
     clean_until: HashMap<PartitionId, Offset>,
-    /// The end of each partition when it was last found not to be due, and when that was.
-    not_due: HashMap<PartitionId, (Offset, Timestamp)>,
+    not_due: HashMap<PartitionId, NotDue>,
 }
 
-/// A partition to which nothing was appended is looked at again after this time: its batches may
-/// have become old enough. Milliseconds.
+/// When a partition was last found not to be due, by which settings, and where it ended.
+struct NotDue {
+    end: Offset,
+    settings: CompactionSettings,
+    at: Timestamp,
+}
+
+/// A partition to which nothing was appended is looked at again after this time, or the shortest
+/// time that its topic sets: its batches may have become old enough. Milliseconds.
 const LOOK_AGAIN_MS: i64 = 60_000;
+
+impl NotDue {
+    /// Whether it is still so, as far as can be said without looking.
+    fn holds(&self, end: Offset, settings: &CompactionSettings, now: Timestamp) -> bool {
+        let lags = [settings.segment.ms, settings.max_compaction_lag_ms];
+        let min_lag = Some(settings.min_compaction_lag_ms).filter(|lag| *lag > 0);
+        let shortest = lags.into_iter().chain(min_lag).min().unwrap_or(LOOK_AGAIN_MS);
+        let age = now.as_millis().saturating_sub(self.at.as_millis());
+        self.end == end && self.settings == *settings && age < shortest.min(LOOK_AGAIN_MS)
+    }
+}
 
 impl Progress {
     /// The partitions of a topic that are due.
@@ -92,10 +106,7 @@ impl Progress {
         for partition in topic.partitions() {
             let id = partition.id;
             let end = log.extent(id).end;
-            let looked = self.not_due.get(&id);
-            if looked.is_some_and(|(then, at)| {
-                *then == end && now.as_millis() - at.as_millis() < LOOK_AGAIN_MS
-            }) {
+            if self.not_due.get(&id).is_some_and(|known| known.holds(end, &settings, now)) {
                 continue;
             }
             let start = log.extent(id).start;
@@ -112,7 +123,7 @@ impl Progress {
                 let delete_retention_ms = i64::try_from(kept_ms).unwrap_or(i64::MAX);
                 due.push(Due { partition: Arc::clone(partition), plan, delete_retention_ms });
             } else {
-                self.not_due.insert(id, (end, now));
+                self.not_due.insert(id, NotDue { end, settings, at: now });
             }
         }
         due
@@ -129,11 +140,13 @@ impl Progress {
     }
 }
 
-/// Compacts a partition. `pace` is called after every batch; it may wait, or end it.
+/// Compacts a partition with so much memory for keys. `pace` is called after every batch; it may
+/// wait, or end it.
 pub(super) fn compact(
     log: &Log,
     due: &Due,
     now: Timestamp,
+    key_bytes: usize,
     pace: &mut dyn FnMut(&CompactionStats) -> ControlFlow<()>,
 ) -> Result<Outcome, Failed> {
     let id = due.partition.id;
@@ -148,17 +161,18 @@ pub(super) fn compact(
     let job = CompactionJob {
         start: log.extent(id).start,
         first_dirty: due.plan.first_dirty,
-        first_uncleanable: end,
+        first_uncleanable: due.plan.first_uncleanable.min(end),
         now,
         delete_retention_ms: due.delete_retention_ms,
         unpack_limit: UNPACKED_LIMIT,
         producers: &producers,
     };
-    let mut map = KeyMap::with_budget(key_map_bytes(due.plan.dirty_bytes));
+    let mut map = KeyMap::with_budget(key_map_bytes(due.plan.dirty_bytes).min(key_bytes));
     let mut source = LogSource { log, id, read: VecDeque::new() };
     let mut sink = LogSink { cleaning, next: None };
     let done = compact_partition(&job, &mut map, &mut source, &mut sink, pace)?;
-    // What the map had no room for stays as it is until the next time.
+    // What the map had no room for stays as it is until the next time, and so does what a file
+    // has behind what may be compacted.
     let mut next = sink.pushed_until(done.clean_until);
     while let Some(batch) = source.read(next)?.filter(|batch| batch.last_offset < end) {
         next = batch.last_offset.next();
@@ -168,12 +182,12 @@ pub(super) fn compact(
     Ok(Outcome::Clean(done.clean_until, done.stats))
 }
 
-/// The memory that the keys of so many bytes may need, within its limits.
+/// The memory that the keys of so many bytes need.
 fn key_map_bytes(dirty_bytes: u64) -> usize {
     // Compressed batches may have more keys than this: then the map is full, and goes on later.
     let keys = dirty_bytes / LEAST_RECORD_BYTES;
     let bytes = usize::try_from(keys.saturating_mul(KEY_BYTES)).unwrap_or(usize::MAX);
-    bytes.clamp(LEAST_KEY_MAP_BYTES, KEY_MAP_BYTES)
+    bytes.max(LEAST_KEY_MAP_BYTES)
 }
 
 /// The batches of a partition, as they are now.

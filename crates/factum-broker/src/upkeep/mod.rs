@@ -5,6 +5,9 @@
 
 mod compacting;
 mod entries;
+mod metrics;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::ops::ControlFlow;
@@ -25,6 +28,8 @@ use crate::topic_config::TopicSettings;
 
 use compacting::{Due, Failed, Outcome, Progress};
 use entries::Entries;
+pub(crate) use metrics::UpkeepCounters;
+pub use metrics::UpkeepMetrics;
 pub(crate) use thread::UpkeepThread;
 
 /// A checkpoint is taken when this much was appended since the last one.
@@ -38,11 +43,14 @@ pub(crate) struct Upkeep {
     clock: Arc<dyn Clock>,
     /// Bytes that compaction reads in a second.
     rate: u64,
+    /// Memory for the keys of a compaction.
+    key_bytes: usize,
     seal_interval: Duration,
     progress: Progress,
     sealed_at: Option<Duration>,
     /// Bytes that the log had appended when the last checkpoint was taken.
     checkpointed: u64,
+    counters: Arc<UpkeepCounters>,
 }
 
 /// How the thread lets the upkeep wait: for so long, or until it is to end.
@@ -55,6 +63,7 @@ impl Upkeep {
         topics: Arc<Topics>,
         clock: Arc<dyn Clock>,
         settings: &BrokerSettings,
+        counters: Arc<UpkeepCounters>,
     ) -> Self {
         Self {
             disk,
@@ -62,10 +71,12 @@ impl Upkeep {
             topics,
             clock,
             rate: settings.compaction_bytes_per_second.max(1),
+            key_bytes: settings.compaction_key_bytes,
             seal_interval: settings.seal_interval,
             progress: Progress::default(),
             sealed_at: None,
             checkpointed: 0,
+            counters,
         }
     }
 
@@ -77,12 +88,13 @@ impl Upkeep {
         let now = self.clock.now();
         self.retain(now);
         self.compact(now, wait);
-        self.checkpoint();
+        self.checkpoint(now);
     }
 
     /// `cleanup.policy=delete`: moves the starts of partitions up.
     fn retain(&self, now: Timestamp) {
         let mut cuts: Vec<(PartitionId, Offset)> = Vec::new();
+        let mut bytes = 0;
         for topic in self.topics.all() {
             let Some(settings) = retention_of(&topic.settings) else { continue };
             for partition in topic.partitions() {
@@ -94,18 +106,39 @@ impl Upkeep {
                 let mut entries = Entries::of(&self.log, id);
                 let start = new_start(&settings, now, total, &mut entries);
                 match (start, entries.into_error()) {
-                    (Some(start), None) => cuts.push((id, start)),
-                    (_, Some(error)) => tracing::warn!(
-                        topic = %topic.name, partition = %id.partition, %error,
-                        "cannot see which records are too old"
-                    ),
+                    (Some(start), None) => {
+                        bytes += total;
+                        cuts.push((id, start));
+                    }
+                    (_, Some(error)) => {
+                        tracing::warn!(
+                            topic = %topic.name, partition = %id.partition, %error,
+                            "cannot see which records are too old"
+                        );
+                        self.counters.failed(now);
+                    }
                     (None, None) => {}
                 }
             }
         }
-        if let Err(error) = self.log.trim(&cuts) {
-            tracing::warn!(%error, "retention");
+        self.cut_off(&cuts, bytes, now);
+    }
+
+    /// Moves starts up, of partitions that have so many bytes together.
+    fn cut_off(&self, cuts: &[(PartitionId, Offset)], bytes: u64, now: Timestamp) {
+        let starts: u64 = cuts.iter().map(|(id, _)| self.start_of(*id)).sum();
+        if let Err(error) = self.log.trim(cuts) {
+            tracing::warn!(%error, "what is too old was not cut off; tried again later");
+            self.counters.failed(now);
+            return;
         }
+        let later: u64 = cuts.iter().map(|(id, _)| self.start_of(*id)).sum();
+        let left: u64 = cuts.iter().map(|(id, _)| self.log.size(*id)).sum();
+        self.counters.cut_off(later.saturating_sub(starts), bytes.saturating_sub(left));
+    }
+
+    fn start_of(&self, id: PartitionId) -> u64 {
+        self.log.extent(id).start.get().unsigned_abs()
     }
 
     /// `cleanup.policy=compact`: compacts what is due, the dirtiest partition first.
@@ -120,12 +153,14 @@ impl Upkeep {
             match self.compact_one(due, now, wait) {
                 Ok(Outcome::Clean(until, stats)) => {
                     self.progress.cleaned(due.partition.id, until);
+                    self.counters.compacted(&stats);
                     tracing::info!(partition = ?due.partition.id, %until, ?stats, "compacted");
                 }
                 Ok(Outcome::Unsealed) => unsealed = true,
                 Err(Failed::Cancelled) => return,
                 Err(error) => {
                     tracing::warn!(partition = ?due.partition.id, %error, "not compacted");
+                    self.counters.failed(now);
                 }
             }
         }
@@ -149,7 +184,7 @@ impl Upkeep {
             let early = planned.saturating_sub(self.clock.monotonic().saturating_sub(started));
             if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
         };
-        compacting::compact(&self.log, due, now, &mut pace)
+        compacting::compact(&self.log, due, now, self.key_bytes, &mut pace)
     }
 
     /// Asks for what is in the open journal to be sealed; not often: a journal is a large file.
@@ -161,26 +196,30 @@ impl Upkeep {
         }
     }
 
-    fn checkpoint(&mut self) {
+    fn checkpoint(&mut self, now: Timestamp) {
         let appended = self.log.metrics().bytes_appended;
         if appended - self.checkpointed < CHECKPOINT_BYTES {
             return;
         }
-        self.take_checkpoint(appended);
+        self.take_checkpoint(appended, now);
     }
 
     /// Takes a checkpoint now, whatever was appended since the last one.
     pub(crate) fn checkpoint_now(&mut self) {
         if !self.log.is_closed() {
-            self.take_checkpoint(self.log.metrics().bytes_appended);
+            self.take_checkpoint(self.log.metrics().bytes_appended, self.clock.now());
         }
     }
 
-    fn take_checkpoint(&mut self, appended: u64) {
+    fn take_checkpoint(&mut self, appended: u64, now: Timestamp) {
         match Checkpoint::take(&self.log, &self.topics).write(self.disk.as_ref()) {
-            Ok(()) => self.checkpointed = appended,
+            Ok(()) => {
+                self.checkpointed = appended;
+                self.counters.checkpointed();
+            }
             Err(error) => {
                 tracing::warn!("cannot write a checkpoint: {error}; opening will take longer");
+                self.counters.failed(now);
             }
         }
     }

@@ -175,13 +175,14 @@ fn offset_delta(header: &BatchHeader, found: &BatchRecord) -> Result<i32, BatchE
     delta.map_err(|_| BatchError::Offset { base_offset, delta: header.last_offset_delta })
 }
 
-/// The header alone, as Kafka writes it: no codec, no base timestamp, the largest timestamp as
-/// it was.
+/// The header alone: no codec, and no timestamps. Kafka keeps the largest timestamp as it was,
+/// and then finds nothing there when it looks for that time.
 fn empty(batch: &Batch) -> Result<Batch, BatchError> {
     let header = batch.header();
     let changed = BatchHeader {
         attributes: Attributes(header.attributes.0 & !(CODEC_BITS | DELETE_HORIZON_BIT)),
         base_timestamp: Timestamp::UNKNOWN,
+        max_timestamp: Timestamp::UNKNOWN,
         record_count: 0,
         ..*header
     };
@@ -311,6 +312,7 @@ mod tests {
             let expected = BatchHeader {
                 attributes: Attributes(0),
                 base_timestamp: Timestamp::UNKNOWN,
+                max_timestamp: Timestamp::UNKNOWN,
                 record_count: 0,
                 ..*batch.header()
             };

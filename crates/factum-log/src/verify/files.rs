@@ -1,7 +1,8 @@
-//! Which files a data directory has, and which it should have: the rule of coverage.
+//! Which files a data directory has, and which it should have.
 //!
 //! Journals have numbers without gaps; a marker explains a number without a journal; what was
-//! before the first journal is no longer kept.
+//! before the first journal is no longer kept. Numbers of segments have gaps: what they should
+//! have shows where partitions are put together.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,16 +10,18 @@ use std::io;
 use crate::disk::Disk;
 use crate::journal::format::FileHeader;
 use crate::journal::marker::Marker;
-use crate::journal::{DIRECTORY, FIRST_SEGMENT, Name, file, journal_path};
+use crate::journal::{DIRECTORY, Name, file, is_segment, journal_path};
 
 /// What is in the directory.
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) journals: BTreeSet<u64>,
+    /// Of journals.
     pub(super) indexes: BTreeSet<u64>,
     pub(super) markers: BTreeSet<u64>,
     pub(super) seals: BTreeSet<u64>,
     pub(super) segments: BTreeSet<u64>,
+    pub(super) segment_indexes: BTreeSet<u64>,
     /// Files that a crash left unfinished.
     pub(super) unfinished: usize,
 }
@@ -41,6 +44,9 @@ impl Files {
             match Name::parse(&name) {
                 Name::Journal(number) => drop(files.journals.insert(number)),
                 Name::Segment(number) => drop(files.segments.insert(number)),
+                Name::Index(number) if is_segment(number) => {
+                    files.segment_indexes.insert(number);
+                }
                 Name::Index(number) => drop(files.indexes.insert(number)),
                 Name::Marker(number) => drop(files.markers.insert(number)),
                 Name::Seal(number) => drop(files.seals.insert(number)),
@@ -78,14 +84,12 @@ impl Files {
     /// From the first journal (or the first thing that needs one) to the last thing there is.
     fn range(&self) -> (Option<u64>, u64) {
         let last_of = |set: &BTreeSet<u64>| set.last().copied().unwrap_or(0);
-        // Segments have indexes too, and numbers of their own.
-        let indexes = || self.indexes.range(..FIRST_SEGMENT);
         let last = last_of(&self.journals)
-            .max(indexes().next_back().copied().unwrap_or(0))
+            .max(last_of(&self.indexes))
             .max(last_of(&self.markers))
             // A seal is written once the next journal is there.
             .max(self.seals.last().map_or(0, |number| number.saturating_add(1)));
-        let indexed = indexes().find(|number| !self.markers.contains(number));
+        let indexed = self.indexes.iter().find(|number| !self.markers.contains(number));
         let first = self.journals.first().into_iter().chain(indexed).min().copied();
         (first.or_else(|| (last > 0).then_some(last)), last)
     }
@@ -106,10 +110,16 @@ impl Files {
         next(&self.journals).into_iter().chain(next(&self.markers)).min()
     }
 
+    /// Whether a journal or a segment has an index.
+    pub(super) fn has_index(&self, number: u64) -> bool {
+        self.indexes.contains(&number) || self.segment_indexes.contains(&number)
+    }
+
     /// The bytes that will be read.
     pub(super) fn total_bytes(&self, disk: &dyn Disk) -> u64 {
         let length = |number: &u64| disk.open(&journal_path(*number)).and_then(|file| file.len());
-        self.journals.iter().map(|number| length(number).unwrap_or(0)).sum()
+        let numbers = self.journals.union(&self.segments);
+        numbers.map(|number| length(number).unwrap_or(0)).sum()
     }
 
     /// The sequence with which a number begins, as its header or marker says.
@@ -151,14 +161,6 @@ mod tests {
             (8, Slot::Journal { active: true }),
         ];
         assert_eq!(slots, expected);
-    }
-
-    #[test]
-    fn the_index_of_a_segment_asks_for_no_journal() {
-        let files = Files { indexes: [FIRST_SEGMENT + 3].into(), ..files(&[6], &[], &[]) };
-        assert_eq!(files.slots(), [(6, Slot::Journal { active: true })]);
-        let files = Files { indexes: [FIRST_SEGMENT].into(), ..Files::default() };
-        assert!(files.slots().is_empty());
     }
 
     #[test]

@@ -216,7 +216,8 @@ fn times_are_looked_up_in_sealed_and_open_journals() {
             append(&log, id, batch(1, time, &[0; 1000])).unwrap();
         }
         let find = |time| {
-            let found = block_on(log.find_time(id, Timestamp::from_millis(time))).unwrap();
+            let found =
+                block_on(log.find_time(id, offset(0), Timestamp::from_millis(time))).unwrap();
             found.map(|stored| stored.entry.base_offset.get())
         };
         for time in 0..600 {

@@ -156,7 +156,8 @@ impl World {
 
 fn verify_time(log: &Log, model: &Model, random: &mut Random) -> Result<(), Violation> {
     let time = Timestamp::from_millis(random.below(1100).cast_signed());
-    let found = block_on(log.find_time(model.id, time)).map_err(|error| error.to_string())?;
+    let found =
+        block_on(log.find_time(model.id, offset(0), time)).map_err(|error| error.to_string())?;
     let timestamp = |attempt: &Attempt| attempt.batch.header().max_timestamp;
     let expected = model.attempts.iter().find(|attempt| timestamp(attempt) >= time);
     let (found, expected) = (found.map(|b| b.entry.base_offset), expected.map(|a| a.base));
