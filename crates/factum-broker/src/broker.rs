@@ -59,6 +59,7 @@ impl std::fmt::Debug for Broker {
 struct Inner {
     // They stop before what they work on goes; a broker that is stepped has none.
     threads: OnceLock<Threads>,
+    upkeep: OnceLock<UpkeepThread>,
     upkeep_counters: Arc<UpkeepCounters>,
     log: Log,
     clock: Arc<dyn Clock>,
@@ -82,7 +83,6 @@ struct Inner {
 
 struct Threads {
     _ticker: Ticker,
-    upkeep: UpkeepThread,
     _cutter: Cutter,
 }
 
@@ -118,16 +118,14 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, Recovery), BrokerOpenError> {
-        let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
-        let broker = Self::new(log, clock, settings, EventIds::new());
-        pollster::block_on(broker.recover(disk.as_ref()))?;
-        let threads = broker.start(disk).map_err(BrokerOpenError::Thread)?;
-        let _ = broker.inner.threads.set(threads);
+        let (broker, upkeep, recovery) = Self::open_without_upkeep(disk, clock, settings)?;
+        let thread = UpkeepThread::start(upkeep, broker.settings().upkeep_interval)
+            .map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.upkeep.set(thread);
         Ok((broker, recovery))
     }
 
     /// As [`open`](Self::open), but the upkeep is for the caller to do.
-    #[cfg(test)]
     pub(crate) fn open_without_upkeep(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -136,6 +134,8 @@ impl Broker {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let broker = Self::new(log, clock, settings, EventIds::new());
         pollster::block_on(broker.recover(disk.as_ref()))?;
+        let threads = broker.start().map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.threads.set(threads);
         let upkeep = broker.upkeep(disk);
         Ok((broker, upkeep, recovery))
     }
@@ -169,6 +169,7 @@ impl Broker {
         let groups = Arc::new(Groups::new(settings.groups.clone()));
         let inner = Inner {
             threads: OnceLock::new(),
+            upkeep: OnceLock::new(),
             upkeep_counters: Arc::default(),
             log,
             clock,
@@ -189,20 +190,18 @@ impl Broker {
         Self { inner: Arc::new(inner) }
     }
 
-    fn start(&self, disk: Arc<dyn Disk>) -> std::io::Result<Threads> {
-        let Inner { groups, clock, cuts, log, settings, .. } = &*self.inner;
+    fn start(&self) -> std::io::Result<Threads> {
+        let Inner { groups, clock, cuts, log, .. } = &*self.inner;
         Ok(Threads {
             _ticker: Ticker::start(Arc::clone(groups), Arc::clone(clock))?,
-            upkeep: UpkeepThread::start(self.upkeep(disk), settings.upkeep_interval)?,
             _cutter: Cutter::start(Arc::clone(cuts), log.clone())?,
         })
     }
 
     fn upkeep(&self, disk: Arc<dyn Disk>) -> Upkeep {
         let Inner { log, topics, clock, settings, upkeep_counters, .. } = &*self.inner;
-        let (topics, clock) = (Arc::clone(topics), Arc::clone(clock));
-        let counters = Arc::clone(upkeep_counters);
-        Upkeep::new(disk, log.clone(), topics, clock, settings, counters)
+        let (topics, counters) = (Arc::clone(topics), Arc::clone(upkeep_counters));
+        Upkeep::new(disk, log.clone(), topics, Arc::clone(clock), settings, counters)
     }
 
     async fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
@@ -351,8 +350,8 @@ impl Broker {
 
     /// Has retention and compaction look now.
     pub(crate) fn look_after(&self) {
-        if let Some(threads) = self.inner.threads.get() {
-            threads.upkeep.wake();
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.wake();
         }
     }
 

@@ -432,7 +432,6 @@ impl<'a> Life<'a> {
         let Self { workers, machine, .. } = self;
         workers.finish();
         machine.history.note("the log is closed".into());
-        machine.was_troubled = false;
         Ok(())
     }
 }

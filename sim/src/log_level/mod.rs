@@ -75,6 +75,7 @@ impl World {
             other => other,
         };
         let (log, workers) = opened.map_err(|error| format!("it does not open: {error}"))?;
+        machine.was_troubled = false;
         self.settle(machine, &log)?;
         Ok((log, workers))
     }

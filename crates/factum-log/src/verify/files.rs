@@ -10,7 +10,7 @@ use std::io;
 use crate::disk::Disk;
 use crate::journal::format::FileHeader;
 use crate::journal::marker::Marker;
-use crate::journal::{DIRECTORY, FIRST_SEGMENT, Name, file, is_segment, journal_path};
+use crate::journal::{DIRECTORY, Name, file, is_segment, journal_path};
 
 /// What is in the directory.
 #[derive(Default)]
@@ -84,14 +84,12 @@ impl Files {
     /// From the first journal (or the first thing that needs one) to the last thing there is.
     fn range(&self) -> (Option<u64>, u64) {
         let last_of = |set: &BTreeSet<u64>| set.last().copied().unwrap_or(0);
-        // Segments have indexes too, and numbers of their own.
-        let indexes = || self.indexes.range(..FIRST_SEGMENT);
         let last = last_of(&self.journals)
-            .max(indexes().next_back().copied().unwrap_or(0))
+            .max(last_of(&self.indexes))
             .max(last_of(&self.markers))
             // A seal is written once the next journal is there.
             .max(self.seals.last().map_or(0, |number| number.saturating_add(1)));
-        let indexed = indexes().find(|number| !self.markers.contains(number));
+        let indexed = self.indexes.iter().find(|number| !self.markers.contains(number));
         let first = self.journals.first().into_iter().chain(indexed).min().copied();
         (first.or_else(|| (last > 0).then_some(last)), last)
     }
@@ -163,14 +161,6 @@ mod tests {
             (8, Slot::Journal { active: true }),
         ];
         assert_eq!(slots, expected);
-    }
-
-    #[test]
-    fn the_index_of_a_segment_asks_for_no_journal() {
-        let files = Files { indexes: [FIRST_SEGMENT + 3].into(), ..files(&[6], &[], &[]) };
-        assert_eq!(files.slots(), [(6, Slot::Journal { active: true })]);
-        let files = Files { indexes: [FIRST_SEGMENT].into(), ..Files::default() };
-        assert!(files.slots().is_empty());
     }
 
     #[test]
