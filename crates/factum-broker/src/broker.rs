@@ -27,11 +27,12 @@ use crate::upkeep::{Upkeep, UpkeepCounters, UpkeepMetrics, UpkeepThread};
 /// Batches whose entries are read in one piece when producers' states are computed.
 const REPLAYED_AT_ONCE: usize = 4096;
 
-type OwnConfigs = &'static [(&'static str, &'static str)];
+/// Settings by name and value.
+type Settings = &'static [(&'static str, &'static str)];
 
 /// Factum's own topics with their settings: changes are kept for ever, of offsets the last.
 /// Commits are small; in segments of the default size they would never be compacted.
-const OWN_TOPICS: [(&str, TopicId, OwnConfigs); 2] = [
+const OWN_TOPICS: [(&str, TopicId, Settings); 2] = [
     (CONTROL_TOPIC, CONTROL_TOPIC_ID, &[("retention.ms", "-1")]),
     (
         OFFSETS_TOPIC,

@@ -176,8 +176,8 @@ impl ProducerStates {
     /// For every producer the offset of the oldest batch that its sequences hang on.
     pub(crate) fn oldest_batches(&self) -> HashMap<i64, Offset> {
         let oldest = |state: &ProducerState| {
-            let recognised = state.batches.iter().rev().take(RECOGNISED_BATCHES).next_back();
-            recognised.map(|batch| batch.last_offset)
+            let forgotten = state.batches.len().saturating_sub(RECOGNISED_BATCHES);
+            state.batches.get(forgotten).map(|batch| batch.last_offset)
         };
         self.producers.iter().filter_map(|(id, state)| Some((*id, oldest(state)?))).collect()
     }

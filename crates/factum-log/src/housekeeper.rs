@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -13,9 +14,12 @@ use crate::disk::Disk;
 use crate::entry::PartitionId;
 use crate::journal::index::{Index, IndexBuilder, Sealed, Summary};
 use crate::journal::marker::Marker;
-use crate::journal::{DIRECTORY, Name, index_path, is_segment, journal_path, marker_path};
+use crate::journal::{
+    DIRECTORY, FIRST_SEGMENT, Name, index_path, is_segment, journal_path, marker_path,
+};
 use crate::reclaim::{self, CleanError};
 use crate::recovery::rebuild_index;
+use crate::sealer::unsealed_bytes;
 use crate::shared::{FileKey, Shared};
 
 /// What there is to do.
@@ -25,6 +29,10 @@ pub(crate) enum Task {
     /// A topic was removed, or partitions were cut off or compacted.
     Sweep,
 }
+
+/// How far the sealer may be behind before journals are removed without having had a seal: chains
+/// are not cut under light load, and room comes first under heavy load.
+const MAX_UNSEALED_BYTES: u64 = 1 << 30;
 
 /// How many tasks may wait.
 pub(crate) const MAX_TASKS: usize = 8;
@@ -107,7 +115,9 @@ impl Housekeeper {
         // The journals first: what is written later is in later ones.
         let journals = self.shared.journals.lock().clone();
         let in_use = self.live_bytes();
-        for sealed in journals.values().flatten().filter(|s| !unindexed.contains(&s.number)) {
+        let held = self.waits_for_seal(&journals);
+        let ready = |s: &&Sealed| !unindexed.contains(&s.number) && !held.contains(&s.number);
+        for sealed in journals.values().flatten().filter(ready) {
             match in_use.get(&sealed.number) {
                 None => self.remove(sealed)?,
                 Some(live) if live.saturating_mul(2) < sealed.end => self.reclaim(sealed)?,
@@ -115,6 +125,15 @@ impl Housekeeper {
             }
         }
         self.forget_markers()
+    }
+
+    /// Journals that stay until the sealer is done with them; then it asks for another sweep.
+    fn waits_for_seal(&self, journals: &BTreeMap<u64, Option<Sealed>>) -> Range<u64> {
+        let done = *self.shared.sealed_until.borrow();
+        if unsealed_bytes(journals, done) > MAX_UNSEALED_BYTES {
+            return 0..0;
+        }
+        done.saturating_add(1)..FIRST_SEGMENT
     }
 
     /// The bytes that partitions have in files; a file that a partition still names has an entry.

@@ -37,7 +37,7 @@ pub struct Log {
 struct Inner {
     shared: Arc<Shared>,
     readers: Readers,
-    tasks: Mutex<Option<SyncSender<Task>>>,
+    tasks: Mutex<Option<Arc<SyncSender<Task>>>>,
     threads: Mutex<Threads>,
 }
 

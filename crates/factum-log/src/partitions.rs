@@ -76,6 +76,9 @@ impl Partitions {
     }
 }
 
+/// The most that a file has around a batch: a header of a group, an entry, padding.
+const MOST_AROUND_BATCH: u64 = 192;
+
 /// One partition.
 pub(crate) struct PartitionState {
     pub(crate) id: PartitionId,
@@ -357,13 +360,17 @@ impl Inner {
         entries.skip_while(move |entry| entry.last_offset < offset)
     }
 
-    /// The files that have its batches, and how many bytes of them are above the start; of a
+    /// The files that have its batches, and how many bytes those above the start would take; of a
     /// journal without an index, more than any file has: it is not to be touched.
     pub(crate) fn live_bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX));
         let hidden = std::iter::once(self.hidden).chain(std::iter::repeat(0));
         let sealed = self.sealed.iter().zip(hidden);
-        sealed.map(|(s, hidden)| (s.journal, s.bytes.saturating_sub(hidden))).chain(dense)
+        let moved = |(s, hidden): (&Summary, u64)| {
+            let around = u64::from(s.count) * MOST_AROUND_BATCH;
+            (s.journal, s.bytes.saturating_sub(hidden) + around)
+        };
+        sealed.map(moved).chain(dense)
     }
 
     /// Where batches from the one with `from` on are, up to `max_bytes`.

@@ -523,7 +523,7 @@ pub(crate) fn rebuild_index(
     let (end, next_sequence) = (scan.position(), scan.sequence());
     let FileHeader { salt, first_sequence, .. } = header;
     let sealed = Sealed { number, salt, end, first_sequence, next_sequence, batches };
-    let builder = match build(&sealed, &partitions, tail.as_ref()) {
+    let builder = match build_index(&sealed, &partitions, tail.as_ref()) {
         Ok(builder) => builder,
         Err(reason) => return Ok(Err((end, reason))),
     };
@@ -531,7 +531,8 @@ pub(crate) fn rebuild_index(
     Ok(Ok(Index { sealed, directory }))
 }
 
-fn build(
+/// The index that follows from the batches of a sealed journal, or of a segment with this end.
+pub(crate) fn build_index(
     sealed: &Sealed,
     partitions: &BTreeMap<PartitionId, Vec<BatchEntry>>,
     tail: Option<&SegmentTail>,

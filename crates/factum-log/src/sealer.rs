@@ -5,11 +5,11 @@
 //! gets no seal: it is reported, and the chains that pass through it begin anew behind it.
 //! The work is done in steps ([`Sealer::step`]); the thread around them only waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use factum_event::Offset;
@@ -17,6 +17,7 @@ use factum_event::Offset;
 use crate::chain::{ChainHash, Link};
 use crate::disk::DiskFile;
 use crate::entry::{BatchEntry, PartitionId};
+use crate::housekeeper::Task;
 use crate::journal::batches::BatchReader;
 use crate::journal::format::{FileHeader, UNIT_U64};
 use crate::journal::index::Sealed;
@@ -27,6 +28,11 @@ use crate::shared::{SEALER_ENDED, Shared};
 
 /// What one step reads, but for a larger group.
 const STEP_BYTES: u64 = 1 << 20;
+
+/// With more than this in the queue producers wait for the disk, and it goes on at a part of its
+/// pace: one in so many.
+const BUSY_BYTES: usize = 1 << 20;
+const BUSY_SHARE: u64 = 8;
 
 /// How long it waits where the operating system refused.
 const RETRY: Duration = Duration::from_secs(10);
@@ -49,6 +55,8 @@ pub(crate) struct Sealer {
     /// The last journal that was sealed or given up; unknown before the first step.
     done: Option<u64>,
     work: Option<Work>,
+    /// The way to the housekeeper, which lasts as long as the log is open.
+    tasks: Weak<SyncSender<Task>>,
 }
 
 #[derive(Clone, Copy)]
@@ -68,8 +76,9 @@ struct Work {
 }
 
 impl Sealer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, heads: BTreeMap::new(), newest: None, done: None, work: None }
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Weak<SyncSender<Task>>) -> Self {
+        let heads = BTreeMap::new();
+        Self { shared, heads, newest: None, done: None, work: None, tasks }
     }
 
     /// Runs until whoever wakes it is gone.
@@ -94,7 +103,9 @@ impl Sealer {
 
     fn pause(&self, bytes: u64) -> Duration {
         let per_second = self.shared.settings.seal_bytes_per_second;
-        Duration::from_micros(bytes.saturating_mul(1_000_000) / per_second)
+        // While producers wait for the disk, it is theirs.
+        let busy = if self.shared.queue.bytes() > BUSY_BYTES { BUSY_SHARE } else { 1 };
+        Duration::from_micros(bytes.saturating_mul(1_000_000 * busy) / per_second)
     }
 
     /// Does a bounded piece of work.
@@ -175,15 +186,15 @@ impl Sealer {
             return Ok(Some(work));
         }
         loop {
-            let next = {
-                let journals = self.shared.journals.lock();
-                let after = self.done.unwrap_or(done) + 1;
-                journals.range(after..FIRST_SEGMENT).find_map(|(_, sealed)| *sealed)
-            };
-            let Some(sealed) = next else {
+            let Some(sealed) = self.next_sealed(self.done.unwrap_or(done)) else {
                 return Ok(None);
             };
-            let file = self.shared.disk.open(&journal_path(sealed.number))?;
+            let file = match self.shared.disk.open(&journal_path(sealed.number)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_gone(&sealed) => {
+                    continue;
+                }
+                opened => opened?,
+            };
             let header = match file::read_header(file.as_ref(), sealed.number)? {
                 Ok(header) if header.salt == sealed.salt => header,
                 other => {
@@ -196,6 +207,27 @@ impl Sealer {
             let lines = BTreeMap::new();
             return Ok(Some(Work { sealed, file, header, position, sequence, lines }));
         }
+    }
+
+    /// The first sealed journal after `done`. Where there is none, those before the active one
+    /// are done: what is not sealed was removed, and nobody is to wait for it.
+    fn next_sealed(&mut self, done: u64) -> Option<Sealed> {
+        let journals = self.shared.journals.lock();
+        let next = journals.range(done + 1..FIRST_SEGMENT).find_map(|(_, sealed)| *sealed);
+        let last = journals.range(..FIRST_SEGMENT).next_back();
+        let active = last.and_then(|(&number, sealed)| sealed.is_none().then_some(number));
+        drop(journals);
+        if let (None, Some(active)) = (next, active)
+            && active > done + 1
+        {
+            self.set_done(active - 1);
+        }
+        next
+    }
+
+    /// Whether a journal was removed meanwhile: no loss.
+    fn is_gone(&self, sealed: &Sealed) -> bool {
+        !self.shared.journals.lock().contains_key(&sealed.number)
     }
 
     /// Reads groups until there is enough for one step.
@@ -291,19 +323,19 @@ impl Sealer {
 
     /// Removes seals of journals that are gone: the newest seal has the values of all of them.
     fn prune(&self, newest: u64) -> io::Result<()> {
-        let first = self.shared.journals.lock().keys().next().copied().unwrap_or(0);
-        for number in self.seals()?.into_iter().filter(|&number| number < first.min(newest)) {
+        let journals: BTreeSet<u64> = self.shared.journals.lock().keys().copied().collect();
+        let older = self.seals()?.into_iter().filter(|&number| number < newest);
+        for number in older.filter(|number| !journals.contains(number)) {
             self.shared.disk.remove(&seal_path(number))?;
         }
         Ok(())
     }
 
     fn give_up(&mut self, work: &Work, reason: &str) {
-        // A journal that was removed meanwhile is no loss.
-        if self.shared.journals.lock().contains_key(&work.sealed.number) {
-            self.lost(&work.sealed, reason);
-        } else {
+        if self.is_gone(&work.sealed) {
             self.set_done(work.sealed.number);
+        } else {
+            self.lost(&work.sealed, reason);
         }
     }
 
@@ -323,6 +355,10 @@ impl Sealer {
     fn set_done(&mut self, number: u64) {
         self.done = Some(number);
         self.shared.sealed_until.send_replace(number);
+        // What waited for this may be removed now. Where tasks wait already, each of them sweeps.
+        if let Some(tasks) = self.tasks.upgrade() {
+            let _ = tasks.try_send(Task::Sweep);
+        }
     }
 
     fn damage(&self, what: &str) {
@@ -337,10 +373,17 @@ impl Sealer {
     fn note_lag(&self, read: u64) {
         let done = self.done.unwrap_or(0);
         let journals = self.shared.journals.lock();
-        let waiting = journals.range(done + 1..).filter_map(|(_, sealed)| *sealed);
-        let bytes: u64 = waiting.map(|sealed| sealed.end).sum();
+        let bytes = unsealed_bytes(&journals, done);
         self.shared.counters.unsealed_bytes.store(bytes.saturating_sub(read), Relaxed);
     }
+}
+
+/// The bytes of sealed journals after `done`, which have no seal yet.
+pub(crate) fn unsealed_bytes(journals: &BTreeMap<u64, Option<Sealed>>, done: u64) -> u64 {
+    // At the end of the sealer no number is above what it says.
+    let after = done.saturating_add(1).min(FIRST_SEGMENT);
+    let waiting = journals.range(after..FIRST_SEGMENT).filter_map(|(_, sealed)| *sealed);
+    waiting.map(|sealed| sealed.end).sum()
 }
 
 enum Progress {

@@ -29,12 +29,12 @@ pub struct LogSettings {
 }
 
 impl Default for LogSettings {
-    /// 128 MiB, 64 MiB, 64 MiB, 64 MiB a second.
+    /// 128 MiB, 16 MiB, 32 MiB, 64 MiB a second.
     fn default() -> Self {
         Self {
             journal_bytes: 128 << 20,
-            queue_bytes: 64 << 20,
-            tail_bytes: 64 << 20,
+            queue_bytes: 16 << 20,
+            tail_bytes: 32 << 20,
             seal_bytes_per_second: 64 << 20,
         }
     }

@@ -71,10 +71,13 @@ impl Spare {
     /// The path of the spare, if there is one: it belongs to the caller, and the next is made from
     /// the next [`advance`](Self::advance) on.
     pub(crate) fn take(&self) -> Option<String> {
-        let file = self.file.lock().take();
+        let mut file = self.file.lock();
+        let taken = file.take();
         let mut plan = self.plan.lock();
         *plan = Plan { closed: plan.closed, ..Plan::default() };
-        file.map(|_| SPARE_PATH.to_owned())
+        // Only now: a step in between would begin the next spare in the place of this one.
+        drop((plan, file));
+        taken.map(|_| SPARE_PATH.to_owned())
     }
 
     /// Whether a step is due.
@@ -202,6 +205,30 @@ mod tests {
         assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
         spare.advance(2 * STEP_BYTES, &SETTINGS);
         assert_eq!(steps(&spare, &disk), 2, "and then the next");
+    }
+
+    #[test]
+    fn a_spare_that_was_taken_is_not_begun_anew_while_it_is_being_renamed() {
+        let (spare, disk) = (Spare::default(), SimDisk::new(1));
+        let rounds = std::thread::scope(|scope| {
+            scope.spawn(|| spare.run(&disk, &SETTINGS));
+            for round in 0..300 {
+                spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+                while !disk.list("journal").unwrap().iter().any(|name| name == "spare.new") {
+                    std::thread::yield_now();
+                }
+                let path = spare.take();
+                // Room that was there when it was taken must still be there.
+                if let Some(path) = path {
+                    std::thread::yield_now();
+                    assert_eq!(disk.open(&path).unwrap().len().unwrap(), SETTINGS.journal_bytes);
+                    disk.rename(&path, &format!("journal/{round}")).unwrap();
+                }
+            }
+            spare.close();
+            300
+        });
+        assert_eq!(rounds, 300);
     }
 
     #[test]

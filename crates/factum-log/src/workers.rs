@@ -74,15 +74,17 @@ pub(crate) fn assemble(
     shared: &Arc<Shared>,
     active: Active,
     lock: Box<dyn DiskLock>,
-) -> Result<(Workers, SyncSender<Task>, Readers), OpenError> {
+) -> Result<(Workers, Arc<SyncSender<Task>>, Readers), OpenError> {
     let (sender, tasks) = sync_channel(MAX_TASKS);
+    let for_writer = sender.clone();
+    let sender = Arc::new(sender);
     let (readers, jobs) = Readers::new();
     let number = active.header.number;
-    let writer = Writer::new(Arc::clone(shared), active, sender.clone());
+    let writer = Writer::new(Arc::clone(shared), active, for_writer);
     let writer = writer.trying(|| format!("open {} for writing", journal_path(number)))?;
     let (wake_sealer, woken) = sync_channel(1);
     let housekeeper = Housekeeper::new(Arc::clone(shared), wake_sealer);
-    let sealer = Sealer::new(Arc::clone(shared));
+    let sealer = Sealer::new(Arc::clone(shared), Arc::downgrade(&sender));
     let shared = Arc::clone(shared);
     let (next_task, window) = (None, vec![0; WINDOW_BYTES]);
     let workers = Workers {

@@ -68,11 +68,11 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE", env = "FACTUM_JOURNAL_BYTES")]
     pub journal_bytes: Option<ByteSize>,
 
-    /// Appended bytes that may wait for their flush; above it producers wait [default: 64MiB]
+    /// Appended bytes that may wait for their flush; above it producers wait [default: 16MiB]
     #[arg(long, value_name = "SIZE", env = "FACTUM_QUEUE_BYTES")]
     pub queue_bytes: Option<ByteSize>,
 
-    /// Recent bytes kept in memory for readers that keep up [default: 64MiB]
+    /// Recent bytes kept in memory for readers that keep up [default: 32MiB]
     #[arg(long, value_name = "SIZE", env = "FACTUM_TAIL_BYTES")]
     pub tail_bytes: Option<ByteSize>,
 
@@ -144,8 +144,8 @@ impl Layer {
             http: listen_address("http", self.http.as_deref(), DEFAULT_HTTP, insecure)?,
             advertised: self.advertise.as_deref().map(host_and_port).transpose()?,
             journal_bytes: in_range("journal_bytes", bytes(self.journal_bytes, 128), MIB)?,
-            queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 64))?,
-            tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 64))?,
+            queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
+            tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
             group_initial_rebalance_delay: delay(self.group_initial_rebalance_delay_ms)?,

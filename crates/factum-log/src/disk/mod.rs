@@ -145,9 +145,6 @@ pub trait DiskFile: Send + Sync {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-
-    /// Says that these bytes will be read soon. It is no error if nobody prepares for it.
-    fn will_need(&self, _position: u64, _bytes: u64) {}
 }
 
 /// Writes one buffer; see [`DiskFile::write_all_at`].

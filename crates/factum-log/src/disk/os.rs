@@ -4,14 +4,13 @@ use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice};
-use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_setfl};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_setfl};
 use rustix::io::{Errno, pwritev};
 
 use super::{Disk, DiskFile, DiskLock};
@@ -202,13 +201,6 @@ impl DiskFile for OsFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
-    }
-
-    fn will_need(&self, position: u64, bytes: u64) {
-        if let Some(bytes) = NonZeroU64::new(bytes) {
-            // A file system that takes no advice reads when it is asked.
-            let _ = fadvise(&self.file, position, Some(bytes), Advice::WillNeed);
-        }
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// What a file answers for, without its batches.
+    pub(crate) const fn answering(file: u64, covered: Coverage) -> Self {
+        let Coverage { base, last, cleaned } = covered;
+        let max_timestamp = Timestamp::UNKNOWN;
+        Self { journal: file, base, last, max_timestamp, list: 0, count: 0, bytes: 0, cleaned }
+    }
+
     /// Whether both are of the same file and answer for the same offsets.
     pub(crate) fn answers_like(&self, other: &Self) -> bool {
         (self.journal, self.base, self.last) == (other.journal, other.base, other.last)

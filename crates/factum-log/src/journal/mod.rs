@@ -88,7 +88,7 @@ impl Name {
         } else if let Some(number) = number(INDEX_SUFFIX) {
             Self::Index(number)
         } else if let Some(number) = number(SEAL_SUFFIX) {
-            Self::Seal(number)
+            if is_segment(number) { Self::Foreign } else { Self::Seal(number) }
         } else if let Some(number) = number(REMOVED_SUFFIX) {
             if is_segment(number) { Self::Foreign } else { Self::Marker(number) }
         } else {

@@ -1,7 +1,8 @@
-//! Which files a data directory has, and which it should have: the rule of coverage.
+//! Which files a data directory has, and which it should have.
 //!
 //! Journals have numbers without gaps; a marker explains a number without a journal; what was
-//! before the first journal is no longer kept.
+//! before the first journal is no longer kept. Numbers of segments have gaps: what they should
+//! have shows where partitions are put together.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,16 +10,18 @@ use std::io;
 use crate::disk::Disk;
 use crate::journal::format::FileHeader;
 use crate::journal::marker::Marker;
-use crate::journal::{DIRECTORY, Name, file, journal_path};
+use crate::journal::{DIRECTORY, Name, file, is_segment, journal_path};
 
 /// What is in the directory.
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) journals: BTreeSet<u64>,
+    /// Of journals.
     pub(super) indexes: BTreeSet<u64>,
     pub(super) markers: BTreeSet<u64>,
     pub(super) seals: BTreeSet<u64>,
     pub(super) segments: BTreeSet<u64>,
+    pub(super) segment_indexes: BTreeSet<u64>,
     /// Files that a crash left unfinished.
     pub(super) unfinished: usize,
 }
@@ -41,6 +44,9 @@ impl Files {
             match Name::parse(&name) {
                 Name::Journal(number) => drop(files.journals.insert(number)),
                 Name::Segment(number) => drop(files.segments.insert(number)),
+                Name::Index(number) if is_segment(number) => {
+                    files.segment_indexes.insert(number);
+                }
                 Name::Index(number) => drop(files.indexes.insert(number)),
                 Name::Marker(number) => drop(files.markers.insert(number)),
                 Name::Seal(number) => drop(files.seals.insert(number)),
@@ -104,10 +110,16 @@ impl Files {
         next(&self.journals).into_iter().chain(next(&self.markers)).min()
     }
 
+    /// Whether a journal or a segment has an index.
+    pub(super) fn has_index(&self, number: u64) -> bool {
+        self.indexes.contains(&number) || self.segment_indexes.contains(&number)
+    }
+
     /// The bytes that will be read.
     pub(super) fn total_bytes(&self, disk: &dyn Disk) -> u64 {
         let length = |number: &u64| disk.open(&journal_path(*number)).and_then(|file| file.len());
-        self.journals.iter().map(|number| length(number).unwrap_or(0)).sum()
+        let numbers = self.journals.union(&self.segments);
+        numbers.map(|number| length(number).unwrap_or(0)).sum()
     }
 
     /// The sequence with which a number begins, as its header or marker says.

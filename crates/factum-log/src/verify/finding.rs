@@ -26,6 +26,8 @@ pub enum Fault {
     Index,
     /// The marker of a removed journal.
     Marker,
+    /// The list of where partitions begin.
+    Starts,
     /// A seal is damaged, or of another journal.
     Seal,
     /// The past is not the one that was sealed.
@@ -48,6 +50,7 @@ impl Fault {
             Self::Records => "records",
             Self::Index => "index",
             Self::Marker => "marker",
+            Self::Starts => "starts",
             Self::Seal => "seal",
             Self::Chain => "chain",
             Self::Attestation => "attestation",
@@ -69,6 +72,9 @@ impl Fault {
             Self::Records => "the producer wrote it so: skip these offsets when reading",
             Self::Index => "delete the index: it is built again when the log is opened",
             Self::Marker => "restore the marker from a copy",
+            Self::Starts => {
+                "restore the file from a copy; without it the log opens with what is on the disk, and offsets that are missing at the front of a partition cannot be told from those that were cut off"
+            }
             Self::Seal => "restore the seal from a copy; the events themselves are not touched",
             Self::Chain | Self::Attestation => {
                 "somebody has changed what was written: compare with a copy that is out of their reach"

@@ -20,6 +20,8 @@ pub(super) struct Head {
 pub(super) struct Heads {
     heads: BTreeMap<PartitionId, Head>,
     attested: BTreeMap<PartitionId, Attested>,
+    /// Chains that began anew behind something that is gone, and where.
+    anew: BTreeMap<PartitionId, Offset>,
 }
 
 /// What somebody was given at an earlier time.
@@ -35,7 +37,8 @@ impl Heads {
         let attested = |head: &ChainHead| {
             (head.partition, Attested { next: head.next, hash: head.hash, same: None })
         };
-        Self { heads: BTreeMap::new(), attested: against.iter().map(attested).collect() }
+        let attested = against.iter().map(attested).collect();
+        Self { heads: BTreeMap::new(), attested, anew: BTreeMap::new() }
     }
 
     pub(super) fn get(&self, id: PartitionId) -> Option<Head> {
@@ -58,6 +61,15 @@ impl Heads {
         }
     }
 
+    /// Notes the value before a batch.
+    pub(super) fn passes(&mut self, id: PartitionId, base: Offset, hash: ChainHash) {
+        if base > Offset::ZERO && hash == ChainHash::begin(id) {
+            self.anew.insert(id, base);
+        } else {
+            self.note(id, base, hash);
+        }
+    }
+
     /// Forgets the values of partitions that a seal no longer has: their topics were removed.
     pub(super) fn keep_values_of(&mut self, sealed: impl Fn(&PartitionId) -> bool) {
         for (id, head) in &mut self.heads {
@@ -67,34 +79,51 @@ impl Heads {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.heads.len()
-    }
-
-    /// The heads whose values are known.
-    pub(super) fn known(&self) -> Vec<ChainHead> {
+    /// The heads whose values are known, of partitions that are there.
+    pub(super) fn known(&self, is_there: impl Fn(PartitionId) -> bool) -> Vec<ChainHead> {
         let head = |(id, head): (&PartitionId, &Head)| {
             Some(ChainHead { partition: *id, next: head.next, hash: head.hash? })
         };
-        self.heads.iter().filter_map(head).collect()
+        self.heads.iter().filter(|(id, _)| is_there(**id)).filter_map(head).collect()
     }
 
-    /// What was attested and is not there.
-    pub(super) fn contradictions(&self) -> Vec<Finding> {
-        let broken = self.attested.iter().filter(|(_, attested)| attested.same != Some(true));
-        broken.map(|(&id, attested)| self.contradiction(id, attested)).collect()
+    /// What was attested and is not there, and what `why_gone` explains.
+    pub(super) fn contradictions(
+        &self,
+        why_gone: impl Fn(PartitionId, Offset) -> Option<String>,
+    ) -> (Vec<Finding>, Vec<String>) {
+        let (mut findings, mut notes) = (Vec::new(), Vec::new());
+        for (&id, attested) in &self.attested {
+            let next = attested.next;
+            match (attested.same, why_gone(id, next)) {
+                (Some(true), _) => {}
+                (None, Some(why)) => notes.push(format!(
+                    "topic {}, partition {} cannot be compared with what was attested up to \
+                     offset {next}: {why}; check against a younger attestation",
+                    id.topic, id.partition
+                )),
+                _ => findings.push(self.contradiction(id, attested)),
+            }
+        }
+        (findings, notes)
     }
 
     fn contradiction(&self, id: PartitionId, attested: &Attested) -> Finding {
         let next = attested.next;
         let reason = match (attested.same, self.heads.get(&id)) {
-            (Some(_), _) => format!("the past was rewritten before offset {next}"),
+            (Some(_), _) => match self.anew.get(&id) {
+                Some(base) => format!(
+                    "the past was rewritten before offset {next}, or attested before the chain \
+                     began anew at offset {base}, behind what was removed without a seal or damaged"
+                ),
+                None => format!("the past was rewritten before offset {next}"),
+            },
             (None, Some(head)) if head.next < next => {
                 format!("it ends at offset {}, but was attested up to {next}", head.next)
             }
             (None, Some(_)) => format!(
-                "the past was rewritten before offset {next}: no batch ends there; if retention \
-                 or damage explains it, check against a younger attestation"
+                "the past was rewritten before offset {next}: no batch ends there; if damage \
+                 explains it, check against a younger attestation"
             ),
             (None, None) => format!(
                 "it was attested up to offset {next}, and is not there; if its topic was deleted, \

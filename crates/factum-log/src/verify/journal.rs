@@ -1,4 +1,4 @@
-//! One file of groups: its structure, its batches, its index, and its seal.
+//! One file of groups: its structure, its batches, and its seal.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,16 +8,16 @@ use factum_event::Offset;
 use factum_event::batch::Batch;
 
 use super::Verifier;
+use super::coverage::widen;
 use super::finding::{Fault, Finding};
+use super::index::indexed;
 use super::sealed::SealedChains;
 use crate::chain::{ChainHash, Link};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::entry::{BatchEntry, PartitionId};
 use crate::journal::batches::BatchReader;
-use crate::journal::format::FileHeader;
-use crate::journal::index::{Index, IndexBuilder, List, ListError, Sealed};
 use crate::journal::scan::{After, Found, Group, Scan};
-use crate::journal::{file, index_path, journal_path};
+use crate::journal::{file, is_segment, journal_path};
 
 /// What a compressed batch may unpack to where it is looked into.
 const MAX_UNPACKED_BYTES: usize = 128 << 20;
@@ -32,15 +32,15 @@ pub(super) struct Place {
 }
 
 /// The batches of a file by partition, as an index has them.
-type Entries = BTreeMap<PartitionId, Vec<BatchEntry>>;
+pub(super) type Entries = BTreeMap<PartitionId, Vec<BatchEntry>>;
 
 /// What reading a file to its end has shown.
-struct End {
-    entries: Entries,
-    position: u64,
-    sequence: u64,
+pub(super) struct End {
+    pub(super) entries: Entries,
+    pub(super) position: u64,
+    pub(super) sequence: u64,
     /// Whether every group was found: then the index follows from it.
-    complete: bool,
+    pub(super) complete: bool,
 }
 
 impl Verifier<'_> {
@@ -57,33 +57,34 @@ impl Verifier<'_> {
         };
         let seal = self.seal(place, Some(&header));
         let mut chains = SealedChains::new(number, seal);
-        match self.groups(place, file.as_ref(), header, &mut chains) {
-            Ok(end) => self.index(place, &header, end),
+        let read = Scan::new(file.as_ref(), header, false)
+            .and_then(|scan| self.groups(place, file.as_ref(), scan, &mut chains));
+        match read {
+            Ok(end) => self.index(place, &header, end, None),
             Err(error) => {
                 let reason = format!("it cannot be read: {error}");
                 self.found(Finding::new(Fault::Structure, journal_path(number), 0, reason));
                 chains.lost_some();
             }
         }
-        self.close(chains);
+        self.close(place.number, chains);
     }
 
     fn unreadable(&mut self, place: &Place, reason: &str) {
         let seal = self.seal(place, None);
         let mut chains = SealedChains::new(place.number, seal);
         self.lost(place.number, 0..u64::MAX, Fault::Structure, reason, &mut chains);
-        self.close(chains);
+        self.close(place.number, chains);
     }
 
     /// Reads a file to its end; where a group is damaged, on from the next sound one.
-    fn groups(
+    pub(super) fn groups(
         &mut self,
         place: &Place,
         file: &dyn DiskFile,
-        header: FileHeader,
+        mut scan: Scan<'_>,
         chains: &mut SealedChains,
     ) -> io::Result<End> {
-        let mut scan = Scan::new(file, header, false)?;
         let mut reader = BatchReader::new(file)?;
         let mut entries = Entries::new();
         let mut complete = true;
@@ -154,8 +155,10 @@ impl Verifier<'_> {
                 false
             }
             Some(next) if next < sequence => {
-                let reason =
-                    format!("it has groups up to {}, the next journal from {next}", sequence - 1);
+                let reason = format!(
+                    "it has groups up to {}, what follows begins with {next}",
+                    sequence - 1
+                );
                 self.found(Finding::new(Fault::Structure, path, position, reason));
                 false
             }
@@ -195,7 +198,7 @@ impl Verifier<'_> {
         reader: &mut BatchReader<'_>,
         chains: &mut SealedChains,
     ) {
-        let before = self.chain_before(number, id, entry, chains);
+        let before = self.before(number, id, entry, chains);
         let mut link = before.map(|before| Link::new(&before, entry));
         let hash = match reader.check(entry, link.as_mut()) {
             Ok(()) => {
@@ -210,6 +213,10 @@ impl Verifier<'_> {
                 None
             }
         };
+        widen(&mut self.pieces, id, entry.base_offset, entry.last_offset);
+        if is_segment(number) {
+            return;
+        }
         let next =
             self.heads.get(id).map_or(entry.next_offset(), |h| h.next.max(entry.next_offset()));
         self.heads.set(id, next, hash);
@@ -218,18 +225,21 @@ impl Verifier<'_> {
         }
     }
 
-    /// Checks that a batch follows the one before, and answers the chain up to there.
-    fn chain_before(
+    /// Checks that a batch follows the one before in its journal, and answers the chain up to
+    /// there; no chain goes through segments.
+    fn before(
         &mut self,
         number: u64,
         id: PartitionId,
         entry: &BatchEntry,
         chains: &mut SealedChains,
     ) -> Option<ChainHash> {
+        if is_segment(number) {
+            return None;
+        }
         let base = entry.base_offset;
-        let head = self.heads.get(id);
-        let removed = self.removed.contains(&id.topic);
-        if let Some(next) = head.map(|head| head.next).filter(|next| *next != base && !removed) {
+        let expected = self.pieces.get(&id).map(|(_, last)| last.next());
+        if let Some(next) = expected.filter(|next| *next != base) {
             let missing = next < base;
             let (first, last) = if missing { (next, base) } else { (base, next) };
             let last = Offset::new(last.get() - 1).unwrap_or(first);
@@ -239,16 +249,12 @@ impl Verifier<'_> {
                 Finding::new(Fault::Offsets, journal_path(number), entry.position, reason);
             self.found(finding.of(id, first, last));
         }
-        let (before, finding) = chains.before(
-            id,
-            entry,
-            head.filter(|_| !removed || head.is_some_and(|h| h.next == base)),
-        );
+        let (before, finding) = chains.before(id, entry, self.heads.get(id));
         if let Some(finding) = finding {
             self.found(finding);
         }
         if let Some(before) = before {
-            self.heads.note(id, base, before);
+            self.heads.passes(id, base, before);
         }
         before
     }
@@ -316,41 +322,14 @@ impl Verifier<'_> {
             return;
         }
         for (id, first, last) in indexed {
-            let next = last.next();
-            let behind = self.heads.get(id).map_or(next, |head| head.next.max(next));
-            self.heads.set(id, behind, None);
-            chains.lost(id);
+            widen(&mut self.pieces, id, first, last);
+            if !is_segment(number) {
+                let next = last.next();
+                let behind = self.heads.get(id).map_or(next, |head| head.next.max(next));
+                self.heads.set(id, behind, None);
+                chains.lost(id);
+            }
             self.found(Finding::new(fault, path.clone(), range.start, reason).of(id, first, last));
-        }
-    }
-
-    /// Compares the index of a sealed journal with what the journal has.
-    fn index(&mut self, place: &Place, header: &FileHeader, end: End) {
-        let number = place.number;
-        if place.active || !self.files.indexes.contains(&number) {
-            return;
-        }
-        let faulty = if end.complete {
-            let batches = end.entries.values().map(|entries| entries.len() as u64).sum();
-            let sealed = Sealed {
-                number,
-                salt: header.salt,
-                end: end.position,
-                first_sequence: header.first_sequence,
-                next_sequence: end.sequence,
-                batches,
-            };
-            let mut builder = IndexBuilder::default();
-            end.entries.iter().for_each(|(id, entries)| builder.add(*id, entries));
-            drop(end.entries);
-            compare(self.disk, number, &builder.encode(&sealed).0)
-        } else {
-            Ok(unsound(self.disk, number))
-        };
-        let faulty =
-            faulty.unwrap_or_else(|error| Some((0, format!("it cannot be read: {error}"))));
-        if let Some((position, reason)) = faulty {
-            self.found(Finding::new(Fault::Index, index_path(number), position, reason));
         }
     }
 }
@@ -368,73 +347,4 @@ fn is_torn(scan: &mut Scan<'_>, group: &Group, reader: &mut BatchReader<'_>) -> 
         scan.skip_to(group.end(), sequence + 1);
     }
     Ok(last)
-}
-
-/// What is wrong with an index in itself.
-fn unsound(disk: &dyn Disk, number: u64) -> Option<(u64, String)> {
-    let text = |error: io::Error| (0, format!("it cannot be read: {error}"));
-    let index = match Index::read(disk, number) {
-        Ok(Ok(index)) => index,
-        Ok(Err(reason)) => return Some((0, reason)),
-        Err(error) => return Some(text(error)),
-    };
-    let file = match disk.open(&index_path(number)) {
-        Ok(file) => file,
-        Err(error) => return Some(text(error)),
-    };
-    index.directory.into_iter().find_map(|(id, summary)| {
-        let list = List { file: file.as_ref(), id, summary };
-        (0..list.blocks()).find_map(|block| match list.block(block) {
-            Ok(_) => None,
-            Err(ListError::Damaged(reason)) => Some((0, reason)),
-            Err(ListError::Io(error)) => Some(text(error)),
-        })
-    })
-}
-
-/// Which offsets a sound index has in a range of its journal, by partition.
-fn indexed(
-    disk: &dyn Disk,
-    number: u64,
-    range: &Range<u64>,
-) -> Option<Vec<(PartitionId, Offset, Offset)>> {
-    let index = Index::read(disk, number).ok()?.ok()?;
-    let file = disk.open(&index_path(number)).ok()?;
-    let mut lost = Vec::new();
-    for (id, summary) in index.directory {
-        if range.start == 0 && range.end == u64::MAX {
-            lost.push((id, summary.base, summary.last));
-            continue;
-        }
-        let list = List { file: file.as_ref(), id, summary };
-        let mut offsets: Option<(Offset, Offset)> = None;
-        for block in 0..list.blocks() {
-            let (entries, _) = list.block(block).ok()?;
-            for entry in entries.iter().filter(|entry| range.contains(&entry.position)) {
-                let first = offsets.map_or(entry.base_offset, |(first, _)| first);
-                offsets = Some((first, entry.last_offset));
-            }
-        }
-        lost.extend(offsets.map(|(first, last)| (id, first, last)));
-    }
-    Some(lost)
-}
-
-/// Where a file begins to differ from what it should be.
-fn compare(disk: &dyn Disk, number: u64, expected: &[u8]) -> io::Result<Option<(u64, String)>> {
-    let file = disk.open(&index_path(number))?;
-    let length = file.len()?;
-    let mut reader = BatchReader::new(file.as_ref())?;
-    let mut at = 0;
-    while at < length.min(expected.len() as u64) {
-        let piece = reader.piece(at, length.min(expected.len() as u64))?;
-        let rest = &expected[usize::try_from(at).unwrap_or(usize::MAX)..];
-        if let Some(different) = piece.iter().zip(rest).position(|(a, b)| a != b) {
-            let reason = "it is not what follows from its journal".to_owned();
-            return Ok(Some((at + different as u64, reason)));
-        }
-        at += piece.len() as u64;
-    }
-    let reason = || format!("it has {length} bytes, not {}", expected.len());
-    Ok((length != expected.len() as u64).then(|| (at, reason())))
 }

@@ -1,21 +1,22 @@
 //! Checks a data directory that no server has: everything that is on the disk, and nothing that
 //! is not. It changes no byte, and goes on after what it finds.
 //!
-//! What is checked: `FORMAT`, the structure of every file, every checksum, entries against their
-//! batches, the offsets of each partition, indexes and seals against their journals, and the
-//! chains against seals and against what was attested. Memory is that of the entries and the seal
-//! of one journal, and one line per partition.
+//! What is checked: `FORMAT`, the list of starts, the structure of every file, every checksum,
+//! entries against their batches, the offsets of each partition, indexes and seals against their
+//! journals, and the chains against seals and against what was attested. Memory is that of the
+//! entries and the seal of one journal, and, as at opening, one line per file and partition.
 
+mod coverage;
 mod files;
 mod finding;
 mod heads;
+mod index;
 mod journal;
 mod sealed;
+mod segment;
 
-use std::collections::HashSet;
 use std::io;
 
-use factum_event::TopicId;
 use factum_event::batch::Batch;
 use thiserror::Error;
 
@@ -29,7 +30,9 @@ use crate::journal::seal::Seal;
 use crate::journal::{DIRECTORY, journal_path, marker_path, seal_path};
 use crate::log::LOCK_FILE;
 use crate::recovery::{FORMAT_FILE, FORMAT_WORD};
+use crate::starts::{STARTS_FILE, Starts};
 
+use coverage::{Coverage, Pieces, widen};
 use files::{Files, Slot};
 pub use finding::{Fault, Finding};
 use heads::Heads;
@@ -84,6 +87,8 @@ impl VerifyObserver for () {
 pub struct Verification {
     /// Journal files that were read.
     pub journals: u64,
+    /// Segments that were read.
+    pub segments: u64,
     /// Seals that were read and are sound.
     pub seals: u64,
     /// Groups that are sound in themselves.
@@ -94,8 +99,16 @@ pub struct Verification {
     pub batch_bytes: u64,
     /// Records that were decoded.
     pub records: u64,
-    /// Partitions.
+    /// Partitions of topics that are there.
     pub partitions: u64,
+    /// How many of them have offsets that were moved or compacted: in segments, where no chain
+    /// covers them any more.
+    pub moved_partitions: u64,
+    /// How many offsets that are.
+    pub moved_offsets: u64,
+    /// Attested partitions that cannot be compared, as what was attested was cut off, moved,
+    /// compacted or removed since; the notes say which.
+    pub unproven: u64,
     /// What is wrong, at most [`MAX_FINDINGS`] of it, in the order of the files.
     pub findings: Vec<Finding>,
     /// Findings that are not listed.
@@ -160,8 +173,10 @@ pub fn verify(
         observer,
         files,
         heads: Heads::new(&options.against),
-        removed: HashSet::new(),
+        coverage: Coverage::default(),
+        pieces: Pieces::new(),
         newest_seal: None,
+        after_removed: false,
         report: Verification::default(),
     };
     verifier.format(format)?;
@@ -177,9 +192,12 @@ struct Verifier<'a> {
     observer: &'a mut dyn VerifyObserver,
     files: Files,
     heads: Heads,
-    /// Topics that markers name: holes in their offsets are explained.
-    removed: HashSet<TopicId>,
+    coverage: Coverage,
+    /// What the present file has.
+    pieces: Pieces,
     newest_seal: Option<(u64, ChainHash)>,
+    /// Journals without a seal were removed since the newest seal.
+    after_removed: bool,
     report: Verification,
 }
 
@@ -217,24 +235,56 @@ impl Verifier<'_> {
 
     fn all(&mut self) {
         let slots = self.files.slots();
-        for &number in self.files.markers.clone().range(slots.first().map_or(0, |slot| slot.0)..) {
+        let first = slots.first().map_or(0, |slot| slot.0);
+        if !slots.is_empty() || !self.files.segments.is_empty() {
+            self.starts();
+        }
+        for &number in self.files.markers.clone().range(first..) {
             self.marker(number);
         }
         if self.files.unfinished > 0 {
             let count = self.files.unfinished;
             self.note(format!("{count} unfinished files of a crash; opening the log removes them"));
         }
-        for (number, slot) in slots {
-            match slot {
-                Slot::Journal { active } => {
-                    self.report.journals += 1;
-                    let next_sequence = self.sequence_after(number);
-                    self.journal(&Place { number, active, next_sequence });
-                }
-                Slot::Removed => self.read_seal(number),
-                Slot::Missing => self.missing(number),
-            }
+        for &number in self.files.seals.clone().range(..first) {
+            self.read_seal(number);
         }
+        // As at opening: segments take the place of what sealed journals have.
+        let Some((&(last, slot), sealed)) = slots.split_last() else {
+            if !self.files.segments.is_empty() {
+                let reason = "there are segments, and no journal";
+                self.found(Finding::new(Fault::Missing, DIRECTORY, 0, reason));
+            }
+            return self.segments();
+        };
+        for &(number, slot) in sealed {
+            self.slot(number, slot);
+        }
+        self.segments();
+        self.slot(last, slot);
+    }
+
+    fn slot(&mut self, number: u64, slot: Slot) {
+        match slot {
+            Slot::Journal { active } => {
+                self.report.journals += 1;
+                let next_sequence = self.sequence_after(number);
+                self.journal(&Place { number, active, next_sequence });
+            }
+            Slot::Removed => self.read_seal(number),
+            Slot::Missing => self.missing(number),
+        }
+    }
+
+    fn starts(&mut self) {
+        let reason = match Starts::read(self.disk) {
+            Ok(Ok(Some(starts))) => return self.coverage.begin(Some(starts)),
+            Ok(Ok(None)) => "the file is missing".to_owned(),
+            Ok(Err(reason)) => reason,
+            Err(error) => format!("it cannot be read: {error}"),
+        };
+        self.coverage.begin(None);
+        self.found(Finding::new(Fault::Starts, STARTS_FILE, 0, reason));
     }
 
     fn sequence_after(&self, number: u64) -> Option<u64> {
@@ -245,7 +295,7 @@ impl Verifier<'_> {
         let read = Marker::read(self.disk, number);
         let reason = match read {
             Ok(Ok(marker)) => {
-                self.removed.extend(marker.topics);
+                self.coverage.note_removed(marker.topics);
                 return;
             }
             Ok(Err(reason)) => reason,
@@ -259,7 +309,7 @@ impl Verifier<'_> {
         let mut chains = SealedChains::new(number, seal);
         let reason = "the file is missing, and no marker says why";
         self.lost(number, 0..u64::MAX, Fault::Missing, reason, &mut chains);
-        self.close(chains);
+        self.close(number, chains);
     }
 
     /// Reads the seal of a journal that is gone: the chains go on with its values.
@@ -267,7 +317,10 @@ impl Verifier<'_> {
         if self.files.seals.contains(&number) {
             let place = Place { number, active: false, next_sequence: None };
             let seal = self.seal(&place, None);
+            self.after_removed &= seal.is_none();
             SealedChains::new(number, seal).adopt(&mut self.heads);
+        } else {
+            self.after_removed = true;
         }
     }
 
@@ -284,6 +337,7 @@ impl Verifier<'_> {
         let fault = match Seal::read(self.disk, number) {
             Ok(Ok((seal, hash))) => {
                 self.link(&seal);
+                self.coverage.sealed(&seal);
                 self.newest_seal = Some((number, hash));
                 match header {
                     Some(header) if seal.salt != header.salt => {
@@ -316,19 +370,35 @@ impl Verifier<'_> {
         }
     }
 
-    /// The end of a journal, for the chains that pass through it.
-    fn close(&mut self, chains: SealedChains) {
-        for finding in chains.finish(&mut self.heads, &self.removed) {
+    /// The end of a journal, for the chains that pass through it, and for what it answers for.
+    fn close(&mut self, number: u64, chains: SealedChains) {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for (id, first, last) in chains.pieces() {
+            // Where the journal does not have what was sealed, that is reported here.
+            widen(&mut pieces, id, first, last);
+        }
+        self.coverage.journal(number, pieces);
+        // A seal has the values of all partitions: what was removed before it matters no more.
+        let after_removed = self.after_removed;
+        self.after_removed &= !chains.is_sealed();
+        let chains = chains.after_removed(after_removed);
+        for finding in chains.finish(&mut self.heads, self.coverage.removed()) {
             self.found(finding);
         }
     }
 
     fn finish(mut self) -> Verification {
-        for finding in self.heads.contradictions() {
+        for finding in self.coverage.settle() {
             self.found(finding);
         }
-        self.report.partitions = self.heads.len() as u64;
-        self.report.heads = self.heads.known();
+        let why_gone = |id, next| self.coverage.why_gone(id, next);
+        let (findings, notes) = self.heads.contradictions(why_gone);
+        self.report.unproven = notes.len() as u64;
+        notes.into_iter().for_each(|note| self.note(note));
+        findings.into_iter().for_each(|finding| self.found(finding));
+        (self.report.moved_partitions, self.report.moved_offsets) = self.coverage.moved();
+        self.report.partitions = self.coverage.partitions();
+        self.report.heads = self.heads.known(|id| self.coverage.has(id));
         self.report
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct SealedChains {
     lines: Option<BTreeMap<PartitionId, LineCheck>>,
     /// Groups are lost, and nobody knows of which partitions.
     incomplete: bool,
+    /// Journals before it are gone, and their seals: it knows more than was read.
+    after_removed: bool,
 }
 
 struct LineCheck {
@@ -30,7 +32,7 @@ impl SealedChains {
     pub(super) fn new(number: u64, seal: Option<Seal>) -> Self {
         let check = |line: Line| (line.id, LineCheck { line, seen: 0, reported: false });
         let lines = seal.map(|seal| seal.lines.into_iter().map(check).collect());
-        Self { number, lines, incomplete: false }
+        Self { number, lines, incomplete: false, after_removed: false }
     }
 
     /// The chain before a batch: as it was computed, or where a journal begins, as it was sealed.
@@ -42,9 +44,11 @@ impl SealedChains {
     ) -> (Option<ChainHash>, Option<Finding>) {
         let base = entry.base_offset;
         let follows = head.filter(|head| head.next == base);
-        let computed = match head {
-            None => Some(ChainHash::begin(id)),
-            Some(_) => follows.and_then(|head| head.hash),
+        // Behind what was removed without a seal, a chain begins anew.
+        let anew = head.is_none_or(|head| head.next < base && head.hash.is_some());
+        let computed = match follows {
+            Some(head) => head.hash,
+            None => anew.then(|| ChainHash::begin(id)),
         };
         let check = self.lines.as_mut().and_then(|lines| lines.get_mut(&id));
         let Some(LineCheck { line, seen: 0, reported: reported @ false }) = check else {
@@ -59,10 +63,15 @@ impl SealedChains {
         } else {
             None
         };
+        let incomplete = self.incomplete && line.first < base;
         let finding = wrong.map(|reason| {
             *reported = true;
+            let fault = if incomplete { Fault::Offsets } else { Fault::Chain };
             let file = journal_path(self.number);
-            Finding::new(Fault::Chain, file, entry.position, reason).of(id, base, entry.last_offset)
+            let finding = Finding::new(fault, file, entry.position, reason);
+            let lost = (line.first, Offset::new(base.get() - 1).unwrap_or(line.first));
+            let (first, last) = if incomplete { lost } else { (base, entry.last_offset) };
+            finding.of(id, first, last)
         });
         (Some(line.before), finding)
     }
@@ -111,6 +120,25 @@ impl SealedChains {
         self.incomplete = true;
     }
 
+    /// Whether there is a seal.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Notes that journals without a seal were removed before: the seal knows more than was read.
+    pub(super) fn after_removed(mut self, removed: bool) -> Self {
+        self.after_removed = removed;
+        self
+    }
+
+    /// The offsets of the journal, as its seal has them.
+    pub(super) fn pieces(&self) -> Vec<(PartitionId, Offset, Offset)> {
+        let lines = self.lines.iter().flatten().map(|(_, check)| &check.line);
+        let lines = lines.filter(|line| !line.tags.is_empty());
+        let piece = |line: &Line| Some((line.id, line.first, Offset::new(line.next.get() - 1)?));
+        lines.filter_map(piece).collect()
+    }
+
     /// Goes on with the values of a journal that was removed.
     pub(super) fn adopt(self, heads: &mut Heads) {
         let lines = self.lines.unwrap_or_default();
@@ -127,7 +155,8 @@ impl SealedChains {
         let mut findings = Vec::new();
         for (&id, check) in &lines {
             let head = heads.get(id);
-            if !check.reported && !removed.contains(&id.topic) {
+            let unread = self.after_removed && check.line.tags.is_empty();
+            if !check.reported && !unread && !removed.contains(&id.topic) {
                 let wrong =
                     if self.incomplete { check.lost_end(head) } else { check.wrong_end(head) };
                 findings.extend(wrong.map(|(first, reason)| {

@@ -47,7 +47,7 @@ pub(crate) fn grow(disk: &SimDisk, numbers: Range<u64>) {
 
 pub(crate) fn content(disk: &SimDisk) -> Content {
     let names = disk.list("journal").unwrap().into_iter().map(|name| format!("journal/{name}"));
-    let paths = names.chain(["FORMAT".to_owned()]);
+    let paths = names.chain(["FORMAT".to_owned(), "starts".to_owned()]);
     let read = |path: String| {
         let file = disk.open(&path).unwrap();
         let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];

@@ -25,6 +25,10 @@ use super::{Caller, KafkaDoor};
 /// The first step in which a frame gets its memory; every other is as large as all before it.
 const FIRST_STEP: usize = 64 << 10;
 
+/// A frame up to this size has its place from the beginning, so that it is not moved as it grows:
+/// what producers send by default, with what is around it.
+const AT_ONCE: usize = (1 << 20) + FIRST_STEP;
+
 /// Fetches of one connection whose answers may be in memory at once, however little the client
 /// reads; clients have one under way.
 const FETCHES_PER_CONNECTION: usize = 2;
@@ -129,6 +133,8 @@ impl Frames {
             prefix.copy_from_slice(&self.buffer[..PREFIX_BYTES]);
             let size = frame::size(prefix, self.door.limits.request_bytes)?;
             self.buffer.advance(PREFIX_BYTES);
+            // Room that no byte was written to costs nothing yet.
+            self.buffer.reserve(size.min(AT_ONCE).saturating_sub(self.buffer.len()));
             self.state = State::Body { size, granted: 0, permit: None };
         }
         let size = self.grow().await?;

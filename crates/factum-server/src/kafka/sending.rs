@@ -174,7 +174,8 @@ mod tests {
     const STALL: Duration = Duration::from_secs(30);
 
     fn batch(bytes: usize) -> Batch {
-        let mut batch: Vec<u8> = (0..bytes).map(|at| (at / 7 % 251) as u8).collect();
+        let mut batch: Vec<u8> =
+            (0..=250_u8).flat_map(|byte| [byte; 7]).cycle().take(bytes).collect();
         let length = i32::try_from(bytes - 12).unwrap();
         batch[8..12].copy_from_slice(&length.to_be_bytes());
         batch[16] = 2;

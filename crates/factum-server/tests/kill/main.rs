@@ -2,9 +2,9 @@
 //!
 //! Actors use the server at the same time, each in its own way: idempotent and plain producers,
 //! publishing over HTTP, members of a consumer group, a tool that commits, somebody who creates
-//! and deletes topics, readers that follow. The server is killed after a random number of
-//! acknowledgements, sometimes while it is still opening, and started again on what it left, with
-//! journals of another size. In every life the actors first compare what they find with what was
+//! and deletes topics, one who deletes records, one who changes settings, readers that follow. The
+//! server is killed after a random number of acknowledgements, sometimes while it is still
+//! opening, and started again on what it left, with journals of another size. In every life the actors first compare what they find with what was
 //! acknowledged to them; at the end everything is compared once more.
 //!
 //! `FACTUM_KILLS` sets the number of kills, `FACTUM_SEED` the seed of all random choices:
@@ -32,8 +32,10 @@ mod ledger;
 mod member;
 mod plain;
 mod reading;
+mod settings;
 mod tear;
 mod topics;
+mod trim;
 mod world;
 
 use std::sync::{Arc, mpsc};
@@ -83,6 +85,8 @@ fn writers(client: &mut Client, dice: &mut Dice) -> Vec<Box<dyn Actor>> {
     actors.push(Box::new(http::HttpPublisher::new(EVENTS, EVENTS_PARTITIONS, 7, fresh())));
     actors.push(Box::new(commits::CommitTool::new("tool", ORDERS)));
     actors.push(Box::new(topics::TopicKeeper::new(fresh())));
+    actors.push(Box::new(trim::Trimmer::new(client, "trimmed", fresh())));
+    actors.push(Box::new(settings::Settler::new(client, "configured")));
     let committed = Arc::new(member::Committed::default());
     for _ in 0..MEMBERS {
         let member = member::Member::new(("billing", ORDERS), ORDERS_PARTITIONS, &committed);

@@ -30,7 +30,7 @@ struct Known {
 }
 
 /// What was under way when the connection broke.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Doubt {
     Creating(String),
     Deleting(String),
@@ -54,7 +54,8 @@ impl TopicKeeper {
     /// Compares the topics, and what is in them, with what was acknowledged.
     fn verify(&mut self, client: &mut Client) -> io::Result<()> {
         let mut there = listed(client)?;
-        match self.doubt.take() {
+        // A kill in the middle of this leaves the doubt as it was.
+        match self.doubt.clone() {
             Some(Doubt::Creating(name)) => {
                 if let Some(id) = there.get(&name) {
                     self.incarnations += 1;
@@ -62,10 +63,8 @@ impl TopicKeeper {
                     self.topics.insert(name, Known { id: *id, incarnation, records: 0 });
                 }
             }
-            Some(Doubt::Deleting(name)) => {
-                if !there.contains_key(&name) {
-                    self.topics.remove(&name);
-                }
+            Some(Doubt::Deleting(name)) if !there.contains_key(&name) => {
+                self.topics.remove(&name);
             }
             Some(Doubt::Writing(name)) => {
                 let end = list_end(client, &name)?;
@@ -73,8 +72,9 @@ impl TopicKeeper {
                 assert!((*records..=*records + 1).contains(&end), "{name}: {end}, not {records}");
                 *records = end;
             }
-            None => {}
+            Some(Doubt::Deleting(_)) | None => {}
         }
+        self.doubt = None;
         for (name, known) in &self.topics {
             assert_eq!(there.remove(name), Some(known.id), "{name}: its id");
             let end = list_end(client, name)?;
