@@ -354,9 +354,11 @@ impl Sealer {
 
     fn set_done(&mut self, number: u64) {
         self.done = Some(number);
+        // What waited for this may be removed now, also if somebody only waits for it to close the
+        // log. Where tasks wait already, each of them sweeps.
+        let tasks = self.tasks.upgrade();
         self.shared.sealed_until.send_replace(number);
-        // What waited for this may be removed now. Where tasks wait already, each of them sweeps.
-        if let Some(tasks) = self.tasks.upgrade() {
+        if let Some(tasks) = tasks {
             let _ = tasks.try_send(Task::Sweep);
         }
     }

@@ -140,7 +140,8 @@ impl Progress {
     }
 }
 
-/// Compacts a partition with so much memory for keys. `pace` is called after every batch; it may wait, or end it.
+/// Compacts a partition with so much memory for keys. `pace` is called after every batch; it may
+/// wait, or end it.
 pub(super) fn compact(
     log: &Log,
     due: &Due,

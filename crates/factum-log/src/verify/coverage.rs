@@ -1,7 +1,7 @@
 //! What files answer for, put together as opening does it: every partition is there from its start
 //! to its end, without a gap.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use factum_event::{Offset, TopicId};
 
@@ -10,7 +10,7 @@ use crate::entry::PartitionId;
 use crate::journal::index::{self, Summary};
 use crate::journal::seal::Seal;
 use crate::journal::{is_segment, journal_path, seal_path};
-use crate::partitions::{Inner, PartitionState, Partitions};
+use crate::partitions::{Gap, PartitionState, Partitions};
 use crate::starts::{Start, Starts};
 
 /// The first and the last offset that one file has of each partition.
@@ -31,8 +31,8 @@ pub(super) struct Coverage {
     forgive: bool,
     /// Topics whose holes are explained.
     removed: HashSet<TopicId>,
-    /// Segments of which only the index is left.
-    vanished: BTreeSet<u64>,
+    /// What segments answered for of which only the index is left.
+    vanished: Vec<(PartitionId, u64, index::Coverage)>,
     /// Where partitions ended at the newest seal, and its number.
     sealed: (u64, Vec<(PartitionId, Offset)>),
 }
@@ -55,9 +55,10 @@ impl Coverage {
         &self.removed
     }
 
-    /// Where a partition begins.
-    pub(super) fn start(&self, id: PartitionId) -> Offset {
-        self.starts.by_partition.get(&id).map_or(Offset::ZERO, |start| start.offset)
+    /// Where a partition begins; none where that is not known.
+    pub(super) fn start(&self, id: PartitionId) -> Option<Offset> {
+        let start = self.starts.by_partition.get(&id).map(|start| start.offset);
+        if self.forgive { None } else { Some(start.unwrap_or(Offset::ZERO)) }
     }
 
     /// Takes a journal; journals come in their order.
@@ -79,11 +80,10 @@ impl Coverage {
         }
     }
 
-    /// Takes what an index says of a segment that is not there: it is missed unless another file
-    /// has taken its place.
+    /// Takes what an index says of a segment that is not there: where something is missing, this
+    /// file had it.
     pub(super) fn vanished(&mut self, number: u64, lines: &[(PartitionId, index::Coverage)]) {
-        self.vanished.insert(number);
-        self.segment(number, lines);
+        self.vanished.extend(lines.iter().map(|&(id, covered)| (id, number, covered)));
     }
 
     /// Notes up to where a seal knows partitions; the last one counts.
@@ -109,36 +109,38 @@ impl Coverage {
     fn settle_partition(&self, state: &PartitionState, findings: &mut Vec<Finding>) {
         let mut inner = state.lock();
         let mut start = self.starts.by_partition.get(&state.id).copied();
-        if !self.forgive {
-            let from = start.map_or(Offset::ZERO, |start| start.offset);
-            findings.extend(self.missing(state.id, &inner, from));
-        }
         while let Err(gap) = inner.settle(start, self.forgive) {
-            let (missing, file) = (gap.expected < gap.came, journal_path(gap.file));
             let (first, next) = (gap.expected.min(gap.came), gap.expected.max(gap.came));
-            let what = if missing { "missing" } else { "there twice" };
-            let (expected, came) = (gap.expected, gap.came);
-            let reason = format!("offset {expected} was expected, {came} came: offsets are {what}");
-            findings.push(Finding::new(Fault::Offsets, file, 0, reason).of(
-                state.id,
-                first,
-                before(next),
-            ));
+            let finding = self.vanished_with(state.id, first).filter(|_| gap.expected < gap.came);
+            let finding = finding.unwrap_or_else(|| {
+                let Gap { expected, came, file } = gap;
+                let what = if expected < came { "missing" } else { "there twice" };
+                let reason =
+                    format!("offset {expected} was expected, {came} came: offsets are {what}");
+                Finding::new(Fault::Offsets, journal_path(file), 0, reason)
+            });
+            findings.push(finding.of(state.id, first, before(next)));
             // Each gap ends further up than the one before.
             start = Some(Start { offset: next, file: 0, hidden: 0 });
         }
+        // Behind the end no file shows a gap.
+        let end = inner.next_offset();
+        let behind = self
+            .vanished
+            .iter()
+            .filter(|(id, _, covered)| *id == state.id && covered.last >= end && !self.forgive);
+        if let Some((_, number, covered)) = behind.max_by_key(|(_, _, covered)| covered.last) {
+            findings.push(vanished(*number).of(state.id, end.max(covered.base), covered.last));
+            inner.next = Some(covered.last.next());
+        }
     }
 
-    /// What only segments have that are not there.
-    fn missing(&self, id: PartitionId, inner: &Inner, from: Offset) -> Vec<Finding> {
-        let wanted = inner.sealed().iter().filter(|piece| piece.last >= from);
-        let gone = wanted.filter(|piece| self.vanished.contains(&piece.journal));
-        let finding = |piece: &Summary| {
-            let reason = "the file is missing, and nothing has taken its place";
-            let file = journal_path(piece.journal);
-            Finding::new(Fault::Missing, file, 0, reason).of(id, piece.base.max(from), piece.last)
-        };
-        gone.map(finding).collect()
+    /// Says that a segment is missing, if one had this offset.
+    fn vanished_with(&self, id: PartitionId, offset: Offset) -> Option<Finding> {
+        let has = |covered: &index::Coverage| covered.base <= offset && offset <= covered.last;
+        let mut newest_first = self.vanished.iter().rev();
+        let found = newest_first.find(|(of, _, covered)| *of == id && has(covered));
+        found.map(|(_, number, _)| vanished(*number))
     }
 
     /// What the newest seal knows and no file has, of topics that are still there.
@@ -203,6 +205,11 @@ impl Coverage {
             format!("what was before it was moved or compacted, into {file}")
         })
     }
+}
+
+fn vanished(number: u64) -> Finding {
+    let reason = "the file is missing, and nothing has taken its place";
+    Finding::new(Fault::Missing, journal_path(number), 0, reason)
 }
 
 fn before(next: Offset) -> Offset {
@@ -279,14 +286,19 @@ mod tests {
     #[test]
     fn a_vanished_segment_is_missed_unless_a_later_one_has_its_place() {
         let covered = index::Coverage { base: offset(0), last: offset(9), cleaned: false };
-        for replaced in [false, true] {
-            let mut coverage = coverage(Some(4), &[(10, 19)], &[]);
+        for (journals, replaced, expected) in [
+            (&[(10, 19)][..], false, &[(4, 9)][..]),
+            (&[(10, 19)], true, &[]),
+            (&[], false, &[(4, 9)]),
+            (&[], true, &[]),
+            (&[(7, 19)], false, &[(4, 6)]),
+        ] {
+            let mut coverage = coverage(Some(4), journals, &[]);
             coverage.vanished(FIRST_SEGMENT, &[(id(), covered)]);
             if replaced {
                 coverage.segment(FIRST_SEGMENT + 1, &[(id(), covered)]);
             }
             let findings = coverage.settle();
-            let expected: &[_] = if replaced { &[] } else { &[(4, 9)] };
             assert_eq!(ranges(&findings), expected);
             assert!(findings.iter().all(|f| f.file == journal_path(FIRST_SEGMENT)));
         }

@@ -103,7 +103,9 @@ impl Verifier<'_> {
         let number = tail.sealed.number;
         for (id, covered) in &tail.coverage {
             let entries = entries.get(id).map_or(&[][..], Vec::as_slice);
-            let start = self.coverage.start(*id);
+            // Where starts are not known, what is missing at the front may have been cut off.
+            let first = entries.first().map_or(covered.last.next(), |entry| entry.base_offset);
+            let start = self.coverage.start(*id).unwrap_or(first);
             for (first, last, reason) in contradictions(covered, start, entries) {
                 let finding = Finding::new(Fault::Offsets, journal_path(number), 0, reason);
                 self.found(finding.of(*id, first, last));

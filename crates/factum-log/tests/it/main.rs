@@ -12,4 +12,5 @@ mod stalls;
 mod stepped;
 mod support;
 mod verify;
+mod verify_segments;
 mod waiting;

@@ -35,6 +35,7 @@ fn what_is_cut_off_stays_cut_off_and_its_room_is_given_back() {
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..100, 1000);
     let whole = log.size(id);
+    block_on(log.sealed()).unwrap();
     log.trim(&[(id, offset(80))]).unwrap();
     assert_eq!(log.extent(id).start, offset(80));
     assert!(matches!(block_on(log.read(id, offset(79), 1)), Err(ReadError::OutOfRange { .. })));
@@ -78,6 +79,7 @@ fn what_is_left_of_a_mostly_empty_journal_moves_into_a_segment() {
         append(&log, short, numbered(number, 1000)).unwrap();
     }
     let before = names(directory.path(), ".journal");
+    block_on(log.sealed()).unwrap();
     log.trim(&[(short, offset(100))]).unwrap();
     let log = reopen(log, directory.path());
     assert!(names(directory.path(), ".journal") <= 2, "of {before}");
@@ -100,7 +102,7 @@ fn what_is_left_of_a_mostly_empty_journal_moves_into_a_segment() {
 }
 
 /// Keeps one batch in `every` of what can be cleaned.
-fn clean(log: &Log, id: PartitionId, every: usize) -> Result<Offset, CleanError> {
+pub(crate) fn clean(log: &Log, id: PartitionId, every: usize) -> Result<Offset, CleanError> {
     let mut cleaning = log.clean(id, log.sealed_end(id))?.unwrap();
     let end = cleaning.end();
     let start = log.extent(id).start;
@@ -144,6 +146,7 @@ fn cleaned_partitions_have_holes_and_every_offset_can_be_read_from() {
         append(&log, id, numbered(number, 500)).unwrap();
         append(&log, other, numbered(number, 500)).unwrap();
     }
+    block_on(log.sealed()).unwrap();
     let end = clean(&log, id, 10).unwrap().get();
     assert!(end > 60);
     assert_eq!((log.cleaned_end(id).get(), log.cleaned_end(other).get()), (end, 0));
@@ -161,6 +164,7 @@ fn cleaned_partitions_have_holes_and_every_offset_can_be_read_from() {
     let expected: Vec<i64> = (0..160).filter(|n| n % 10 == 0 || *n >= end).collect();
     assert_eq!(read_with_holes(&log, id), expected);
     // Once more, over what was cleaned and what came since.
+    block_on(log.sealed()).unwrap();
     clean(&log, id, 2).unwrap();
     let log = reopen(log, directory.path());
     assert_eq!(log.extent(id).end, offset(160));
@@ -192,6 +196,7 @@ fn a_segment_that_vanished_is_noticed() {
     let id = partition(1, 0);
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..100, 500);
+    block_on(log.sealed()).unwrap();
     clean(&log, id, 2).unwrap();
     log.close();
     for entry in fs::read_dir(directory.path().join("journal")).unwrap() {
@@ -210,6 +215,7 @@ fn without_its_starts_a_log_opens_with_what_is_there() {
     let id = partition(1, 0);
     let (log, _) = open(directory.path(), LogSettings { ..small() }).unwrap();
     fill(&log, id, 0..100, 1000);
+    block_on(log.sealed()).unwrap();
     log.trim(&[(id, offset(80))]).unwrap();
     log.close();
     drop(log);
@@ -227,6 +233,7 @@ fn room_is_given_back_however_many_partitions_the_open_journal_has() {
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..50, 1000);
     (2..10).for_each(|topic| fill(&log, partition(topic, 0), 0..1, 10));
+    block_on(log.sealed()).unwrap();
     log.trim(&[(id, offset(50))]).unwrap();
     log.close();
     assert_eq!(names(directory.path(), ".journal"), 1);
@@ -240,6 +247,7 @@ fn a_log_that_lost_its_starts_may_cut_off_again_and_opens() {
     for id in [id, other] {
         fill(&log, id, 0..50, 1000);
     }
+    block_on(log.sealed()).unwrap();
     log.trim(&[(id, offset(40)), (other, offset(40))]).unwrap();
     log.close();
     drop(log);
