@@ -6,7 +6,7 @@ use factum_event::batch::crc32c;
 use factum_log::disk::sim::Random;
 
 /// How much of it is kept in words.
-const KEPT_LINES: usize = 60;
+const KEPT_LINES: usize = 4000;
 
 #[derive(Debug, Default)]
 pub(crate) struct History {

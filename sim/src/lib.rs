@@ -1,4 +1,4 @@
-//! Log and broker on a simulated disk and a virtual clock, from seeds, against a model.
+//! The log on a simulated disk and a virtual clock, from seeds, against a model.
 //!
 //! One thread does everything: it polls the futures of random clients, lets the workers of the
 //! log do one thing at a time, turns the clock and breaks the disk, in an order that follows from
@@ -10,12 +10,8 @@
 //! * nothing is served that was not durable: it is there after every crash;
 //! * no offset is used again with other content; starts and ends never go back;
 //! * a flipped bit leads to an error, and never to wrong bytes;
-//! * every append of an idempotent producer is there once, whatever its retries;
-//! * committed offsets never go back, and no producer id is given twice;
-//! * compaction keeps the last record of each key, retention what is young;
 //! * everybody gets an answer in the end.
 
-mod broker_level;
 mod clock;
 mod history;
 mod log_level;
@@ -31,21 +27,10 @@ use machine::Machine;
 /// Something that must never happen.
 pub(crate) type Violation = String;
 
-/// What is simulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// The log alone.
-    Log,
-    /// The broker, with the log below.
-    Broker,
-}
-
 /// How a seed is run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// What is simulated; one after the other, where this does not say.
-    pub level: Option<Level>,
-    /// What of the log is broken on purpose, on the level of the log.
+    /// What of the log is broken on purpose.
     pub mutant: Mutant,
 }
 
@@ -76,12 +61,8 @@ pub struct Found {
 /// # Errors
 /// [`Found`]: a promise was broken.
 pub fn run(seed: u64, options: &Options) -> Result<Run, Box<Found>> {
-    let by_turns = if seed.is_multiple_of(2) { Level::Log } else { Level::Broker };
     let mut machine = Machine::new(seed);
-    let ran = match options.level.unwrap_or(by_turns) {
-        Level::Log => log_level::run(&mut machine, options.mutant),
-        Level::Broker => broker_level::run(&mut machine),
-    };
+    let ran = log_level::run(&mut machine, options.mutant);
     machine.finish();
     let totals = machine.totals;
     match ran {

@@ -5,11 +5,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
-use factum_sim::{Found, Level, Options, Totals, run};
+use clap::Parser;
+use factum_sim::{Found, Options, Totals, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Log and broker on a simulated disk and a virtual clock
+/// The log on a simulated disk and a virtual clock
 #[derive(Debug, Parser)]
 #[command(name = "factum-sim", max_term_width = 100)]
 struct Cli {
@@ -25,24 +25,6 @@ struct Cli {
     /// Until a violation is found, or Ctrl-C
     #[arg(long)]
     forever: bool,
-    /// Only this level; both by turns, where this is not said
-    #[arg(long)]
-    level: Option<LevelName>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LevelName {
-    Log,
-    Broker,
-}
-
-impl From<LevelName> for Level {
-    fn from(name: LevelName) -> Self {
-        match name {
-            LevelName::Log => Self::Log,
-            LevelName::Broker => Self::Broker,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -55,7 +37,7 @@ fn main() -> ExitCode {
     println!("{:<24} {:.1} s", "real time", began.elapsed().as_secs_f64());
     match found {
         Some(found) => {
-            tell(&found, cli.level);
+            tell(&found);
             ExitCode::FAILURE
         }
         None => ExitCode::SUCCESS,
@@ -64,7 +46,7 @@ fn main() -> ExitCode {
 
 /// Runs seeds up to the first violation.
 fn all(cli: &Cli, began: Instant, totals: &mut Totals) -> Option<Box<Found>> {
-    let options = Options { level: cli.level.map(Level::from), ..Options::default() };
+    let options = Options::default();
     let last = if cli.forever { u64::MAX } else { cli.from.saturating_add(cli.seeds) };
     let end = cli.seconds.map(Duration::from_secs);
     let bar = progress(cli);
@@ -100,14 +82,12 @@ fn progress(cli: &Cli) -> ProgressBar {
     bar
 }
 
-fn tell(found: &Found, level: Option<LevelName>) {
+fn tell(found: &Found) {
     let Found { seed, violation, last, .. } = found;
-    let level = level.and_then(|level| level.to_possible_value());
-    let level = level.map_or(String::new(), |level| format!(" --level {}", level.get_name()));
     eprintln!("the last operations of seed {seed}:");
     for line in last {
         eprintln!("  {line}");
     }
     eprintln!("violation: {violation}");
-    eprintln!("replay: cargo xtask simulate --seeds 1 --from {seed}{level}");
+    eprintln!("replay: cargo run --release -p factum-sim -- --seeds 1 --from {seed}");
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::entry::PartitionId;
 use crate::error::ReadError;
 use crate::housekeeper::Task;
-use crate::journal::index::{Coverage, Sealed, Summary};
+use crate::journal::index::{Cleaned, Coverage, Sealed, Summary};
 use crate::journal::segment::SegmentWriter;
 use crate::log::Log;
 use crate::lookup;
@@ -104,7 +104,7 @@ impl Cleaning<'_> {
     /// # Errors
     /// [`CleanError`]; nothing has changed then.
     pub fn commit(mut self, cleaned: bool) -> Result<(), CleanError> {
-        self.writer.mark(cleaned);
+        self.writer.mark(if cleaned { Cleaned::Wholly } else { Cleaned::Partly });
         let (sealed, directory) = self.writer.finish().map_err(CleanError::writing)?;
         *self.number += 1;
         self.shared.journals.lock().insert(sealed.number, Some(sealed));
@@ -142,7 +142,7 @@ impl Log {
         let (Some(front), Some(back)) = (replaced.first(), replaced.last()) else {
             return Ok(None);
         };
-        let covered = Coverage { base: front.base, last: back.last, cleaned: false };
+        let covered = Coverage { base: front.base, last: back.last, cleaned: Cleaned::Partly };
         let created_at = shared.clock.now();
         let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), *number, created_at)
             .map_err(CleanError::writing)?;

@@ -5,7 +5,7 @@ use factum_event::Offset;
 use crate::entry::{BatchEntry, PartitionId, StoredBatch};
 use crate::error::{ReadError, TrimError};
 use crate::housekeeper::Task;
-use crate::journal::index::{List, ListError, Summary};
+use crate::journal::index::{Cleaned, List, ListError, Summary};
 use crate::log::Log;
 use crate::lookup;
 use crate::reader;
@@ -26,7 +26,9 @@ impl Log {
         }
         let mut starts = shared.starts.lock();
         let mut next = starts.clone();
-        next.by_partition.retain(|id, _| shared.partitions.get(*id).is_some());
+        // What files still have of removed topics is not missed, wherever it begins.
+        next.removed.extend(shared.partitions.removed());
+        next.by_partition.retain(|id, _| !next.removed.contains(&id.topic));
         let mut moved = Vec::new();
         for &(id, to) in cuts {
             let Some(state) = shared.partitions.get(id) else { continue };
@@ -83,7 +85,8 @@ impl Log {
         state
             .and_then(|state| {
                 let state = state.lock();
-                let cleaned = state.sealed().iter().take_while(|summary| summary.cleaned);
+                let cleaned =
+                    state.sealed().iter().take_while(|summary| summary.cleaned == Cleaned::Wholly);
                 cleaned.last().map(|summary| summary.last.next())
             })
             .unwrap_or(Offset::ZERO)

@@ -264,7 +264,11 @@ impl<'a> Life<'a> {
         if self.machine.random.one_in(8) {
             self.trim();
         }
-        let cleaned = cleaning.commit(self.machine.random.one_in(2));
+        // A segment that was not cleaned has every batch.
+        let attempts = self.world.partitions.get(&id).map(|model| &model.attempts);
+        let whole = left_out.is_empty()
+            && attempts.is_some_and(|all| all.range(..end).all(|(_, a)| a.fate == Fate::Kept));
+        let cleaned = cleaning.commit(!whole || self.machine.random.one_in(2));
         let words = cleaned.as_ref().map_err(ToString::to_string);
         self.machine
             .history

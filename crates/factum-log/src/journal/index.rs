@@ -25,10 +25,10 @@ const TRAILER_BYTES: usize = 16;
 const FOOTER_BYTES: usize = 80;
 
 /// The version of index files; one of another version is built again.
-const INDEX_VERSION: u32 = 2;
+const INDEX_VERSION: u32 = 3;
 
-/// The bit of a line's last field that says that compaction has been here; the others are bytes.
-const CLEANED: u64 = 1 << 63;
+/// Where the last field of a line says whether compaction has been here; below are bytes.
+const CLEANED_SHIFT: u32 = 62;
 
 const MAGIC: [u8; 8] = *b"FACTUMIX";
 
@@ -45,7 +45,7 @@ pub(crate) struct Summary {
     /// The bytes of these batches.
     pub(crate) bytes: u64,
     /// Whether compaction has been here: batches between `base` and `last` may be missing.
-    pub(crate) cleaned: bool,
+    pub(crate) cleaned: Cleaned,
 }
 
 impl Summary {
@@ -69,12 +69,44 @@ impl Summary {
     }
 }
 
+/// Whether compaction has been over what a file has of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cleaned {
+    /// No: every batch is there.
+    No,
+    /// Over a part of it: batches may be missing.
+    Partly,
+    /// Over all of it.
+    Wholly,
+}
+
+impl Cleaned {
+    /// How files say it, in two bits.
+    pub(crate) const fn code(self) -> u32 {
+        match self {
+            Self::No => 0,
+            Self::Partly => 1,
+            Self::Wholly => 2,
+        }
+    }
+
+    /// What a file says.
+    pub(crate) fn of_code(code: u32) -> Result<Self, String> {
+        match code {
+            0 => Ok(Self::No),
+            1 => Ok(Self::Partly),
+            2 => Ok(Self::Wholly),
+            other => Err(format!("compaction {other} is none that is known")),
+        }
+    }
+}
+
 /// The offsets that a file answers for, whether or not it has batches for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Coverage {
     pub(crate) base: Offset,
     pub(crate) last: Offset,
-    pub(crate) cleaned: bool,
+    pub(crate) cleaned: Cleaned,
 }
 
 /// A sealed journal.
@@ -106,7 +138,12 @@ impl IndexBuilder {
             return;
         };
         let (base, last) = (first.base_offset, last.last_offset);
-        self.add_covering(id, first.journal, Coverage { base, last, cleaned: false }, entries);
+        self.add_covering(
+            id,
+            first.journal,
+            Coverage { base, last, cleaned: Cleaned::No },
+            entries,
+        );
     }
 
     /// Adds the batches that the file `number` has of a partition for which it answers.
@@ -433,7 +470,7 @@ fn encode_summary(out: &mut Vec<u8>, id: PartitionId, summary: &Summary) {
     out.put_i64(summary.base.get());
     out.put_i64(summary.last.get());
     out.put_i64(summary.max_timestamp.as_millis());
-    out.put_u64(summary.bytes | if summary.cleaned { CLEANED } else { 0 });
+    out.put_u64(summary.bytes | u64::from(summary.cleaned.code()) << CLEANED_SHIFT);
 }
 
 fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summary), String> {
@@ -448,7 +485,8 @@ fn decode_summary(mut bytes: &[u8], journal: u64) -> Result<(PartitionId, Summar
         return Err("a partition or an offset is below zero".into());
     };
     let id = PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition };
-    let (bytes, cleaned) = (flagged & !CLEANED, flagged & CLEANED != 0);
+    let cleaned = Cleaned::of_code((flagged >> CLEANED_SHIFT) as u32)?;
+    let bytes = flagged & ((1 << CLEANED_SHIFT) - 1);
     Ok((id, Summary { journal, base, last, max_timestamp, list, count, bytes, cleaned }))
 }
 
@@ -562,7 +600,7 @@ mod tests {
         let sealed = Sealed { batches: 2, ..SEALED };
         let at = |base, last| {
             let (base, last) = (Offset::new(base).unwrap(), Offset::new(last).unwrap());
-            Coverage { base, last, cleaned: false }
+            Coverage { base, last, cleaned: Cleaned::No }
         };
         let sound = at(10, 19);
         assert_eq!(refused([1, 2], &sealed, sound), "");
@@ -586,7 +624,7 @@ mod tests {
             change(&mut entries[1]);
             let mut builder = IndexBuilder::default();
             let last = entry(2).last_offset;
-            let covered = Coverage { base: entry(1).base_offset, last, cleaned: false };
+            let covered = Coverage { base: entry(1).base_offset, last, cleaned: Cleaned::No };
             builder.add_covering(id(1), 5, covered, &entries);
             let sealed = Sealed { batches: 2, end: u64::MAX, ..SEALED };
             let (id, mut summary) = builder.write(&disk, &sealed).unwrap()[0];

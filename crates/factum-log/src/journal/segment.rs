@@ -17,7 +17,7 @@ use super::format::{
     FORMAT_VERSION, FileHeader, Layout, MAX_GROUP_BATCHES, UNIT, UNIT_U64, check_crc, encode_group,
     entry_of,
 };
-use super::index::{Coverage, IndexBuilder, Sealed, Summary};
+use super::index::{Cleaned, Coverage, IndexBuilder, Sealed, Summary};
 use super::{DIRECTORY, journal_path};
 use crate::disk::{Disk, DiskFile, NEW_SUFFIX, write_at};
 use crate::entry::{BatchEntry, PartitionId};
@@ -81,7 +81,7 @@ impl SegmentWriter {
     }
 
     /// Says whether compaction has been over all of the present partition.
-    pub(crate) fn mark(&mut self, cleaned: bool) {
+    pub(crate) fn mark(&mut self, cleaned: Cleaned) {
         if let Some((_, covered)) = self.coverage.last_mut() {
             covered.cleaned = cleaned;
         }
@@ -195,7 +195,7 @@ fn encode_tail(sealed: &Sealed, coverage: &[(PartitionId, Coverage)]) -> Vec<u8>
     for (id, covered) in coverage {
         bytes.put_slice(id.topic.0.as_bytes());
         bytes.put_i32(id.partition.get());
-        bytes.put_u32(u32::from(covered.cleaned));
+        bytes.put_u32(covered.cleaned.code());
         bytes.put_i64(covered.base.get());
         bytes.put_i64(covered.last.get());
         bytes.resize(bytes.len().next_multiple_of(UNIT), 0);
@@ -264,7 +264,7 @@ fn decode_line(mut bytes: &[u8]) -> Result<(PartitionId, Coverage), String> {
     let mut topic = [0; 16];
     bytes.copy_to_slice(&mut topic);
     let partition = Partition::new(bytes.get_i32());
-    let cleaned = bytes.get_u32() & 1 != 0;
+    let cleaned = Cleaned::of_code(bytes.get_u32())?;
     let (base, last) = (Offset::new(bytes.get_i64()), Offset::new(bytes.get_i64()));
     let (Some(partition), Some(base), Some(last)) = (partition, base, last) else {
         return Err("a partition or an offset is below zero".into());
@@ -301,6 +301,7 @@ mod tests {
     }
 
     fn covered(base: i64, last: i64, cleaned: bool) -> Coverage {
+        let cleaned = if cleaned { Cleaned::Wholly } else { Cleaned::No };
         Coverage { base: Offset::new(base).unwrap(), last: Offset::new(last).unwrap(), cleaned }
     }
 

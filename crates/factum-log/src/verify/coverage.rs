@@ -64,7 +64,7 @@ impl Coverage {
     /// Takes a journal; journals come in their order.
     pub(super) fn journal(&mut self, number: u64, pieces: Pieces) {
         for (id, (base, last)) in pieces {
-            let covered = index::Coverage { base, last, cleaned: false };
+            let covered = index::Coverage { base, last, cleaned: index::Cleaned::No };
             if let Some(state) = self.partitions.get_or_create(id) {
                 state.lock().load_sealed(Summary::answering(number, covered));
             }
@@ -248,7 +248,7 @@ mod tests {
         }
         for (number, &(base, last)) in (FIRST_SEGMENT..).zip(segments) {
             let (base, last) = (offset(base), offset(last));
-            let covered = index::Coverage { base, last, cleaned: true };
+            let covered = index::Coverage { base, last, cleaned: index::Cleaned::Wholly };
             coverage.segment(number, &[(id(), covered)]);
         }
         coverage
@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_vanished_segment_is_missed_unless_a_later_one_has_its_place() {
-        let covered = index::Coverage { base: offset(0), last: offset(9), cleaned: false };
+        let covered =
+            index::Coverage { base: offset(0), last: offset(9), cleaned: index::Cleaned::No };
         for (journals, replaced, expected) in [
             (&[(10, 19)][..], false, &[(4, 9)][..]),
             (&[(10, 19)], true, &[]),

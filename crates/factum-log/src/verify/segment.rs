@@ -11,7 +11,7 @@ use super::sealed::SealedChains;
 use crate::disk::DiskFile;
 use crate::entry::{BatchEntry, PartitionId};
 use crate::journal::format::FileHeader;
-use crate::journal::index::{Coverage, Index};
+use crate::journal::index::{Cleaned, Coverage, Index};
 use crate::journal::scan::Scan;
 use crate::journal::segment::{SegmentTail, read_tail};
 use crate::journal::{file, journal_path};
@@ -145,12 +145,12 @@ fn contradictions(
             let Coverage { base: from, last: to, .. } = covered;
             let reason = format!("a batch is not in its order, or not within {from} to {to}");
             found.push((base, last, reason));
-        } else if base > reached.max(start) && !covered.cleaned {
+        } else if base > reached.max(start) && covered.cleaned == Cleaned::No {
             found.push(missing(reached.max(start), base));
         }
         reached = reached.max(last.next());
     }
-    if reached.max(start) <= covered.last && !covered.cleaned {
+    if reached.max(start) <= covered.last && covered.cleaned == Cleaned::No {
         found.push(missing(reached.max(start), covered.last.next()));
     }
     found

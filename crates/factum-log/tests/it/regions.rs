@@ -144,6 +144,8 @@ fn a_region_outlives_its_journal() {
     fill(&log, id, 0..20, LARGE);
     let slice = block_on(log.read_regions(id, offset(0), 1 << 20)).unwrap();
     let before = content(&slice);
+    // A journal goes once it was sealed.
+    block_on(log.sealed()).unwrap();
     log.remove_topic(id.topic);
     log.close();
     assert!(!journal(directory.path(), 1).exists(), "its journal was deleted");

@@ -259,3 +259,21 @@ fn a_log_that_lost_its_starts_may_cut_off_again_and_opens() {
     let log = reopen(log, directory.path());
     assert_eq!((log.extent(id).start, log.extent(other).start), (start, offset(45)));
 }
+
+#[test]
+fn a_topic_that_was_cut_off_and_then_removed_is_not_missed() {
+    // Once the next cut forgot where its partitions had begun, but not that files still had them.
+    let directory = tempdir().unwrap();
+    let (gone, kept) = (partition(1, 0), partition(2, 0));
+    let (log, _) = open(directory.path(), small()).unwrap();
+    for number in 0..100 {
+        append(&log, gone, numbered(number, 500)).unwrap();
+        append(&log, kept, numbered(number, 500)).unwrap();
+    }
+    log.trim(&[(gone, offset(70)), (kept, offset(60))]).unwrap();
+    let log = reopen(log, directory.path());
+    log.remove_topic(gone.topic);
+    log.trim(&[(kept, offset(65))]).unwrap();
+    let log = reopen(log, directory.path());
+    assert_eq!(bases(&log, kept), (65..100).collect::<Vec<_>>());
+}
