@@ -8,7 +8,6 @@ use factum_event::log::NewTopic;
 use factum_event::{Offset, Partition, Record, Timestamp, TopicId, TopicName};
 use factum_log::PartitionId;
 use thiserror::Error;
-use uuid::Uuid;
 
 use crate::Broker;
 use crate::control::{self, CONTROL_TOPIC_ID, Change, Cut, TopicCreated};
@@ -109,7 +108,7 @@ impl Broker {
         let partitions = new.partitions.unwrap_or(self.settings().default_partitions);
         self.check_partitions(partitions, 0)?;
         let now = self.clock().now();
-        let id = TopicId(Uuid::new_v7(uuid_time(now)));
+        let id = TopicId(self.event_ids().next(now));
         let NewTopic { name: topic, configs, .. } = new;
         if dry_run {
             return Ok(Arc::new(Topic::new(topic, id, now, partitions, configs)));
@@ -205,7 +204,7 @@ impl Broker {
 
     /// Gives a new log its name, once and for all.
     pub(crate) async fn create_cluster(&self) -> Result<(), AdminError> {
-        let id = Uuid::new_v7(uuid_time(self.clock().now())).simple().to_string();
+        let id = self.event_ids().next(self.clock().now()).simple().to_string();
         self.change("factum", &Change::ClusterCreated { id }).await
     }
 
@@ -296,11 +295,4 @@ impl Broker {
         }
         self.topics_changed();
     }
-}
-
-/// The time of a UUIDv7.
-fn uuid_time(now: Timestamp) -> uuid::Timestamp {
-    let millis = now.as_millis().max(0).unsigned_abs();
-    let nanos = u32::try_from(millis % 1_000).expect("less than a thousand") * 1_000_000;
-    uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)
 }

@@ -20,6 +20,7 @@ use crate::producer_ids::ProducerIds;
 use crate::producer_state::ProducerStates;
 use crate::records::{Cuts, Cutter};
 use crate::settings::BrokerSettings;
+use crate::stepped::{BrokerWorkers, drive};
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
 use crate::upkeep::{Upkeep, UpkeepCounters, UpkeepMetrics, UpkeepThread};
@@ -56,11 +57,10 @@ impl std::fmt::Debug for Broker {
 }
 
 struct Inner {
-    // The ticker stops before what it works on goes.
-    _ticker: Ticker,
+    // They stop before what they work on goes; a broker that is stepped has none.
+    threads: OnceLock<Threads>,
     upkeep: OnceLock<UpkeepThread>,
     upkeep_counters: Arc<UpkeepCounters>,
-    _cutter: Cutter,
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
@@ -79,6 +79,11 @@ struct Inner {
     topic_changes: watch::Sender<u64>,
     /// The turn among partitions of what has no key.
     turn: AtomicU32,
+}
+
+struct Threads {
+    _ticker: Ticker,
+    _cutter: Cutter,
 }
 
 /// Why a broker does not open.
@@ -127,43 +132,79 @@ impl Broker {
         settings: BrokerSettings,
     ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
+        let broker = Self::new(log, clock, settings, EventIds::new());
+        pollster::block_on(broker.recover(disk.as_ref()))?;
+        let threads = broker.start().map_err(BrokerOpenError::Thread)?;
+        let _ = broker.inner.threads.set(threads);
+        let upkeep = broker.upkeep(disk);
+        Ok((broker, upkeep, recovery))
+    }
+
+    /// As [`open`](Self::open), but without threads: what they would do is done by the steps of
+    /// the [`BrokerWorkers`]. With the same disk, clock, settings and order of calls everything
+    /// is the same.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+    ) -> Result<(Self, BrokerWorkers, Recovery), BrokerOpenError> {
+        let ids = EventIds::seeded(disk.random());
+        let (log, mut workers, recovery) =
+            Log::open_stepped(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
+        let broker = Self::new(log, clock, settings, ids);
+        drive(&mut workers, broker.recover(disk.as_ref()))?;
+        let upkeep = broker.upkeep(disk);
+        let Inner { log, clock, cuts, groups, .. } = &*broker.inner;
+        let (log, clock) = (log.clone(), Arc::clone(clock));
+        let (cuts, groups) = (Arc::clone(cuts), Arc::clone(groups));
+        let steps = BrokerWorkers { workers, upkeep, log, clock, cuts, groups };
+        Ok((broker, steps, recovery))
+    }
+
+    fn new(log: Log, clock: Arc<dyn Clock>, settings: BrokerSettings, ids: EventIds) -> Self {
         let groups = Arc::new(Groups::new(settings.groups.clone()));
-        let ticker = Ticker::start(Arc::clone(&groups), Arc::clone(&clock))
-            .map_err(BrokerOpenError::Thread)?;
-        let cuts = Arc::new(Cuts::default());
-        let cutter =
-            Cutter::start(Arc::clone(&cuts), log.clone()).map_err(BrokerOpenError::Thread)?;
         let inner = Inner {
-            _ticker: ticker,
+            threads: OnceLock::new(),
             upkeep: OnceLock::new(),
             upkeep_counters: Arc::default(),
-            _cutter: cutter,
             log,
             clock,
             settings,
             topics: Arc::default(),
             changes: Mutex::new(()),
-            cuts,
+            cuts: Arc::default(),
             control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
             producer_ids: ProducerIds::default(),
-            event_ids: EventIds::new(),
+            event_ids: ids,
             cluster_id: OnceLock::new(),
             groups,
             topic_changes: watch::Sender::new(0),
             turn: AtomicU32::new(0),
         };
-        let broker = Self { inner: Arc::new(inner) };
-        broker.recover(disk.as_ref())?;
-        let topics = Arc::clone(&broker.inner.topics);
-        let (log, clock) = (broker.log().clone(), Arc::clone(broker.clock()));
-        let counters = Arc::clone(&broker.inner.upkeep_counters);
-        let upkeep = Upkeep::new(disk, log, topics, clock, broker.settings(), counters);
-        Ok((broker, upkeep, recovery))
+        Self { inner: Arc::new(inner) }
     }
 
-    fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
+    fn start(&self) -> std::io::Result<Threads> {
+        let Inner { groups, clock, cuts, log, .. } = &*self.inner;
+        Ok(Threads {
+            _ticker: Ticker::start(Arc::clone(groups), Arc::clone(clock))?,
+            _cutter: Cutter::start(Arc::clone(cuts), log.clone())?,
+        })
+    }
+
+    fn upkeep(&self, disk: Arc<dyn Disk>) -> Upkeep {
+        let Inner { log, topics, clock, settings, upkeep_counters, .. } = &*self.inner;
+        let (topics, counters) = (Arc::clone(topics), Arc::clone(upkeep_counters));
+        Upkeep::new(disk, log.clone(), topics, Arc::clone(clock), settings, counters)
+    }
+
+    async fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
         for (name, id, configs) in OWN_TOPICS {
             let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             let configs = configs.iter().map(own).collect();
@@ -171,14 +212,14 @@ impl Broker {
             let created_at = Timestamp::from_millis(0);
             self.topics().put(Topic::new(name, id, created_at, 1, configs));
         }
-        pollster::block_on(self.apply_changes())?;
+        self.apply_changes().await?;
         self.cuts().make(self.log());
         if self.inner.cluster_id.get().is_none() {
-            pollster::block_on(self.create_cluster()).map_err(Box::new)?;
+            self.create_cluster().await.map_err(Box::new)?;
         }
         self.producer_ids().after_restart();
         self.recover_partitions(disk)?;
-        pollster::block_on(self.apply_commits())?;
+        self.apply_commits().await?;
         self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
         Ok(())
     }

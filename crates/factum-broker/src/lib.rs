@@ -27,6 +27,7 @@ mod producer_ids;
 mod producer_state;
 mod records;
 mod settings;
+mod stepped;
 mod ticker;
 mod topic;
 pub mod topic_config;
@@ -44,6 +45,7 @@ pub use offsets::{
 pub use produce::{Pending, ProduceError, Produced};
 pub use producer_state::SequenceError;
 pub use settings::BrokerSettings;
+pub use stepped::{BrokerWorker, BrokerWorkers, Pause};
 pub use topic::Topic;
 pub use topic_config::TopicSettings;
 pub use upkeep::UpkeepMetrics;

@@ -148,11 +148,13 @@ impl Cuts {
     }
 
     /// Makes everything that was decided; what fails stays decided. Blocks for a flush.
-    pub(crate) fn make(&self, log: &Log) {
+    /// False where there was nothing to do.
+    pub(crate) fn make(&self, log: &Log) -> bool {
         let mut state = self.state.lock();
         let decided = std::mem::take(&mut state.decided);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
+        let due = !decided.is_empty() || !waiting.is_empty();
         let made = trim(log, decided.iter().map(|(id, to)| (*id, *to)).collect());
         if let Err(error) = &made {
             tracing::warn!("records were not deleted: {error}");
@@ -162,6 +164,7 @@ impl Cuts {
             // Who has gone away is not told.
             let _ = waiter.send(made.as_ref().copied().map_err(ToString::to_string));
         }
+        due
     }
 
     /// Waits until somebody waits; false at the end.

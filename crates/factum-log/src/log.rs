@@ -16,6 +16,7 @@ use crate::error::{AppendError, OpenError, ReadError, Trying};
 use crate::housekeeper::Task;
 use crate::journal::FIRST_SEGMENT;
 use crate::metrics::LogMetrics;
+use crate::mutants::Mutant;
 use crate::partitions::{PartitionState, Plan};
 use crate::queue::{Appending, Item, Reservation};
 use crate::reader::{self, MAX_READ_BYTES, Readers, THREADS, run_jobs};
@@ -95,12 +96,28 @@ impl Log {
         clock: Arc<dyn Clock>,
         settings: LogSettings,
     ) -> Result<(Self, Workers, Recovery), OpenError> {
+        Self::open_mutant(disk, clock, settings, Mutant::None)
+    }
+
+    /// As [`open_stepped`](Self::open_stepped), broken on purpose.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_mutant(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: LogSettings,
+        mutant: Mutant,
+    ) -> Result<(Self, Workers, Recovery), OpenError> {
         let lock = disk.lock(LOCK_FILE).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { directory: disk.location() },
             _ => OpenError::Io { action: format!("lock {}", disk.location()), source },
         })?;
         check_format(disk.as_ref())?;
-        let shared = Arc::new(Shared::new(disk, clock, settings.bounded()));
+        let mut shared = Shared::new(disk, clock, settings.bounded());
+        shared.mutant = mutant;
+        let shared = Arc::new(shared);
         let (active, recovery) = recover(&shared)?;
         let (workers, tasks, readers) = assemble(&shared, active, lock)?;
         let threads = Mutex::new(Threads { running: Vec::new(), lock: None });

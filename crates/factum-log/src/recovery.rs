@@ -377,7 +377,8 @@ impl Opening<'_> {
         let (file, header) = self.header(number)?;
         let path = journal_path(number);
         let reading = || format!("read {path}");
-        let mut scan = Scan::new(file.as_ref(), header, true).trying(reading)?;
+        let check_batches = self.shared.mutant.checks_torn_tail();
+        let mut scan = Scan::new(file.as_ref(), header, check_batches).trying(reading)?;
         let mut last_group = None;
         let mut batches = 0;
         let reason = loop {

@@ -212,11 +212,12 @@ impl Sealer {
     /// The first sealed journal after `done`. Where there is none, those before the active one
     /// are done: what is not sealed was removed, and nobody is to wait for it.
     fn next_sealed(&mut self, done: u64) -> Option<Sealed> {
-        let journals = self.shared.journals.lock();
-        let next = journals.range(done + 1..FIRST_SEGMENT).find_map(|(_, sealed)| *sealed);
-        let last = journals.range(..FIRST_SEGMENT).next_back();
-        let active = last.and_then(|(&number, sealed)| sealed.is_none().then_some(number));
-        drop(journals);
+        let (next, active) = {
+            let journals = self.shared.journals.lock();
+            let mut later = journals.range(done + 1..FIRST_SEGMENT);
+            let next = later.clone().find_map(|(_, sealed)| *sealed);
+            (next, later.next().map(|(&number, _)| number))
+        };
         if let (None, Some(active)) = (next, active)
             && active > done + 1
         {
@@ -315,10 +316,10 @@ impl Sealer {
         self.heads = seal.lines.into_iter().map(head).collect();
         self.newest = Some((seal.number, hash));
         self.shared.counters.seals.fetch_add(1, Relaxed);
-        self.prune(seal.number)?;
+        // First: a journal must not be sealed again because old seals cannot be removed.
         self.set_done(seal.number);
         self.note_lag(0);
-        Ok(())
+        self.prune(seal.number)
     }
 
     /// Removes seals of journals that are gone: the newest seal has the values of all of them.

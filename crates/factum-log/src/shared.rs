@@ -12,6 +12,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::journal::index::Sealed;
 use crate::journal::{FIRST_SEGMENT, index_path, journal_path};
 use crate::metrics::Counters;
+use crate::mutants::Mutant;
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::settings::LogSettings;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: LogSettings,
+    pub(crate) mutant: Mutant,
     pub(crate) partitions: Partitions,
     pub(crate) queue: Queue,
     pub(crate) files: Files,
@@ -52,6 +54,7 @@ impl Shared {
             disk,
             clock,
             settings,
+            mutant: Mutant::None,
             partitions: Partitions::default(),
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),

@@ -142,6 +142,12 @@ impl Workers {
         }
     }
 
+    /// Refuses what waits, for good.
+    pub fn refuse(&mut self) {
+        self.writer.refuse();
+        self.jobs.lock().close();
+    }
+
     /// Ends as the threads of a closed log do: writes what is queued, or refuses it, and gives
     /// the directory free. To be called after [`Log::close`](crate::Log::close).
     pub fn finish(mut self) {

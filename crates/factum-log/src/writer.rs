@@ -226,6 +226,13 @@ impl Writer {
         Step::Ended
     }
 
+    /// Refuses what waits, as at the end of a process.
+    pub(crate) fn refuse(&mut self) {
+        if !self.has_ended {
+            self.fail("the log was dropped before this was written");
+        }
+    }
+
     /// Makes a group durable and shows it; leaves the group empty.
     fn commit(&mut self, group: &mut Vec<Item>) -> Result<(), Trouble> {
         // Batches of a partition next to each other are read in one piece. The sort keeps the
@@ -286,6 +293,9 @@ impl Writer {
         let parts = parts.chain([&zeros[..layout.padding]]);
         let written = self.blocks.write(self.active.position, parts);
         written.map_err(|error| self.trouble("writing", &error))?;
+        if !self.shared.mutant.flushes() {
+            return Ok(());
+        }
         let flushed = self.blocks.file().sync_data();
         // What a failed flush has left, no other makes good, whatever the reason.
         flushed.map_err(|error| Trouble::Lasting(self.failure("flushing", &error)))
@@ -390,8 +400,8 @@ impl Drop for Writer {
         // Whoever waits must not wait for ever.
         if std::thread::panicking() {
             self.fail("the journal's writer stopped: a defect, please report it");
-        } else if !self.has_ended {
-            self.fail("the log was dropped before this was written");
+        } else {
+            self.refuse();
         }
     }
 }

@@ -46,8 +46,14 @@ pub(crate) struct Report {
     pub(crate) sound: bool,
     pub(crate) directory: PathBuf,
     pub(crate) journals: u64,
+    pub(crate) segments: u64,
     pub(crate) seals: u64,
     pub(crate) partitions: u64,
+    /// Those with offsets that were moved or compacted, and how many offsets: no chain covers them.
+    pub(crate) moved_partitions: u64,
+    pub(crate) moved_offsets: u64,
+    /// Attested partitions of which what was attested is gone, for a reason that a note gives.
+    pub(crate) unproven: u64,
     /// Those that are what was written.
     pub(crate) batches: u64,
     pub(crate) bytes: u64,
@@ -162,8 +168,12 @@ fn report(request: &Request, found: &Verification, names: &Names) -> Report {
         sound: found.is_sound(),
         directory: request.directory.clone(),
         journals: found.journals,
+        segments: found.segments,
         seals: found.seals,
         partitions: found.partitions,
+        moved_partitions: found.moved_partitions,
+        moved_offsets: found.moved_offsets,
+        unproven: found.unproven,
         batches: found.batches,
         bytes: found.batch_bytes,
         records: request.deep.then_some(found.records),

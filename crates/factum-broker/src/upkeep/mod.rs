@@ -88,7 +88,7 @@ impl Upkeep {
         let now = self.clock.now();
         self.retain(now);
         self.compact(now, wait);
-        self.checkpoint(now);
+        self.checkpoint();
     }
 
     /// `cleanup.policy=delete`: moves the starts of partitions up.
@@ -196,11 +196,22 @@ impl Upkeep {
         }
     }
 
-    fn checkpoint(&mut self, now: Timestamp) {
+    fn checkpoint(&mut self) {
         let appended = self.log.metrics().bytes_appended;
         if appended - self.checkpointed < CHECKPOINT_BYTES {
             return;
         }
+        self.take_checkpoint(appended);
+    }
+
+    /// Takes a checkpoint now, whatever was appended since the last one.
+    pub(crate) fn checkpoint_now(&mut self) {
+        if !self.log.is_closed() {
+            self.take_checkpoint(self.log.metrics().bytes_appended);
+        }
+    }
+
+    fn take_checkpoint(&mut self, appended: u64) {
         match Checkpoint::take(&self.log, &self.topics).write(self.disk.as_ref()) {
             Ok(()) => {
                 self.checkpointed = appended;
@@ -208,7 +219,7 @@ impl Upkeep {
             }
             Err(error) => {
                 tracing::warn!("cannot write a checkpoint: {error}; opening will take longer");
-                self.counters.failed(now);
+                self.counters.failed(self.clock.now());
             }
         }
     }

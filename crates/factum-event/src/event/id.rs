@@ -23,6 +23,28 @@ pub struct EventIds {
 struct Last {
     millis: u64,
     counter: u64,
+    /// What random bits follow from, where they are not the system's.
+    seed: Option<u64>,
+}
+
+impl Last {
+    fn random(&mut self) -> [u8; 16] {
+        let Some(seed) = &mut self.seed else {
+            return Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, 0, 0)).into_bytes();
+        };
+        // The multiplier of Knuth's MMIX generator, of which the upper half is good.
+        let mut next = || {
+            *seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            *seed >> 32
+        };
+        (u128::from(next()) << 96
+            | u128::from(next()) << 64
+            | u128::from(next()) << 32
+            | u128::from(next()))
+        .to_be_bytes()
+    }
 }
 
 impl EventIds {
@@ -32,22 +54,29 @@ impl EventIds {
         Self::default()
     }
 
+    /// A source of ids that follow from `seed` and the times: for simulations.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self { last: Mutex::new(Last { seed: Some(seed), ..Last::default() }) }
+    }
+
     /// The next id, for an event made at `now`.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Uuid {
-        let random = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, 0, 0)).into_bytes();
         let now = u64::try_from(now.as_millis()).unwrap_or(0);
         // A counter and a number stay whole, whatever panicked: a poisoned lock is no reason to stop.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let random = last.random();
         if now > last.millis {
-            *last = Last { millis: now, counter: seed(&random) };
+            (last.millis, last.counter) = (now, seed(&random));
         } else {
             last.counter += 1;
             if last.counter >> COUNTER_BITS != 0 {
-                *last = Last { millis: last.millis + 1, counter: seed(&random) };
+                (last.millis, last.counter) = (last.millis + 1, seed(&random));
             }
         }
-        let Last { millis, counter } = *last;
+        let Last { millis, counter, .. } = *last;
         drop(last);
         layout(millis, counter, &random)
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use factum_event::batch::crc32c;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
@@ -89,6 +90,18 @@ pub struct SimStats {
     pub lost_writes: u64,
     /// Unflushed writes of which a crash kept some sectors.
     pub torn_writes: u64,
+    /// Processes that were killed while the machine went on.
+    pub kills: u64,
+    /// Flushes that a crash or a kill cut short.
+    pub lost_syncs: u64,
+    /// Flushes that failed.
+    pub failed_syncs: u64,
+    /// Writes that failed.
+    pub failed_writes: u64,
+    /// Writes and reservations that found the disk full, or the file system read-only.
+    pub refused_writes: u64,
+    /// Bits that were flipped.
+    pub flipped_bits: u64,
     /// Writes, ever.
     pub writes: u64,
     /// Flushes, ever.
@@ -118,6 +131,8 @@ impl SimDisk {
             writes: 0,
             syncs: 0,
             stats: SimStats::default(),
+            digest: 0,
+            flips: Vec::new(),
         };
         Self { world: Arc::new(Mutex::new(world)), generation: 0 }
     }
@@ -136,7 +151,13 @@ impl SimDisk {
 
     /// The process is killed: nothing is lost, but every old handle fails.
     pub fn kill(&self) {
-        self.world.lock().next_generation();
+        self.world.lock().kill();
+    }
+
+    /// A number that follows from everything that was ever done to the disk, in its order.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.world.lock().digest
     }
 
     /// The disk as it is found after a crash or a kill.
@@ -166,7 +187,25 @@ impl SimDisk {
                 *byte ^= 1 << (bit % 8);
             }
         }
-        if at < file.live.len() { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        if at >= file.live.len() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        world.flips.push((inode, at, bit));
+        world.stats.flipped_bits += 1;
+        Ok(())
+    }
+
+    /// Flips back every bit that was flipped, of the files that are still there.
+    pub fn mend(&self) {
+        let mut world = self.world.lock();
+        for (inode, at, bit) in std::mem::take(&mut world.flips) {
+            let Some(file) = world.inodes.get_mut(&inode) else { continue };
+            for bytes in [&mut file.live, &mut file.durable] {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            }
+        }
     }
 
     /// What has happened so far.
@@ -211,6 +250,9 @@ struct World {
     writes: u64,
     syncs: u64,
     stats: SimStats,
+    digest: u64,
+    /// Inode, byte and bit.
+    flips: Vec<(u64, usize, u8)>,
 }
 
 #[derive(Default)]
@@ -228,6 +270,7 @@ enum Change {
     Resize(usize),
 }
 
+#[derive(Debug)]
 enum NameChange {
     Link { path: String, inode: u64 },
     Unlink { path: String },
@@ -304,9 +347,12 @@ impl World {
         }
     }
 
-    fn check_writable(&self) -> io::Result<()> {
+    fn check_writable(&mut self) -> io::Result<()> {
         match self.faults.refusal {
-            Some(Refusal::ReadOnly) => self.check_refusal(),
+            Some(Refusal::ReadOnly) => {
+                self.stats.refused_writes += 1;
+                self.check_refusal()
+            }
             Some(Refusal::TooManyFiles) | None => Ok(()),
         }
     }
@@ -316,24 +362,37 @@ impl World {
     }
 
     fn rename(&mut self, change: NameChange) {
+        self.note(format!("{change:?}").as_bytes(), self.pending_names.len());
         change.apply(&mut self.names);
         self.pending_names.push(change);
     }
 
+    /// Takes what happens into the digest.
+    fn note(&mut self, what: &[u8], place: usize) {
+        let word = u64::from(crc32c(what)) << 32 ^ place as u64;
+        self.digest = Random::new(self.digest ^ word).next();
+    }
+
     fn change(&mut self, inode: u64, change: Change) {
+        match &change {
+            Change::Write { at, bytes } => self.note(bytes, *at),
+            Change::Resize(length) => self.note(b"resize", *length),
+        }
+        self.digest ^= inode;
         let file = self.inode(inode);
         change.apply(&mut file.live, || true);
         file.pending.push(change);
     }
 
     /// Room for a file of `length` bytes, where a capacity is set.
-    fn check_room(&self, inode: u64, length: usize) -> io::Result<()> {
+    fn check_room(&mut self, inode: u64, length: usize) -> io::Result<()> {
         let Some(capacity) = self.faults.capacity else {
             return Ok(());
         };
         let others: usize =
             self.inodes.iter().filter(|(id, _)| **id != inode).map(|(_, f)| f.live.len()).sum();
         let enough = (others + length) as u64 <= capacity;
+        self.stats.refused_writes += u64::from(!enough);
         if enough { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
@@ -348,6 +407,8 @@ impl World {
         let crash = self.faults.crash_at_write == Some(self.writes);
         let full = self.faults.full_at_write == Some(self.writes);
         let fail = full || self.faults.fail_write == Some(self.writes);
+        self.stats.refused_writes += u64::from(full);
+        self.stats.failed_writes += u64::from(fail && !full);
         let written = if fail {
             let part = self.random.below(bytes.len() as u64);
             bytes[..index(part)?].to_vec()
@@ -370,15 +431,20 @@ impl World {
     fn begin_sync(&mut self) -> io::Result<bool> {
         self.syncs += 1;
         self.stats.syncs += 1;
+        self.note(b"sync", 0);
         if self.faults.crash_at_sync == Some(self.syncs) {
+            self.stats.lost_syncs += 1;
             self.crash();
             return Err(crashed());
         }
         if self.faults.kill_at_sync == Some(self.syncs) {
-            self.next_generation();
+            self.stats.lost_syncs += 1;
+            self.kill();
             return Err(crashed());
         }
-        Ok(self.faults.fail_sync == Some(self.syncs))
+        let fail = self.faults.fail_sync == Some(self.syncs);
+        self.stats.failed_syncs += u64::from(fail);
+        Ok(fail)
     }
 
     fn sync(&mut self, inode: u64) -> io::Result<()> {
@@ -454,7 +520,13 @@ impl World {
         self.next_generation();
     }
 
+    fn kill(&mut self) {
+        self.stats.kills += 1;
+        self.next_generation();
+    }
+
     fn next_generation(&mut self) {
+        self.note(b"end", 0);
         self.generation += 1;
         self.locked.clear();
         let ignore_syncs = self.faults.ignore_syncs;

@@ -116,6 +116,21 @@ fn text(report: &Report, terminal: &Terminal) -> String {
         grouped(report.journals),
         grouped(report.seals)
     ));
+    if report.moved_offsets > 0 {
+        lines.push(format!(
+            "  {} offsets of {} partitions were moved or compacted, into {} segments: no longer \
+             covered by a chain",
+            grouped(report.moved_offsets),
+            grouped(report.moved_partitions),
+            grouped(report.segments)
+        ));
+    }
+    if report.unproven > 0 {
+        lines.push(format!(
+            "  {} attested partitions could not be compared: see the notes",
+            grouped(report.unproven)
+        ));
+    }
     lines.extend(report.records.map(|count| format!("  {} records decoded", grouped(count))));
     lines.extend(report.root.as_ref().map(|root| format!("  root hash {root}")));
     lines.extend(report.attested.as_ref().map(|file| format!("  attested in {}", file.display())));
