@@ -76,6 +76,28 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE", env = "FACTUM_TAIL_BYTES")]
     pub tail_bytes: Option<ByteSize>,
 
+    /// How often to look for what retention and compaction ask for [default: 5000]
+    #[arg(long, value_name = "MS", env = "FACTUM_UPKEEP_INTERVAL_MS")]
+    pub upkeep_interval_ms: Option<u64>,
+
+    /// How long to wait at least before a journal that is not full is sealed, so that what is in
+    /// it can be compacted [default: 60000]
+    #[arg(long, value_name = "MS", env = "FACTUM_SEAL_INTERVAL_MS")]
+    pub seal_interval_ms: Option<u64>,
+
+    /// Bytes that compaction reads in a second at most [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "FACTUM_COMPACTION_BYTES_PER_SECOND")]
+    pub compaction_bytes_per_second: Option<ByteSize>,
+
+    /// Memory for the keys of the compaction that is under way, 27 bytes a key [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "FACTUM_COMPACTION_KEY_BYTES")]
+    pub compaction_key_bytes: Option<ByteSize>,
+
+    /// Bytes of full journals that are read again and sealed in a second at most
+    /// [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "FACTUM_SEAL_BYTES_PER_SECOND")]
+    pub seal_bytes_per_second: Option<ByteSize>,
+
     /// How long the first member of a consumer group waits for others, as in Kafka's
     /// group.initial.rebalance.delay.ms [default: 3000]
     #[arg(long, value_name = "MS", env = "FACTUM_GROUP_INITIAL_REBALANCE_DELAY_MS")]
@@ -97,6 +119,13 @@ impl Layer {
             journal_bytes: self.journal_bytes.or(below.journal_bytes),
             queue_bytes: self.queue_bytes.or(below.queue_bytes),
             tail_bytes: self.tail_bytes.or(below.tail_bytes),
+            upkeep_interval_ms: self.upkeep_interval_ms.or(below.upkeep_interval_ms),
+            seal_interval_ms: self.seal_interval_ms.or(below.seal_interval_ms),
+            compaction_bytes_per_second: self
+                .compaction_bytes_per_second
+                .or(below.compaction_bytes_per_second),
+            compaction_key_bytes: self.compaction_key_bytes.or(below.compaction_key_bytes),
+            seal_bytes_per_second: self.seal_bytes_per_second.or(below.seal_bytes_per_second),
             group_initial_rebalance_delay_ms: self
                 .group_initial_rebalance_delay_ms
                 .or(below.group_initial_rebalance_delay_ms),
@@ -148,6 +177,22 @@ impl Layer {
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
+            upkeep_interval: interval("upkeep_interval_ms", self.upkeep_interval_ms, 5000)?,
+            seal_interval: interval("seal_interval_ms", self.seal_interval_ms, 60_000)?,
+            compaction_bytes_per_second: in_range(
+                "compaction_bytes_per_second",
+                bytes(self.compaction_bytes_per_second, 64),
+                MIB,
+            )?,
+            compaction_key_bytes: memory(
+                "compaction_key_bytes",
+                bytes(self.compaction_key_bytes, 64),
+            )?,
+            seal_bytes_per_second: in_range(
+                "seal_bytes_per_second",
+                bytes(self.seal_bytes_per_second, 64),
+                MIB,
+            )?,
             group_initial_rebalance_delay: delay(self.group_initial_rebalance_delay_ms)?,
         })
     }
@@ -174,6 +219,16 @@ pub struct ServeConfig {
     pub default_partitions: u32,
     /// Whether a Kafka client that names a missing topic creates it.
     pub auto_create_topics: bool,
+    /// How often to look for what retention and compaction ask for.
+    pub upkeep_interval: Duration,
+    /// How long to wait at least before a journal that is not full is sealed.
+    pub seal_interval: Duration,
+    /// Bytes that compaction reads in a second at most.
+    pub compaction_bytes_per_second: u64,
+    /// Memory for the keys of a compaction.
+    pub compaction_key_bytes: usize,
+    /// Bytes of full journals that are read again and sealed in a second at most.
+    pub seal_bytes_per_second: u64,
     /// How long the first member of an empty consumer group waits for others.
     pub group_initial_rebalance_delay: Duration,
 }
@@ -299,6 +354,19 @@ fn partitions(came: u32) -> Result<u32, ConfigError> {
     Err(ConfigError::Range { setting: "default_partitions", came, min: 1, max })
 }
 
+/// A time between two looks: never none, so that nothing runs without a pause.
+fn interval(
+    setting: &'static str,
+    given: Option<u64>,
+    default_ms: u64,
+) -> Result<Duration, ConfigError> {
+    let (came, min, max) = (given.unwrap_or(default_ms), 10, 86_400_000);
+    if (min..=max).contains(&came) {
+        return Ok(Duration::from_millis(came));
+    }
+    Err(ConfigError::Range { setting, came, min, max })
+}
+
 fn delay(given: Option<u64>) -> Result<Duration, ConfigError> {
     let (came, max) = (given.unwrap_or(3000), 300_000);
     if came > max {
@@ -379,6 +447,11 @@ mod tests {
         for bad in ["journal_bytes = 1", "queue_bytes = 0", "tail_bytes = '2TiB'"] {
             let error = file(bad).unwrap().resolve().unwrap_err();
             assert!(matches!(error, ConfigError::Range { .. }), "{bad}: {error}");
+        }
+        for bad in
+            ["upkeep_interval_ms = 9", "seal_interval_ms = 86400001", "seal_bytes_per_second = 1"]
+        {
+            assert!(file(bad).unwrap().resolve().is_err(), "{bad}");
         }
         for bad in ["default_partitions = 0", "group_initial_rebalance_delay_ms = 300001"] {
             assert!(file(bad).unwrap().resolve().is_err(), "{bad}");

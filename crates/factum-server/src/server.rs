@@ -95,9 +95,13 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
             journal_bytes: config.journal_bytes,
             queue_bytes: config.queue_bytes,
             tail_bytes: config.tail_bytes,
-            ..LogSettings::default()
+            seal_bytes_per_second: config.seal_bytes_per_second,
         },
         default_partitions: config.default_partitions,
+        upkeep_interval: config.upkeep_interval,
+        seal_interval: config.seal_interval,
+        compaction_bytes_per_second: config.compaction_bytes_per_second,
+        compaction_key_bytes: config.compaction_key_bytes,
         groups: GroupSettings {
             initial_rebalance_delay: config.group_initial_rebalance_delay,
             ..Default::default()
@@ -179,6 +183,7 @@ fn observe(metrics: &Metrics, broker: &Broker) {
     let broker = broker.clone();
     metrics.observe(move || {
         let mut readings = log_readings(&broker);
+        readings.extend(upkeep_readings(&broker));
         readings.extend(group_readings(&broker));
         readings
     });
@@ -201,6 +206,11 @@ fn log_readings(broker: &Broker) -> Vec<Reading> {
         Reading::gauge("log_queue_bytes", "Bytes waiting for a flush", log.queue_bytes as f64),
         Reading::gauge("log_tail_bytes", "Recent bytes held in memory", log.tail_bytes as f64),
         Reading::gauge("log_journals", "Journal files", log.journals as f64),
+        Reading::gauge(
+            "log_segments",
+            "Files with what retention and compaction left of journals",
+            log.segments as f64,
+        ),
         Reading::counter("log_seals", "Journals checked again and sealed", log.seals),
         Reading::gauge(
             "log_unsealed_bytes",
@@ -208,9 +218,60 @@ fn log_readings(broker: &Broker) -> Vec<Reading> {
             log.unsealed_bytes as f64,
         ),
         Reading::counter("log_scrub_damage", "Damaged files found by sealing", log.scrub_damage),
+        Reading::gauge(
+            "log_stalled",
+            "1 while the disk takes nothing for now, as when it is full",
+            log.is_stalled.into(),
+        ),
+        Reading::counter("log_stalls", "Times that the disk took nothing for a while", log.stalls),
         Reading::gauge("log_failed", "1 if the journal takes nothing more", failed.into()),
         Reading::gauge("topics", "Topics, Factum's own included", topics.len() as f64),
         Reading::gauge("partitions", "Partitions of all topics", partitions.into()),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn upkeep_readings(broker: &Broker) -> Vec<Reading> {
+    let upkeep = broker.upkeep_metrics();
+    let failed_at = upkeep.last_error_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
+    vec![
+        Reading::counter(
+            "retention_removed_bytes",
+            "Bytes of batches that retention cut off",
+            upkeep.retention_bytes,
+        ),
+        Reading::counter(
+            "retention_removed_offsets",
+            "Offsets that retention cut off: records, where nothing was compacted",
+            upkeep.retention_offsets,
+        ),
+        Reading::counter("compactions", "Compactions of a partition", upkeep.compactions),
+        Reading::counter(
+            "compaction_read_bytes",
+            "Bytes of batches that compaction went over",
+            upkeep.compaction_bytes_read,
+        ),
+        Reading::counter(
+            "compaction_left_bytes",
+            "Bytes of what compaction left of them",
+            upkeep.compaction_bytes_left,
+        ),
+        Reading::counter(
+            "compaction_removed_records",
+            "Records that compaction removed",
+            upkeep.compaction_records_removed,
+        ),
+        Reading::counter("checkpoints", "Checkpoints of producers written", upkeep.checkpoints),
+        Reading::counter(
+            "upkeep_errors",
+            "Times that retention, compaction or a checkpoint failed; the log says why",
+            upkeep.errors,
+        ),
+        Reading::gauge(
+            "upkeep_last_error_timestamp_seconds",
+            "When that was last, in seconds since 1970; 0 if never",
+            failed_at,
+        ),
     ]
 }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use common::Dice;
 use common::client::{Client, newest};
-use common::server::{Home, Server, until};
+use common::server::{Home, until};
 use common::work::*;
 use factum_event::batch::Codec;
 use factum_event::{Record, Timestamp};
@@ -77,18 +77,6 @@ fn fetch_all(offsets: &[i64], max_bytes: i32, partition_max_bytes: i32) -> Fetch
     let partitions = offsets.iter().enumerate().map(partition).collect();
     let topics = vec![FetchTopic { topic: name(TOPIC), partitions, ..Default::default() }];
     FetchRequest { max_bytes, topics, ..Default::default() }
-}
-
-fn metric(server: &Server, name: &str) -> f64 {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(server.http).unwrap();
-    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let line = text.lines().find(|line| line.starts_with(name));
-    let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -184,7 +172,7 @@ fn a_topic_that_is_deleted_while_it_is_read_arrives_whole() {
         })
         .collect();
     until("the answers are on their way", || {
-        metric(&server, "factum_log_read_disk_bytes_total") > 4.0 * 10e6
+        server.metric("factum_log_read_disk_bytes_total") > 4.0 * 10e6
     });
     let topics = vec![name(TOPIC)];
     let request =
@@ -194,7 +182,7 @@ fn a_topic_that_is_deleted_while_it_is_read_arrives_whole() {
     until("its journals are gone", || {
         let journals = fs::read_dir(home.data().join("journal")).unwrap();
         let mut names = journals.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        metric(&server, "factum_log_journals") > 0.0 && names.any(|name| name.ends_with(".removed"))
+        server.metric("factum_log_journals") > 0.0 && names.any(|name| name.ends_with(".removed"))
     });
     let all: Vec<_> = stored.into_iter().map(|bytes| batches(bytes.into())).collect();
     for (client, number) in &mut slow {
@@ -227,7 +215,7 @@ fn readers_that_take_nothing_cost_no_memory() {
     };
     read_one();
     let before = server.memory();
-    let read_before = metric(&server, "factum_log_read_disk_bytes_total");
+    let read_before = server.metric("factum_log_read_disk_bytes_total");
     let _slow: Vec<Client> = (0..50)
         .map(|_| {
             let mut client = Client::connect(server.kafka);
@@ -236,7 +224,7 @@ fn readers_that_take_nothing_cost_no_memory() {
         })
         .collect();
     until("all were read", || {
-        let read = metric(&server, "factum_log_read_disk_bytes_total") - read_before;
+        let read = server.metric("factum_log_read_disk_bytes_total") - read_before;
         read > 50.0 * 10e6
     });
     let grown = server.memory().saturating_sub(before);

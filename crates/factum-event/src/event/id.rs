@@ -136,7 +136,8 @@ mod tests {
     #[test]
     fn the_counter_carries_over_into_the_next_millisecond() {
         let ids = EventIds::new();
-        *ids.last.lock().unwrap() = Last { millis: 7, counter: (1 << COUNTER_BITS) - 2 };
+        let counter = (1 << COUNTER_BITS) - 2;
+        *ids.last.lock().unwrap() = Last { millis: 7, counter, seed: None };
         let made: Vec<Uuid> = (0..3).map(|_| ids.next(Timestamp::from_millis(7))).collect();
         assert!(made.is_sorted());
         assert_eq!(made[2].get_timestamp().unwrap().to_unix().1, 8_000_000);

@@ -1,8 +1,8 @@
 //! `factum serve` as a process of its own.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -183,6 +183,18 @@ impl Server {
     pub fn open_files(&self) -> usize {
         let files = fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("fd"));
         files.expect("it runs").count()
+    }
+
+    /// What it says of itself: the number after this name, labels included.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.http).expect("the HTTP door");
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no {name} in {text}"));
+        value.parse().expect("a number")
     }
 
     pub fn log_lines(&self) -> String {
