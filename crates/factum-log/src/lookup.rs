@@ -6,11 +6,20 @@ use crate::entry::{BatchEntry, StoredBatch};
 use crate::error::ReadError;
 use crate::journal::index::{ListError, Summary};
 use crate::partitions::{Limit, PartitionState};
-use crate::reader::{failed, fetch, index_of, rebuild};
+use crate::reader::{failed, fetch, following, index_of, rebuild};
 use crate::shared::Shared;
 
 /// The entries of batches from the one with `from` on, at most `limit`.
 pub(crate) fn entries(
+    shared: &Shared,
+    partition: &PartitionState,
+    from: Offset,
+    limit: usize,
+) -> Result<Vec<BatchEntry>, ReadError> {
+    following(|| known_entries(shared, partition, from, limit))
+}
+
+fn known_entries(
     shared: &Shared,
     partition: &PartitionState,
     from: Offset,

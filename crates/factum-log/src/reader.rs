@@ -105,7 +105,7 @@ pub(crate) fn read(
 }
 
 /// Looks again where a file was moved between looking up what it has and opening it.
-fn following<T>(mut read: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
+pub(crate) fn following<T>(mut read: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
     for _ in 0..MAX_MOVES {
         match read() {
             Err(ReadError::Moved { .. }) => {}

@@ -234,9 +234,11 @@ impl Sealer {
     /// Reads groups until there is enough for one step.
     fn advance(&self, work: &mut Work) -> io::Result<Progress> {
         let file = Arc::clone(&work.file);
-        let mut scan = Scan::new(file.as_ref(), work.header, false)?;
+        // The room behind its end is given back to the disk, perhaps just now.
+        let end = work.sealed.end;
+        let mut scan = Scan::new(file.as_ref(), work.header, false)?.until(end);
         scan.skip_to(work.position, work.sequence);
-        let mut reader = BatchReader::new(file.as_ref())?;
+        let mut reader = BatchReader::new(file.as_ref())?.until(end);
         let enough = work.position + STEP_BYTES;
         while scan.position() < work.sealed.end && scan.position() < enough {
             match scan.next()? {

@@ -31,6 +31,12 @@ impl<'a> BatchReader<'a> {
         Ok(Self { file, length: file.len()?, buffer: Vec::new(), start: 0 })
     }
 
+    /// Reads no further than to `end`.
+    pub(crate) fn until(mut self, end: u64) -> Self {
+        self.length = self.length.min(end);
+        self
+    }
+
     /// Bytes from `at` on, at least one and none from `until` on.
     pub(crate) fn piece(&mut self, at: u64, until: u64) -> io::Result<&[u8]> {
         let held = self.start..self.start + self.buffer.len() as u64;

@@ -70,6 +70,7 @@ impl<'a> Scan<'a> {
     /// Reads no further than to `end`, where something else follows.
     pub(crate) fn until(mut self, end: u64) -> Self {
         self.length = self.length.min(end);
+        self.window = Window::new(self.file, self.length);
         self
     }
 
