@@ -105,7 +105,10 @@ impl Verifier<'_> {
             let entries = entries.get(id).map_or(&[][..], Vec::as_slice);
             // Where starts are not known, what is missing at the front may have been cut off.
             let first = entries.first().map_or(covered.last.next(), |entry| entry.base_offset);
-            let start = self.coverage.start(*id).unwrap_or(first);
+            // Nor does anybody know where the partition of a removed topic had begun.
+            let known = self.coverage.start(*id);
+            let known = known.filter(|_| !self.coverage.removed().contains(&id.topic));
+            let start = known.unwrap_or(first);
             for (first, last, reason) in contradictions(covered, start, entries) {
                 let finding = Finding::new(Fault::Offsets, journal_path(number), 0, reason);
                 self.found(finding.of(*id, first, last));
