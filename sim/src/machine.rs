@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     pub(crate) totals: Totals,
     /// Bits of sealed journals or segments were flipped, and are not mended.
     pub(crate) is_damaged: bool,
-    /// Somebody has removed seals.
+    /// Somebody has removed seals, or damaged what would have got one: chains are interrupted.
     lacks_seals: bool,
     /// Something has gone wrong with the disk since this life began.
     pub(crate) was_troubled: bool,
@@ -162,6 +162,8 @@ impl Machine {
         let (at, bit) = (self.random.below(length), self.below(8));
         if self.disk.flip_bit(&path, at, u8::try_from(bit).unwrap_or(0)).is_ok() {
             self.is_damaged |= !name.ends_with(".index");
+            // A damaged journal rightly gets no seal.
+            self.lacks_seals = true;
             self.history.note(format!("bit {bit} of byte {at} of {path} flips"));
         }
     }
@@ -199,8 +201,10 @@ impl Machine {
         self.history.note(format!("there are {}", names.join(" ")));
         match verify(&self.disk, &VerifyOptions::default(), &mut ()) {
             Ok(found) => {
-                let may_be =
-                    |fault| fault == Fault::Index || fault == Fault::Seal && self.lacks_seals;
+                let may_be = |fault| {
+                    fault == Fault::Index
+                        || matches!(fault, Fault::Seal | Fault::Chain) && self.lacks_seals
+                };
                 match found.findings.iter().find(|one| !may_be(one.fault)) {
                     Some(finding) => Err(format!("verification has found {finding:?}")),
                     None => Ok(()),

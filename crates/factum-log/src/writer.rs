@@ -78,6 +78,8 @@ pub(crate) struct Writer {
     /// Header and entries of the group that is being written; kept for its room.
     front: Vec<u8>,
     is_stalled: bool,
+    /// The next journal was begun, and that failed: nothing more may go into the present one.
+    must_roll: bool,
     has_ended: bool,
 }
 
@@ -122,6 +124,7 @@ impl Writer {
             group: Vec::new(),
             front: Vec::new(),
             is_stalled: false,
+            must_roll: false,
             has_ended: false,
         })
     }
@@ -149,6 +152,9 @@ impl Writer {
 
     /// Commits one group, if one waits; never waits itself.
     pub(crate) fn step(&mut self) -> Step {
+        if self.has_ended {
+            return Step::Ended;
+        }
         if let Some(task) = self.unsent.take()
             && let Err(TrySendError::Full(task)) = self.tasks.try_send(task)
         {
@@ -156,7 +162,9 @@ impl Writer {
             return Step::Blocked;
         }
         if self.group.is_empty() {
-            self.seal_if_wanted();
+            if let Err(Trouble::Lasting(reason)) = self.seal_if_wanted() {
+                return self.fail(&reason);
+            }
             if !self.shared.queue.take(&mut self.group) {
                 self.has_ended = true;
                 return Step::Ended;
@@ -178,15 +186,20 @@ impl Writer {
         }
     }
 
-    /// Seals the journal before it is full, where somebody wants that. What hinders it hinders
-    /// the next group as well, and is told then.
-    fn seal_if_wanted(&mut self) {
-        if self.shared.queue.take_seal_wanted()
-            && !self.active.is_empty()
-            && let Err(error) = self.roll()
-        {
-            tracing::debug!("the open journal is not sealed: {error}");
+    /// Seals the journal before it is full, where somebody wants that. What passes is told by the
+    /// next group, which must go to the next journal.
+    fn seal_if_wanted(&mut self) -> Result<(), Trouble> {
+        if self.shared.queue.take_seal_wanted() && !self.active.is_empty() {
+            self.roll_or_tell()?;
         }
+        Ok(())
+    }
+
+    fn roll_or_tell(&mut self) -> Result<(), Trouble> {
+        let rolled = self.roll();
+        // The next journal may be there, durable: it says with which group it begins.
+        self.must_roll = rolled.is_err();
+        rolled.map_err(|error| self.trouble("starting the journal after", &error))
     }
 
     /// Whether a group waits to be tried again.
@@ -327,11 +340,12 @@ impl Writer {
 
     /// Seals the journal if the group does not fit, and starts the next one.
     fn make_room(&mut self, layout: &Layout) -> Result<(), Trouble> {
-        if self.active.position + layout.length <= self.active.capacity {
+        let fits = |active: &Active| active.position + layout.length <= active.capacity;
+        if fits(&self.active) && !self.must_roll {
             return Ok(());
         }
         if !self.active.is_empty() {
-            self.roll().map_err(|error| self.trouble("starting the journal after", &error))?;
+            self.roll_or_tell()?;
         }
         // A group larger than a journal gets a journal of its own size.
         let needed = (UNIT_U64 + layout.length).next_multiple_of(BLOCK_BYTES as u64);

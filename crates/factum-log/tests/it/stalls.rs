@@ -160,3 +160,42 @@ fn a_stalled_log_closes_and_says_what_was_not_written() {
     let (log, _) = open_on(disk, small()).unwrap();
     assert_filled(&log, id, 0..3, 100);
 }
+
+#[test]
+fn a_journal_whose_successor_may_be_there_takes_no_group() {
+    // The flush of the next journal's header, and of its name.
+    for sync in [1, 2] {
+        let disk = SimDisk::new(7);
+        let (log, mut workers) = open_stepped(&disk, small());
+        let id = partition(1, 0);
+        let first = start(&log, id, numbered(0, 100)).unwrap();
+        assert!(workers.step(Worker::Writer));
+        block_on(first).unwrap();
+        log.seal();
+        let second = start(&log, id, numbered(1, 100)).unwrap();
+        disk.set_faults(Faults { fail_sync: Some(sync), ..Faults::default() });
+        assert!(!workers.step(Worker::Writer) && !workers.step(Worker::Writer));
+        assert!(matches!(block_on(second), Err(AppendError::Failed(_))));
+        disk.kill();
+        let (log, _) = open_on(disk.restarted(), small()).unwrap();
+        assert_filled(&log, id, 0..1, 100);
+    }
+}
+
+#[test]
+fn a_journal_that_is_to_be_sealed_on_a_full_disk_takes_no_group_before() {
+    let disk = SimDisk::new(7);
+    let (log, mut workers) = open_stepped(&disk, small());
+    let id = partition(1, 0);
+    let _ = start(&log, id, numbered(0, 100)).unwrap();
+    assert!(workers.step(Worker::Writer));
+    log.seal();
+    disk.set_faults(Faults { capacity: Some(1), ..Faults::default() });
+    assert!(!workers.step(Worker::Writer));
+    let mut second = start(&log, id, numbered(1, 100)).unwrap();
+    assert!(!workers.step(Worker::Writer) && workers.pending().is_stalled);
+    disk.set_faults(Faults::default());
+    assert!(workers.step(Worker::Writer));
+    assert_eq!(answer(&mut second), Poll::Ready(Ok(1)));
+    assert_eq!(log.metrics().journals, 2);
+}

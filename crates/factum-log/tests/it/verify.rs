@@ -313,8 +313,8 @@ fn the_sealer_finds_damage_and_seals_what_comes_after() {
     let disk = disk_with(&files);
     let (log, _) = open_on(disk.clone(), small()).unwrap();
     block_on(log.sealed()).unwrap();
-    let metrics = log.metrics();
     log.close();
+    let metrics = log.metrics();
     assert_eq!((metrics.scrub_damage, metrics.unsealed_bytes), (1, 0));
     let files = content(&disk);
     assert!(!files.contains_key(&seal(damaged)) && files.contains_key(&seal(damaged + 1)));
