@@ -187,7 +187,7 @@ fn a_journal_that_is_to_be_sealed_on_a_full_disk_takes_no_group_before() {
     let disk = SimDisk::new(7);
     let (log, mut workers) = open_stepped(&disk, small());
     let id = partition(1, 0);
-    let _ = start(&log, id, numbered(0, 100)).unwrap();
+    drop(start(&log, id, numbered(0, 100)).unwrap());
     assert!(workers.step(Worker::Writer));
     log.seal();
     disk.set_faults(Faults { capacity: Some(1), ..Faults::default() });
