@@ -65,6 +65,10 @@ impl Disk for Watched<SimDisk> {
         Ok(Arc::new(Watched(self.0.create(path)?)))
     }
 
+    fn open_direct(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(Watched(self.0.open_direct(path)?)))
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         self.0.remove(path)
     }

@@ -52,9 +52,12 @@ fuzz_target!(|input: &[u8]| {
     log.close();
     drop(log);
 
-    let (log, _) = open(&disk).expect("what was opened opens again");
+    // What lies with fitting CRCs may be found out only now, when files were put together anew.
+    let Ok((log, _)) = open(&disk) else { return };
+    // An index that lies with a fitting CRC may be replaced by the truth, or a lie by a segment's;
+    // but no offset is given twice.
     for (id, extent) in extents {
-        assert_eq!(log.extent(id), extent, "{id:?}");
+        assert!(log.extent(id).end >= extent.end, "{id:?}");
     }
     assert!(log.extent(partition(NEW)).end > end || end.get() == i64::MAX);
     log.partitions().into_iter().for_each(|id| look(&log, id));
@@ -110,7 +113,7 @@ fn middle(extent: Extent) -> Offset {
 fn clean(log: &Log, id: PartitionId) {
     let Ok(Some(cleaning)) = log.clean(id, log.sealed_end(id)) else { return };
     if let Some(kept) = keep(log, id, cleaning) {
-        let _ = kept.commit();
+        let _ = kept.commit(true);
     }
 }
 

@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let disk = disk_with(&files);
     let deep = VerifyOptions { deep: true, ..VerifyOptions::default() };
-    drop(verify(&disk, &deep, &mut ()));
+    drop(verify(disk.as_ref(), &deep, &mut ()));
     let Ok((log, _)) = open(&disk) else { return };
     let served = read_all(&log, how % 2 == 1);
     let end = log.extent(partition(NEW)).end;
