@@ -113,6 +113,9 @@ impl GroupHeader {
         if version != GROUP_VERSION || !counted {
             return Err(format!("group version {version} with {} batches", header.count));
         }
+        if header.sequence >= i64::MAX as u64 {
+            return Err(format!("the group has number {}, which none follows", header.sequence));
+        }
         if header.length > room {
             return Err(format!("the group has {} bytes, the file only {room}", header.length));
         }
