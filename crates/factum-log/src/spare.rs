@@ -1,12 +1,13 @@
 //! The spare: the file that is to be the next journal, made ready while the present one fills.
 //!
 //! Writes into room that was written before need no change of the file system's own records,
-//! which makes their flushes several times faster. So the spare is filled with zeros, one piece
-//! for some bytes that the writer has written: an idle log is not disturbed, and a busy one finds
-//! its next file ready. A spare is of use at any moment of its making: room that no zeros were
-//! written to reads as zeros too.
+//! which makes the flushes of small groups several times faster. So the spare is filled with
+//! zeros, one piece for some bytes that the writer has written in small groups: an idle log is not
+//! disturbed, and one that writes large groups has the whole disk for them. A spare is of use at
+//! any moment of its making: room that no zeros were written to reads as zeros too.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +18,10 @@ use crate::settings::LogSettings;
 
 /// What is written in one step; what the writer may have to wait for when it takes the spare.
 const STEP_BYTES: u64 = 1 << 20;
+
+/// The largest group whose flush gains more by zeros than their writing costs: what a disk writes
+/// in about the time that is gained.
+const SMALL_GROUP_BYTES: u64 = 64 << 10;
 
 /// The spare of one log.
 #[derive(Default)]
@@ -36,10 +41,16 @@ struct SpareFile {
 /// How far the spare is to be made, and how far it is.
 #[derive(Default)]
 struct Plan {
+    /// Its room should be reserved by now.
+    wanted: bool,
+    /// Its room is reserved.
+    begun: bool,
     /// Bytes that should have zeros by now.
     due: u64,
     /// Bytes that have.
     done: u64,
+    /// Bytes that will have after the next step.
+    next: u64,
     /// Nothing more is done for this spare.
     finished: bool,
     closed: bool,
@@ -47,19 +58,23 @@ struct Plan {
 
 impl Plan {
     fn is_due(&self) -> bool {
-        !self.finished && !self.closed && self.due > self.done
+        let lacks = if self.begun { self.due >= self.next } else { self.wanted };
+        lacks && !self.finished && !self.closed
     }
 }
 
 impl Spare {
-    /// Tells how full the present journal is: after its first quarter, two bytes are due for one.
-    pub(crate) fn advance(&self, position: u64, settings: &LogSettings) {
+    /// Tells that the present journal is full up to `position` after a group of so many bytes:
+    /// after the first quarter, two bytes are due for one of a small group.
+    pub(crate) fn advance(&self, position: u64, group_bytes: u64, settings: &LogSettings) {
         let capacity = settings.journal_bytes;
-        let due = position.saturating_sub(capacity / 4).saturating_mul(2).min(capacity);
+        if position <= capacity / 4 {
+            return;
+        }
         let mut plan = self.plan.lock();
-        plan.due = plan.due.max(due / STEP_BYTES * STEP_BYTES);
-        if due == capacity {
-            plan.due = capacity;
+        plan.wanted = true;
+        if group_bytes <= SMALL_GROUP_BYTES {
+            plan.due = plan.due.saturating_add(group_bytes * 2);
         }
         let is_due = plan.is_due();
         drop(plan);
@@ -90,18 +105,19 @@ impl Spare {
     pub(crate) fn step(&self, disk: &dyn Disk, settings: &LogSettings) -> bool {
         let mut file = self.file.lock();
         // Under the lock of the file: it may have been taken, and nothing be due any more.
-        let done = {
+        let zeros = {
             let plan = self.plan.lock();
             if !plan.is_due() {
                 return false;
             }
-            plan.done
+            plan.begun.then_some(plan.done..plan.next)
         };
         let capacity = settings.journal_bytes;
-        match extend(&mut file, disk, done, capacity) {
+        match extend(&mut file, disk, zeros, capacity) {
             Ok(done) => {
                 let mut plan = self.plan.lock();
-                (plan.done, plan.finished) = (done, done == capacity);
+                (plan.begun, plan.done, plan.finished) = (true, done, done == capacity);
+                plan.next = capacity.min(done + STEP_BYTES);
             }
             Err(error) => {
                 tracing::debug!("no journal was made ready: {error}; the writer makes its own");
@@ -149,20 +165,19 @@ impl Spare {
 fn extend(
     file: &mut Option<SpareFile>,
     disk: &dyn Disk,
-    done: u64,
+    zeros: Option<Range<u64>>,
     capacity: u64,
 ) -> io::Result<u64> {
-    let spare = match file {
-        Some(spare) => spare,
-        none => none.insert(create(disk, capacity)?),
+    let (Some(spare), Some(zeros)) = (file.as_mut(), zeros) else {
+        *file = Some(create(disk, capacity)?);
+        return Ok(0);
     };
-    let count = STEP_BYTES.min(capacity - done);
-    let zeros = &spare.zeros[..usize::try_from(count).unwrap_or(0)];
-    crate::disk::write_at(spare.file.as_ref(), zeros, done)?;
-    if done + count == capacity {
+    let count = usize::try_from(zeros.end - zeros.start).unwrap_or(0);
+    crate::disk::write_at(spare.file.as_ref(), &spare.zeros[..count], zeros.start)?;
+    if zeros.end == capacity {
         spare.file.sync_data()?;
     }
-    Ok(done + count)
+    Ok(zeros.end)
 }
 
 fn create(disk: &dyn Disk, capacity: u64) -> io::Result<SpareFile> {
@@ -191,20 +206,36 @@ mod tests {
         (0..100).take_while(|_| spare.step(disk, &SETTINGS)).count()
     }
 
+    /// The journal fills with groups of so many bytes, from `from` on, up to `to`.
+    fn fill(spare: &Spare, from: u64, to: u64, group_bytes: u64) {
+        for position in (from + group_bytes..=to).step_by(usize::try_from(group_bytes).unwrap()) {
+            spare.advance(position, group_bytes, &SETTINGS);
+        }
+    }
+
     #[test]
     fn a_spare_is_made_as_the_journal_fills_and_taken_once() {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
-        spare.advance(STEP_BYTES, &SETTINGS);
+        fill(&spare, 0, STEP_BYTES, SMALL_GROUP_BYTES);
         assert_eq!(steps(&spare, &disk), 0, "a journal that is nearly empty needs no other");
-        spare.advance(2 * STEP_BYTES, &SETTINGS);
-        assert_eq!(steps(&spare, &disk), 2);
-        spare.advance(3 * STEP_BYTES, &SETTINGS);
+        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
+        assert_eq!(steps(&spare, &disk), 3, "room, and zeros twice");
+        fill(&spare, 2 * STEP_BYTES, 4 * STEP_BYTES, SMALL_GROUP_BYTES);
         assert_eq!((steps(&spare, &disk), spare.is_due()), (2, false));
         assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
         assert_eq!((spare.take(), steps(&spare, &disk)), (None, 0));
         assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
-        spare.advance(2 * STEP_BYTES, &SETTINGS);
-        assert_eq!(steps(&spare, &disk), 2, "and then the next");
+        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
+        assert_eq!(steps(&spare, &disk), 3, "and then the next");
+    }
+
+    #[test]
+    fn large_groups_have_the_disk_for_themselves() {
+        let (spare, disk) = (Spare::default(), SimDisk::new(1));
+        fill(&spare, 0, SETTINGS.journal_bytes, 2 * SMALL_GROUP_BYTES);
+        assert_eq!(steps(&spare, &disk), 1, "room is reserved, and no zeros are written");
+        assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
+        assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
     }
 
     #[test]
@@ -213,7 +244,7 @@ mod tests {
         let rounds = std::thread::scope(|scope| {
             scope.spawn(|| spare.run(&disk, &SETTINGS));
             for round in 0..300 {
-                spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+                fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
                 while !disk.list("journal").unwrap().iter().any(|name| name == "spare.new") {
                     std::thread::yield_now();
                 }
@@ -236,19 +267,19 @@ mod tests {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
         let full = SETTINGS.journal_bytes - 1;
         disk.set_faults(Faults { capacity: Some(full), ..Faults::default() });
-        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+        fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
         assert_eq!(steps(&spare, &disk), 1, "it is tried once");
         assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
         disk.set_faults(Faults { full_at_write: Some(2), ..Faults::default() });
-        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
-        assert_eq!(steps(&spare, &disk), 2);
+        fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
+        assert_eq!(steps(&spare, &disk), 3, "room, a MiB, and no more");
         assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
     }
 
     #[test]
     fn a_spare_that_nobody_took_is_removed() {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
-        spare.advance(2 * STEP_BYTES, &SETTINGS);
+        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
         assert!(spare.step(&disk, &SETTINGS));
         spare.close();
         spare.run(&disk, &SETTINGS);

@@ -263,7 +263,8 @@ impl Writer {
         self.active.position += layout.length;
         self.active.sequence += 1;
         self.active.batches += group.len() as u64;
-        self.shared.spare.advance(self.active.position, &self.shared.settings);
+        let (position, settings) = (self.active.position, &self.shared.settings);
+        self.shared.spare.advance(position, layout.length, settings);
         let took = self.shared.clock.monotonic().saturating_sub(started);
         self.shared.counters.flushed(group.len(), batch_bytes, took);
         self.publish(group, batches);
