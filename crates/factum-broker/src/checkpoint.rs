@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::producer_state::ProducerStates;
 use crate::topic::Topics;
 
-const DIRECTORY: &str = "checkpoints";
+pub(crate) const DIRECTORY: &str = "checkpoints";
 const PATH: &str = "checkpoints/producers";
 const MAGIC: [u8; 8] = *b"FACTUMPC";
 const VERSION: u32 = 1;
@@ -57,18 +57,8 @@ impl Checkpoint {
 
     /// Reads it; none where there is no sound one.
     pub(crate) fn read(disk: &dyn Disk) -> Option<Self> {
-        let read = || -> io::Result<Vec<u8>> {
-            let file = disk.open(PATH)?;
-            let length = file.len()?;
-            if length > MAX_BYTES {
-                return Err(io::Error::other(format!("{length} bytes are too many")));
-            }
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
-        };
-        let decoded = read().map_err(|error| error.to_string());
-        match decoded.and_then(|bytes| Self::decode(&bytes)) {
+        let read = read_whole(disk, PATH).map_err(|error| error.to_string());
+        match read.and_then(|bytes| Self::decode(&bytes)) {
             Ok(checkpoint) => Some(checkpoint),
             Err(reason) => {
                 tracing::info!("{PATH}: {reason}; the producers are computed from the log");
@@ -113,6 +103,18 @@ impl Checkpoint {
         }
         Ok(Self { partitions })
     }
+}
+
+/// The content of a file, unless it is too large.
+pub(crate) fn read_whole(disk: &dyn Disk, path: &str) -> io::Result<Vec<u8>> {
+    let file = disk.open(path)?;
+    let length = file.len()?;
+    if length > MAX_BYTES {
+        return Err(io::Error::other(format!("{length} bytes are too many")));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, Offset, ProducerStates)> {

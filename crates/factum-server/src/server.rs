@@ -266,7 +266,7 @@ fn upkeep_readings(broker: &Broker) -> Vec<Reading> {
             "Records that compaction removed",
             upkeep.compaction_records_removed,
         ),
-        Reading::counter("checkpoints", "Checkpoints of producers written", upkeep.checkpoints),
+        Reading::counter("checkpoints", "Checkpoints of the broker's state", upkeep.checkpoints),
         Reading::counter(
             "upkeep_errors",
             "Times that retention, compaction or a checkpoint failed; the log says why",

@@ -10,10 +10,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Upkeep;
 
-/// Does the upkeep until it is dropped.
+/// Does the upkeep until it is stopped or dropped.
 pub(crate) struct UpkeepThread {
     signal: Arc<Signal>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -36,15 +36,26 @@ impl UpkeepThread {
             while ours.wait_for_work(every) {
                 upkeep.step(&mut |time| ours.wait(time));
             }
+            upkeep.last_checkpoint();
         };
         let thread = thread::Builder::new().name("factum-upkeep".to_owned()).spawn(work)?;
-        Ok(Self { signal, thread: Some(thread) })
+        Ok(Self { signal, thread: Mutex::new(Some(thread)) })
     }
 
     /// Has it look now.
     pub(crate) fn wake(&self) {
         self.signal.state.lock().wanted = true;
         self.signal.changed.notify_one();
+    }
+
+    /// Ends it, with a last checkpoint.
+    pub(crate) fn stop(&self) {
+        self.signal.state.lock().stopped = true;
+        self.signal.changed.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic there was reported by its own hook; closing goes on.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -70,11 +81,6 @@ impl Signal {
 
 impl Drop for UpkeepThread {
     fn drop(&mut self) {
-        self.signal.state.lock().stopped = true;
-        self.signal.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by its own hook; closing goes on.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
