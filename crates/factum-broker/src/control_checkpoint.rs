@@ -28,6 +28,12 @@ const MAGIC: [u8; 8] = *b"FACTUMCC";
 const VERSION: u32 = 1;
 const FIXED_BYTES: usize = 28;
 
+/// More partitions are not believed: each costs memory before anything is read of it.
+const MAX_PARTITIONS: u64 = 1 << 20;
+
+/// Larger ids are not believed: nobody has given so many.
+const MAX_PRODUCER_ID: i64 = 1 << 62;
+
 /// What control events change.
 #[derive(Clone)]
 pub(crate) struct ControlState {
@@ -65,6 +71,32 @@ pub(crate) struct ControlCheckpoint {
 pub(crate) struct Stated {
     pub(crate) at: Timestamp,
     pub(crate) change: Change,
+}
+
+impl Stated {
+    /// Says what cannot be: nothing changes Factum's own topics, and ids do not run out.
+    fn check(&self) -> Result<(), String> {
+        if let Some((name, id)) = self.change.topic()
+            && (own_topic(id).is_some() || name.is_internal())
+        {
+            return Err(format!("it changes {name}, one of Factum's own topics"));
+        }
+        match self.change {
+            Change::ProducerIdsReserved { next } if !(0..=MAX_PRODUCER_ID).contains(&next) => {
+                Err(format!("it has given producer ids up to {next}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many partitions it makes at most.
+    fn partitions(&self) -> u64 {
+        match &self.change {
+            Change::TopicCreated(TopicCreated { partitions, .. })
+            | Change::TopicGrown { partitions, .. } => u64::from(*partitions),
+            _ => 0,
+        }
+    }
 }
 
 impl ControlCheckpoint {
@@ -123,7 +155,13 @@ impl ControlCheckpoint {
         }
         let next = Offset::new(rest.get_i64()).ok_or("its offset is below zero")?;
         let last_crc = rest.get_u32();
-        let changes = serde_json::from_slice(rest).map_err(|error| error.to_string())?;
+        let changes: Vec<Stated> =
+            serde_json::from_slice(rest).map_err(|error| error.to_string())?;
+        changes.iter().try_for_each(Stated::check)?;
+        let partitions: u64 = changes.iter().map(Stated::partitions).sum();
+        if partitions > MAX_PARTITIONS {
+            return Err(format!("it has {partitions} partitions"));
+        }
         Ok(Self { next, last_crc, changes })
     }
 }
@@ -178,6 +216,40 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::control::CONTROL_TOPIC;
+
+    #[test]
+    fn more_partitions_than_can_be_are_not_made() {
+        let created = |partitions| {
+            let topic = TopicName::new("orders").unwrap();
+            let id = TopicId(Uuid::from_u128(7));
+            let configs = crate::topic_config::Configs::new();
+            let change = Change::TopicCreated(TopicCreated { topic, id, partitions, configs });
+            let changes = vec![Stated { at: Timestamp::from_millis(5), change }];
+            let next = Offset::ZERO.plus(1);
+            ControlCheckpoint::decode(&ControlCheckpoint { next, last_crc: 0, changes }.encode())
+        };
+        assert!(created(1 << 20).is_ok());
+        assert_eq!(created(u32::MAX).unwrap_err(), "it has 4294967295 partitions");
+    }
+
+    #[test]
+    fn what_no_event_can_say_is_not_believed() {
+        let decode = |change| {
+            let changes = vec![Stated { at: Timestamp::from_millis(5), change }];
+            let next = Offset::ZERO.plus(1);
+            ControlCheckpoint::decode(&ControlCheckpoint { next, last_crc: 0, changes }.encode())
+        };
+        let topic = TopicName::new(CONTROL_TOPIC).unwrap();
+        let other = TopicName::new("orders").unwrap();
+        let deleted = |topic, id| Change::TopicDeleted { topic, id };
+        assert!(decode(deleted(other.clone(), TopicId(Uuid::from_u128(7)))).is_ok());
+        assert!(decode(deleted(other, CONTROL_TOPIC_ID)).is_err());
+        assert!(decode(deleted(topic, TopicId(Uuid::from_u128(7)))).is_err());
+        for (next, sound) in [(0, true), (1000, true), (-1, false), (i64::MAX, false)] {
+            assert_eq!(decode(Change::ProducerIdsReserved { next }).is_ok(), sound, "{next}");
+        }
+    }
 
     #[test]
     fn no_flipped_bit_is_believed() {
