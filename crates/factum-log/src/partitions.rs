@@ -191,21 +191,22 @@ impl Inner {
         let dense = self.dense.iter().flat_map(|dense| &dense.entries);
         let dense = dense.filter(|entry| floor.is_none_or(|floor| entry.last_offset >= floor));
         let dense = dense.map(|entry| (entry.base_offset, entry.last_offset, entry.journal));
-        let (mut first, mut next) = (floor, floor);
-        for (base, last, file) in sealed.chain(dense) {
+        let (mut first, mut next, mut passed) = (floor, floor, 0);
+        for (at, (base, last, file)) in sealed.chain(dense).enumerate() {
             let reached =
                 first.is_none() || next == Some(base) || (next == floor && next >= Some(base));
             if !reached && !forgive {
                 return Err(Gap { expected: next.unwrap_or(base), came: base, file });
             }
             if !reached || first.is_none() {
-                first = Some(base);
+                (first, passed) = (Some(base), at);
             }
             next = Some(last.next());
         }
         (self.start, self.next, self.end) = (first, next, next);
         let first = first.unwrap_or(Offset::ZERO);
-        self.bytes -= self.sealed.drop_all_below(first);
+        // By place: one that is out of order may claim offsets that came later.
+        self.bytes -= self.sealed.drop_first(passed);
         let front = self.sealed.first();
         let of_front = start.zip(front).filter(|(start, front)| start.file == front.journal);
         let of_front = of_front.map_or(0, |(start, front)| start.hidden.min(front.bytes));
@@ -466,5 +467,40 @@ impl Limit {
             Some(_) => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_event::Partition;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::index::{Cleaned, Coverage};
+
+    fn offset(number: i64) -> Offset {
+        Offset::new(number).unwrap()
+    }
+
+    fn piece(file: u64, base: i64, last: i64) -> Summary {
+        let covered = Coverage { base: offset(base), last: offset(last), cleaned: Cleaned::No };
+        Summary { bytes: 100, ..Summary::answering(file, covered) }
+    }
+
+    /// An index claimed offsets that later journals had: moved into a segment, the claim took
+    /// their place, and what was acknowledged meanwhile was gone.
+    #[test]
+    fn where_gaps_are_forgiven_nothing_before_the_last_of_them_stays() {
+        let id = PartitionId { topic: TopicId(Uuid::nil()), partition: Partition::ZERO };
+        let state = PartitionState::new(id);
+        let mut inner = state.lock();
+        for piece in [piece(1, 0, 1 << 40), piece(2, 7, 9), piece(3, 10, 12)] {
+            inner.load_sealed(&piece);
+        }
+        assert!(inner.settle(None, false).is_err(), "it is a gap where it is not forgiven");
+        inner.settle(None, true).unwrap();
+        assert_eq!(inner.extent(), Extent { start: offset(7), end: offset(13) });
+        let files: Vec<_> = inner.sealed().iter().map(|piece| piece.journal).collect();
+        assert_eq!((files, inner.readable_bytes()), (vec![2, 3], 200));
     }
 }

@@ -131,6 +131,22 @@ impl Summaries {
         bytes
     }
 
+    /// Drops so many lines, the first ones, and answers how many bytes they spoke of.
+    pub(crate) fn drop_first(&mut self, lines: usize) -> u64 {
+        if lines == 0 {
+            return 0;
+        }
+        let mut bytes = 0;
+        for (at, line) in std::mem::take(self).iter().enumerate() {
+            if at < lines {
+                bytes += line.bytes;
+            } else {
+                self.push(&line);
+            }
+        }
+        bytes
+    }
+
     /// Room that it takes.
     pub(crate) fn heap_bytes(&self) -> usize {
         let packed: usize = self.runs.iter().map(|run| run.packed.capacity()).sum();
