@@ -49,7 +49,11 @@ pub fn sound_log() -> &'static [File] {
             let third = Offset::ZERO.plus(2);
             log.trim(&[(partition(1), third)]).expect("a flush");
         });
-        step(&disk, |log| (0..8).for_each(|number| drop(append(log, partition(number % 3)))));
+        step(&disk, |log| {
+            (0..8).for_each(|number| {
+                append(log, partition(number % 3));
+            })
+        });
         files_of(disk.as_ref())
     })
 }
@@ -70,9 +74,13 @@ fn fill(log: &Log) {
         append(log, partition(number));
     }
     append(log, removed());
-    (0..4).for_each(|number| drop(append(log, partition(number % 3))));
+    (0..4).for_each(|number| {
+        append(log, partition(number % 3));
+    });
     append(log, removed());
-    (0..6).for_each(|number| drop(append(log, partition(number % 3))));
+    (0..6).for_each(|number| {
+        append(log, partition(number % 3));
+    });
 }
 
 /// Keeps every other batch of one partition.

@@ -1,4 +1,4 @@
-//! Using a log whose indexes, segments, markers and `starts` lie, on the simulated disk.
+//! Using a log whose indexes, segments, markers, seals and `starts` lie, on the simulated disk.
 //!
 //! Twelve bytes are a change to one of these files of a sound log; then their checksums are put
 //! right, so that what they guard is reached. No disk does this, but a defect may. Whatever is
@@ -12,7 +12,9 @@ use std::cell::Cell;
 use factum_event::batch::{Batch, crc32c};
 use factum_event::{Offset, Timestamp};
 use factum_fuzz::{File, NEW, append, disk_with, open, partition, sound_log};
-use factum_log::{Cleaning, Extent, Log, OpenError, PartitionId, ReadError, StoredBatch};
+use factum_log::{
+    Cleaning, Extent, Log, OpenError, PartitionId, ReadError, StoredBatch, VerifyOptions, verify,
+};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
 
@@ -37,6 +39,7 @@ const MAX_STEPS: usize = 1000;
 
 fuzz_target!(|input: &[u8]| {
     let disk = disk_with(&changed(sound_log().to_vec(), input));
+    drop(verify(disk.as_ref(), &VerifyOptions::default(), &mut ()));
     let Ok((log, _)) = open(&disk) else { return };
     let partitions = log.partitions();
     partitions.iter().for_each(|&id| look(&log, id));
@@ -154,8 +157,10 @@ fn keep<'a>(log: &'a Log, id: PartitionId, mut cleaning: Cleaning<'a>) -> Option
 /// A change: which file (1 byte), what (1), where, counted from its end in fours (2), a value (8).
 fn changed(files: Vec<File>, changes: &[u8]) -> Vec<File> {
     let has = |path: &str, suffixes: &[&str]| suffixes.iter().any(|end| path.ends_with(end));
-    let lies = |(path, _): &File| has(path, &[".index", ".segment", ".removed", "starts"]);
+    let lies = |(path, _): &File| has(path, &[".index", ".segment", ".removed", ".seal", "starts"]);
     let (mut lying, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(lies);
+    // Last, as the seeds count the others.
+    lying.sort_by_key(|(path, _)| path.ends_with(".seal"));
     for part in changes.chunks(CHANGE).take(MAX_CHANGES) {
         if lying.is_empty() {
             break;
@@ -203,7 +208,7 @@ fn count(bytes: &[u8], at: usize) -> usize {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
-/// `starts` and markers: one checksum of everything behind it.
+/// `starts`, markers and seals: one checksum of everything behind it.
 fn fit_whole(bytes: &mut [u8]) {
     if bytes.len() > 12 {
         let crc = crc32c(&bytes[12..]);
