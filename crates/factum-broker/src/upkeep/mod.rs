@@ -13,6 +13,7 @@ mod thread;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use factum_event::{Clock, Offset, Timestamp};
@@ -53,6 +54,8 @@ pub(crate) struct Upkeep {
     checkpointed: u64,
     /// Whether the checkpoint on the disk lacks what was there when the broker was opened.
     is_behind: bool,
+    /// Set when it is to end: a compaction that never has to wait looks here.
+    ending: Arc<AtomicBool>,
     counters: Arc<UpkeepCounters>,
 }
 
@@ -80,6 +83,7 @@ impl Upkeep {
             sealed_at: None,
             checkpointed: 0,
             is_behind: false,
+            ending: Arc::default(),
             counters,
         }
     }
@@ -191,6 +195,9 @@ impl Upkeep {
             let bytes = stats.indexed_bytes + stats.bytes_read;
             let planned = Duration::from_millis(bytes.saturating_mul(1000) / self.rate);
             let early = planned.saturating_sub(self.clock.monotonic().saturating_sub(started));
+            if self.ending.load(Relaxed) {
+                return ControlFlow::Break(());
+            }
             if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
         };
         compacting::compact(&self.log, due, now, self.key_bytes, &mut pace)

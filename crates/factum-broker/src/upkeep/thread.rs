@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::Upkeep;
 /// Does the upkeep until it is stopped or dropped.
 pub(crate) struct UpkeepThread {
     signal: Arc<Signal>,
+    ending: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -31,7 +33,7 @@ struct State {
 impl UpkeepThread {
     pub(crate) fn start(mut upkeep: Upkeep, every: Duration) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
-        let ours = Arc::clone(&signal);
+        let (ours, ending) = (Arc::clone(&signal), Arc::clone(&upkeep.ending));
         let work = move || {
             while ours.wait_for_work(every) {
                 upkeep.step(&mut |time| ours.wait(time));
@@ -39,7 +41,7 @@ impl UpkeepThread {
             upkeep.last_checkpoint();
         };
         let thread = thread::Builder::new().name("factum-upkeep".to_owned()).spawn(work)?;
-        Ok(Self { signal, thread: Mutex::new(Some(thread)) })
+        Ok(Self { signal, ending, thread: Mutex::new(Some(thread)) })
     }
 
     /// Has it look now.
@@ -50,6 +52,7 @@ impl UpkeepThread {
 
     /// Ends it, with a last checkpoint.
     pub(crate) fn stop(&self) {
+        self.ending.store(true, Relaxed);
         self.signal.state.lock().stopped = true;
         self.signal.changed.notify_one();
         if let Some(thread) = self.thread.lock().take() {

@@ -136,6 +136,22 @@ fn closing_a_broker_writes_a_checkpoint() {
 }
 
 #[test]
+fn an_end_does_not_wait_for_a_compaction() {
+    let mut world = World::new();
+    world.create("orders", &[("cleanup.policy", "compact"), ("segment.ms", "1")]);
+    for _ in 0..10 {
+        world.put("orders", &[("k", Some("v"))]);
+    }
+    world.pass(HOUR_MS);
+    world.upkeep.ending.store(true, Relaxed);
+    world.settle("orders");
+    assert_eq!(world.broker.upkeep_metrics().compactions, 0);
+    world.upkeep.ending.store(false, Relaxed);
+    world.step();
+    assert_eq!(world.broker.upkeep_metrics().compactions, 1);
+}
+
+#[test]
 fn offsets_of_a_deleted_topic_leave_the_topic_of_offsets() {
     let mut world = World::new();
     let group = GroupName::new("billing").unwrap();
