@@ -30,8 +30,11 @@ pub fn disk_with(files: &[File]) -> Arc<dyn Disk> {
 /// All files of a data directory, but the lock.
 pub fn files_of(disk: &dyn Disk) -> Vec<File> {
     let names = |directory| disk.list(directory).expect("a list").into_iter();
-    let paths = names("").filter(|name| name != "journal" && name != "factum.lock");
-    let paths = paths.chain(names("journal").map(|name| format!("journal/{name}")));
+    let paths = names("").filter(|name| name != "factum.lock");
+    let below = ["journal", "checkpoints"].into_iter();
+    let below =
+        below.flat_map(|directory| names(directory).map(move |n| format!("{directory}/{n}")));
+    let paths = paths.chain(below);
     paths.map(|path| (path.clone(), content(disk, &path))).collect()
 }
 

@@ -24,7 +24,7 @@ pub const NEW: i32 = 9;
 const CUT: [i32; 2] = [3, 4];
 
 /// Small, so that a few batches fill several journals; nothing in memory, so that disks are read.
-const SETTINGS: LogSettings = LogSettings {
+pub(crate) const SETTINGS: LogSettings = LogSettings {
     journal_bytes: 4096,
     queue_bytes: 1 << 20,
     tail_bytes: 0,
@@ -49,7 +49,11 @@ pub fn sound_log() -> &'static [File] {
             let third = Offset::ZERO.plus(2);
             log.trim(&[(partition(1), third)]).expect("a flush");
         });
-        step(&disk, |log| (0..8).for_each(|number| append(log, partition(number % 3))));
+        step(&disk, |log| {
+            (0..8).for_each(|number| {
+                append(log, partition(number % 3));
+            })
+        });
         files_of(disk.as_ref())
     })
 }
@@ -70,9 +74,13 @@ fn fill(log: &Log) {
         append(log, partition(number));
     }
     append(log, removed());
-    (0..4).for_each(|number| append(log, partition(number % 3)));
+    (0..4).for_each(|number| {
+        append(log, partition(number % 3));
+    });
     append(log, removed());
-    (0..6).for_each(|number| append(log, partition(number % 3)));
+    (0..6).for_each(|number| {
+        append(log, partition(number % 3));
+    });
 }
 
 /// Keeps every other batch of one partition.
@@ -100,12 +108,12 @@ pub fn open(disk: &Arc<dyn Disk>) -> Result<(Log, Recovery), OpenError> {
     Log::open(Arc::clone(disk), Arc::new(Still), SETTINGS)
 }
 
-/// Appends a batch of one record, and waits until it is durable.
-pub fn append(log: &Log, id: PartitionId) {
+/// Appends a batch of one record, waits until it is durable, and answers its offset.
+pub fn append(log: &Log, id: PartitionId) -> Offset {
     let batch = batch();
     let room = block_on(log.reserve(batch.len())).expect("room");
     let appending = log.append(room, id, batch).expect("a log that takes batches");
-    block_on(appending).expect("a flush");
+    block_on(appending).expect("a flush").base_offset
 }
 
 /// A batch of one record.
@@ -128,7 +136,7 @@ fn removed() -> PartitionId {
 }
 
 /// A clock that stands still, so that every run of an input is the same.
-struct Still;
+pub(crate) struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {

@@ -1,4 +1,4 @@
-//! Using a log whose indexes, segments, markers and `starts` lie, on the simulated disk.
+//! Using a log whose indexes, segments, markers, seals and `starts` lie, on the simulated disk.
 //!
 //! Twelve bytes are a change to one of these files of a sound log; then their checksums are put
 //! right, so that what they guard is reached. No disk does this, but a defect may. Whatever is
@@ -12,7 +12,9 @@ use std::cell::Cell;
 use factum_event::batch::{Batch, crc32c};
 use factum_event::{Offset, Timestamp};
 use factum_fuzz::{File, NEW, append, disk_with, open, partition, sound_log};
-use factum_log::{Cleaning, Extent, Log, PartitionId, StoredBatch};
+use factum_log::{
+    Cleaning, Extent, Log, OpenError, PartitionId, ReadError, StoredBatch, VerifyOptions, verify,
+};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
 
@@ -37,30 +39,48 @@ const MAX_STEPS: usize = 1000;
 
 fuzz_target!(|input: &[u8]| {
     let disk = disk_with(&changed(sound_log().to_vec(), input));
+    drop(verify(disk.as_ref(), &VerifyOptions::default(), &mut ()));
     let Ok((log, _)) = open(&disk) else { return };
-    let end = log.extent(partition(NEW)).end;
     let partitions = log.partitions();
     partitions.iter().for_each(|&id| look(&log, id));
-    append(&log, partition(NEW));
     let middle = |id| (id, middle(log.extent(id)));
     // What cannot be written down or cleaned stays as it is.
     let _ = log.trim(&partitions.iter().copied().step_by(2).map(middle).collect::<Vec<_>>());
     partitions.iter().skip(1).step_by(2).for_each(|&id| clean(&log, id));
-    (0..12).for_each(|number| append(&log, partition(number % 6)));
+    let numbers = (0..6).cycle().take(12).chain([NEW]);
+    let acknowledged: Vec<_> = numbers
+        .map(|number| (partition(number), append(&log, partition(number))))
+        .filter(|(_, offset)| offset.get() < i64::MAX)
+        .collect();
     partitions.iter().for_each(|&id| look(&log, id));
-    let extents: Vec<_> = log.partitions().into_iter().map(|id| (id, log.extent(id))).collect();
     log.close();
     drop(log);
 
-    // What lies with fitting CRCs may be found out only now, when files were put together anew.
-    let Ok((log, _)) = open(&disk) else { return };
-    // An index that lies with a fitting CRC may be replaced by the truth, or a lie by a segment's;
-    // but no offset is given twice.
-    for (id, extent) in extents {
-        assert!(log.extent(id).end >= extent.end, "{id:?}");
+    // A lie that is only found out now, when files are put together anew, refuses to open. What
+    // opens has everything that was acknowledged, where it was; only what an index said and nobody
+    // wrote may have been replaced by the truth.
+    let log = match open(&disk) {
+        Ok((log, _)) => log,
+        Err(OpenError::Damaged { .. }) => return,
+        Err(error) => panic!("{error}"),
+    };
+    for &(id, offset) in &acknowledged {
+        let Extent { start, end } = log.extent(id);
+        assert!(start <= offset && offset < end, "{id:?} lost {offset}: it has {start} to {end}");
+        match block_on(log.read(id, offset, 1)) {
+            Ok(batches) => {
+                let first = batches.first().map(|batch| batch.entry.base_offset);
+                assert_eq!(first, Some(offset), "of {id:?}");
+            }
+            Err(ReadError::Damaged { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
-    assert!(log.extent(partition(NEW)).end > end || end.get() == i64::MAX);
     log.partitions().into_iter().for_each(|id| look(&log, id));
+    for id in (0..6).chain([NEW]).map(partition) {
+        let end = log.extent(id).end;
+        assert!(append(&log, id) >= end, "{id:?} gives {end} twice");
+    }
 });
 
 /// Asks a log everything about a partition.
@@ -137,8 +157,10 @@ fn keep<'a>(log: &'a Log, id: PartitionId, mut cleaning: Cleaning<'a>) -> Option
 /// A change: which file (1 byte), what (1), where, counted from its end in fours (2), a value (8).
 fn changed(files: Vec<File>, changes: &[u8]) -> Vec<File> {
     let has = |path: &str, suffixes: &[&str]| suffixes.iter().any(|end| path.ends_with(end));
-    let lies = |(path, _): &File| has(path, &[".index", ".segment", ".removed", "starts"]);
+    let lies = |(path, _): &File| has(path, &[".index", ".segment", ".removed", ".seal", "starts"]);
     let (mut lying, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(lies);
+    // Last, as the seeds count the others.
+    lying.sort_by_key(|(path, _)| path.ends_with(".seal"));
     for part in changes.chunks(CHANGE).take(MAX_CHANGES) {
         if lying.is_empty() {
             break;
@@ -186,7 +208,7 @@ fn count(bytes: &[u8], at: usize) -> usize {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
-/// `starts` and markers: one checksum of everything behind it.
+/// `starts`, markers and seals: one checksum of everything behind it.
 fn fit_whole(bytes: &mut [u8]) {
     if bytes.len() > 12 {
         let crc = crc32c(&bytes[12..]);

@@ -180,8 +180,11 @@ impl Broker {
     pub async fn delete_topic(&self, principal: &str, name: &TopicName) -> Result<(), AdminError> {
         let _one_at_a_time = self.changes().lock().await;
         let topic = self.changeable(name)?;
+        let offsets = self.offsets().keys_of(topic.id);
         let change = Change::TopicDeleted { topic: name.clone(), id: topic.id };
-        self.change(principal, &change).await
+        self.change(principal, &change).await?;
+        self.forget_offsets(offsets).await;
+        Ok(())
     }
 
     /// A producer id that was never given before.

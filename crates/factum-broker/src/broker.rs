@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, watch};
 use crate::admin::AdminError;
 use crate::checkpoint::Checkpoint;
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
+use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
@@ -64,16 +65,12 @@ struct Inner {
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
-    topics: Arc<Topics>,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
-    cuts: Arc<Cuts>,
-    control: Fold,
+    control: ControlState,
     offsets: CommittedOffsets,
     offsets_fold: Fold,
-    producer_ids: ProducerIds,
     event_ids: EventIds,
-    cluster_id: OnceLock<String>,
     groups: Arc<Groups>,
     /// Counts changes of topics, for whoever assigns their partitions.
     topic_changes: watch::Sender<u64>,
@@ -133,10 +130,10 @@ impl Broker {
     ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let broker = Self::new(log, clock, settings, EventIds::new());
-        pollster::block_on(broker.recover(disk.as_ref()))?;
+        let read = pollster::block_on(broker.recover(disk.as_ref()))?;
         let threads = broker.start().map_err(BrokerOpenError::Thread)?;
         let _ = broker.inner.threads.set(threads);
-        let upkeep = broker.upkeep(disk);
+        let upkeep = broker.upkeep(disk, read);
         Ok((broker, upkeep, recovery))
     }
 
@@ -156,11 +153,11 @@ impl Broker {
         let (log, mut workers, recovery) =
             Log::open_stepped(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
         let broker = Self::new(log, clock, settings, ids);
-        drive(&mut workers, broker.recover(disk.as_ref()))?;
-        let upkeep = broker.upkeep(disk);
-        let Inner { log, clock, cuts, groups, .. } = &*broker.inner;
+        let read = drive(&mut workers, broker.recover(disk.as_ref()))?;
+        let upkeep = broker.upkeep(disk, read);
+        let Inner { log, clock, control, groups, .. } = &*broker.inner;
         let (log, clock) = (log.clone(), Arc::clone(clock));
-        let (cuts, groups) = (Arc::clone(cuts), Arc::clone(groups));
+        let (cuts, groups) = (Arc::clone(&control.cuts), Arc::clone(groups));
         let steps = BrokerWorkers { workers, upkeep, log, clock, cuts, groups };
         Ok((broker, steps, recovery))
     }
@@ -174,15 +171,11 @@ impl Broker {
             log,
             clock,
             settings,
-            topics: Arc::default(),
             changes: Mutex::new(()),
-            cuts: Arc::default(),
-            control: Fold::new(first_partition(CONTROL_TOPIC_ID)),
+            control: ControlState::new(),
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
-            producer_ids: ProducerIds::default(),
             event_ids: ids,
-            cluster_id: OnceLock::new(),
             groups,
             topic_changes: watch::Sender::new(0),
             turn: AtomicU32::new(0),
@@ -191,20 +184,23 @@ impl Broker {
     }
 
     fn start(&self) -> std::io::Result<Threads> {
-        let Inner { groups, clock, cuts, log, .. } = &*self.inner;
+        let Inner { groups, clock, control, log, .. } = &*self.inner;
         Ok(Threads {
             _ticker: Ticker::start(Arc::clone(groups), Arc::clone(clock))?,
-            _cutter: Cutter::start(Arc::clone(cuts), log.clone())?,
+            _cutter: Cutter::start(Arc::clone(&control.cuts), log.clone())?,
         })
     }
 
-    fn upkeep(&self, disk: Arc<dyn Disk>) -> Upkeep {
-        let Inner { log, topics, clock, settings, upkeep_counters, .. } = &*self.inner;
-        let (topics, counters) = (Arc::clone(topics), Arc::clone(upkeep_counters));
-        Upkeep::new(disk, log.clone(), topics, Arc::clone(clock), settings, counters)
+    fn upkeep(&self, disk: Arc<dyn Disk>, read: u64) -> Upkeep {
+        let Inner { log, control, clock, settings, upkeep_counters, .. } = &*self.inner;
+        let counters = Arc::clone(upkeep_counters);
+        let state = control.clone();
+        Upkeep::new(disk, log.clone(), state, Arc::clone(clock), settings, counters).after(read)
     }
 
-    async fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
+    /// Computes all state from the log; answers how many batches it read for that which a
+    /// checkpoint could have known.
+    async fn recover(&self, disk: &dyn Disk) -> Result<u64, BrokerOpenError> {
         for (name, id, configs) in OWN_TOPICS {
             let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             let configs = configs.iter().map(own).collect();
@@ -212,49 +208,65 @@ impl Broker {
             let created_at = Timestamp::from_millis(0);
             self.topics().put(Topic::new(name, id, created_at, 1, configs));
         }
-        self.apply_changes().await?;
+        let mut read = self.recover_control(disk).await?;
         self.cuts().make(self.log());
-        if self.inner.cluster_id.get().is_none() {
+        if self.inner.control.cluster_id.get().is_none() {
             self.create_cluster().await.map_err(Box::new)?;
         }
         self.producer_ids().after_restart();
-        self.recover_partitions(disk)?;
+        read += self.recover_partitions(disk)?;
         self.apply_commits().await?;
         self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
-        Ok(())
+        Ok(read)
+    }
+
+    /// Applies what a checkpoint knows of control events, and then those after it.
+    async fn recover_control(&self, disk: &dyn Disk) -> Result<u64, FoldError> {
+        let control = &self.inner.control;
+        if let Some(known) = ControlCheckpoint::read(disk, self.log()) {
+            control.fold.skip_to(known.next).await;
+            known.changes.into_iter().for_each(|known| self.apply_change(known.change, known.at));
+        }
+        let known = control.fold.at_rest(|next| next);
+        self.apply_changes().await?;
+        Ok(u64::from(control.fold.at_rest(|next| next) != known))
     }
 
     /// Computes the producers' state, and removes what the log still has of deleted topics.
-    fn recover_partitions(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
+    fn recover_partitions(&self, disk: &dyn Disk) -> Result<u64, BrokerOpenError> {
+        let mut read = 0;
         let mut known = Checkpoint::read(disk).unwrap_or_default().partitions;
         let mut gone = std::collections::BTreeSet::new();
         for at in self.log().partitions() {
             let topic = self.topics().by_id(at.topic);
             match topic.as_ref().and_then(|topic| topic.partition(at.partition)) {
-                Some(partition) => self.replay_producers(partition, known.remove(&at))?,
+                Some(partition) => read += self.replay_producers(partition, known.remove(&at))?,
                 None => drop(gone.insert(at.topic)),
             }
         }
         for topic in gone {
             self.log().remove_topic(topic);
         }
-        Ok(())
+        Ok(read)
     }
 
-    /// Computes who wrote to a partition, from what a checkpoint knows.
+    /// Computes who wrote to a partition, from what a checkpoint knows and the batches after it;
+    /// answers how many these are.
     fn replay_producers(
         &self,
         partition: &TopicPartition,
         known: Option<(Offset, ProducerStates)>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<u64, ReadError> {
         let Extent { start, end } = self.log().extent(partition.id);
         // A checkpoint of more than there is belongs to another log.
         let (mut next, producers) =
             known.filter(|(next, _)| *next <= end).unwrap_or((start, ProducerStates::default()));
         partition.gate.lock().producers = producers;
+        let mut read = 0;
         loop {
             let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
-            let Some(last) = entries.last() else { return Ok(()) };
+            let Some(last) = entries.last() else { return Ok(read) };
+            read += entries.len() as u64;
             next = last.next_offset();
             let mut gate = partition.gate.lock();
             entries.iter().for_each(|entry| gate.producers.replay(entry));
@@ -267,7 +279,7 @@ impl Broker {
             self.apply_change(control::decode(offset, record)?, record.timestamp);
             Ok(())
         };
-        self.inner.control.catch_up(self.log(), apply).await
+        self.inner.control.fold.catch_up(self.log(), apply).await
     }
 
     /// Applies the commits that were appended since the last time.
@@ -297,20 +309,24 @@ impl Broker {
         self.topics().all()
     }
 
-    /// Flushes what is queued and closes the log; further appends and reads are refused.
+    /// Flushes what is queued and closes the log; further appends and reads are refused. A
+    /// checkpoint is written first, so that the next opening need not read what this one knows.
     pub fn close(&self) {
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.stop();
+        }
         self.log().close();
     }
 
     /// The name of this log as a cluster, the same for as long as its data lives.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
-        self.inner.cluster_id.get().map_or("", String::as_str)
+        self.inner.control.cluster_id.get().map_or("", String::as_str)
     }
 
     pub(crate) fn name_cluster(&self, id: String) {
         // Named once; a second name would be a second log's.
-        let _ = self.inner.cluster_id.set(id);
+        let _ = self.inner.control.cluster_id.set(id);
     }
 
     /// The log below.
@@ -367,7 +383,7 @@ impl Broker {
     }
 
     pub(crate) fn topics(&self) -> &Topics {
-        &self.inner.topics
+        &self.inner.control.topics
     }
 
     pub(crate) fn changes(&self) -> &Mutex<()> {
@@ -375,7 +391,7 @@ impl Broker {
     }
 
     pub(crate) fn cuts(&self) -> &Cuts {
-        &self.inner.cuts
+        &self.inner.control.cuts
     }
 
     pub(crate) fn offsets(&self) -> &CommittedOffsets {
@@ -387,7 +403,7 @@ impl Broker {
     }
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {
-        &self.inner.producer_ids
+        &self.inner.control.producer_ids
     }
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::producer_state::ProducerStates;
 use crate::topic::Topics;
 
-const DIRECTORY: &str = "checkpoints";
+pub(crate) const DIRECTORY: &str = "checkpoints";
 const PATH: &str = "checkpoints/producers";
 const MAGIC: [u8; 8] = *b"FACTUMPC";
 const VERSION: u32 = 1;
@@ -57,18 +57,8 @@ impl Checkpoint {
 
     /// Reads it; none where there is no sound one.
     pub(crate) fn read(disk: &dyn Disk) -> Option<Self> {
-        let read = || -> io::Result<Vec<u8>> {
-            let file = disk.open(PATH)?;
-            let length = file.len()?;
-            if length > MAX_BYTES {
-                return Err(io::Error::other(format!("{length} bytes are too many")));
-            }
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
-        };
-        let decoded = read().map_err(|error| error.to_string());
-        match decoded.and_then(|bytes| Self::decode(&bytes)) {
+        let read = read_whole(disk, PATH).map_err(|error| error.to_string());
+        match read.and_then(|bytes| Self::decode(&bytes)) {
             Ok(checkpoint) => Some(checkpoint),
             Err(reason) => {
                 tracing::info!("{PATH}: {reason}; the producers are computed from the log");
@@ -108,11 +98,26 @@ impl Checkpoint {
         let mut partitions = BTreeMap::new();
         for _ in 0..count {
             let (id, end, producers) =
-                decode_partition(&mut rest).ok_or("it ends within a partition")?;
+                decode_partition(&mut rest).ok_or("a partition is cut off, or cannot be")?;
             partitions.insert(id, (end, producers));
+        }
+        if !rest.is_empty() {
+            return Err(format!("{} bytes follow the last partition", rest.len()));
         }
         Ok(Self { partitions })
     }
+}
+
+/// The content of a file, unless it is too large.
+pub(crate) fn read_whole(disk: &dyn Disk, path: &str) -> io::Result<Vec<u8>> {
+    let file = disk.open(path)?;
+    let length = file.len()?;
+    if length > MAX_BYTES {
+        return Err(io::Error::other(format!("{length} bytes are too many")));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, Offset, ProducerStates)> {
@@ -123,7 +128,7 @@ fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, Offset, ProducerSt
     rest.copy_to_slice(&mut topic);
     let partition = Partition::new(rest.get_i32())?;
     let end = Offset::new(rest.get_i64())?;
-    let producers = ProducerStates::decode(rest)?;
+    let producers = ProducerStates::decode(rest, end)?;
     Some((PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition }, end, producers))
 }
 
@@ -135,6 +140,39 @@ mod tests {
 
     use super::*;
     use crate::producer_state::Verdict;
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        let id = PartitionId { topic: TopicId(Uuid::from_u128(1)), partition: Partition::ZERO };
+        let bytes = |end: i64, base: i64, last: i64| {
+            let mut covered = Vec::new();
+            covered.put_u32(VERSION);
+            covered.put_u32(1);
+            covered.put_slice(id.topic.0.as_bytes());
+            covered.put_i32(0);
+            covered.put_i64(end);
+            covered.put_u32(1);
+            covered.put_i64(7);
+            covered.put_i16(0);
+            covered.put_i64(0);
+            covered.put_u8(1);
+            covered.put_i32(3);
+            covered.put_i64(base);
+            covered.put_i64(last);
+            covered
+        };
+        let decode = |covered: &[u8]| {
+            let mut bytes = MAGIC.to_vec();
+            bytes.put_u32(crc32c(covered));
+            bytes.put_slice(covered);
+            Checkpoint::decode(&bytes).map(|read| read.partitions.len())
+        };
+        assert_eq!(decode(&bytes(10, 3, 9)), Ok(1));
+        assert!(decode(&bytes(10, 3, 10)).is_err(), "a batch behind the end");
+        assert!(decode(&bytes(10, 4, 3)).is_err(), "a batch that ends before it begins");
+        assert!(decode(&bytes(i64::MAX, 0, i64::MAX - 1)).is_err(), "more than a batch has");
+        assert!(decode(&[bytes(10, 3, 9), vec![0]].concat()).is_err(), "a byte too many");
+    }
 
     fn header(sequence: i32) -> BatchHeader {
         BatchHeader {

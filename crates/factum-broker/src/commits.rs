@@ -7,7 +7,7 @@ use crate::Broker;
 use crate::fold::FoldError;
 use crate::groups::GroupError;
 use crate::offsets::{
-    self, CommitChange, CommitKey, Committed, MAX_METADATA_BYTES, OFFSETS_TOPIC_ID,
+    self, CommitChange, CommitKey, Committed, MAX_METADATA_BYTES, OFFSETS_TOPIC, OFFSETS_TOPIC_ID,
 };
 use crate::produce::ProduceError;
 
@@ -133,6 +133,14 @@ impl Broker {
         }
         let partitions = offsets.into_iter().map(|(topic, partition, _)| (topic, partition));
         self.delete_offsets(group, partitions).await
+    }
+
+    /// Deletes offsets that nobody can ask for any more, so that compaction can drop them.
+    pub(crate) async fn forget_offsets(&self, keys: Vec<CommitKey>) {
+        let changes: Vec<_> = keys.into_iter().map(|key| (key, None)).collect();
+        if let Err(error) = self.change_offsets(&changes).await {
+            tracing::warn!(%error, "offsets of a deleted topic take room in {OFFSETS_TOPIC}");
+        }
     }
 
     /// A committed offset.

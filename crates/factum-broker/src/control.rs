@@ -119,13 +119,21 @@ impl Change {
     /// What the change is about.
     fn subject(&self) -> &str {
         match self {
-            Self::TopicCreated(TopicCreated { topic, .. })
-            | Self::TopicGrown { topic, .. }
-            | Self::TopicConfigured { topic, .. }
-            | Self::RecordsDeleted { topic, .. }
-            | Self::TopicDeleted { topic, .. } => topic.as_str(),
             Self::ClusterCreated { .. } => "cluster",
             Self::ProducerIdsReserved { .. } => "producer-ids",
+            _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
+        }
+    }
+
+    /// The topic that it changes, if it is one of a topic.
+    pub(crate) fn topic(&self) -> Option<(&TopicName, TopicId)> {
+        match self {
+            Self::TopicCreated(TopicCreated { topic, id, .. })
+            | Self::TopicGrown { topic, id, .. }
+            | Self::TopicConfigured { topic, id, .. }
+            | Self::RecordsDeleted { topic, id, .. }
+            | Self::TopicDeleted { topic, id } => Some((topic, *id)),
+            Self::ClusterCreated { .. } | Self::ProducerIdsReserved { .. } => None,
         }
     }
 }

@@ -49,14 +49,31 @@ impl Fold {
     }
 
     /// Applies, in order, every record that is durable and was not applied yet.
+    /// Goes on from `next`: what was before is known.
+    pub(crate) async fn skip_to(&self, next: Offset) {
+        *self.next.lock().await = next;
+    }
+
+    /// Looks at the state while nothing changes it, if that is so now; says up to where it is.
+    pub(crate) fn at_rest<T>(&self, look: impl FnOnce(Offset) -> T) -> Option<T> {
+        self.next.try_lock().ok().map(|next| look(*next))
+    }
+
     pub(crate) async fn catch_up(
         &self,
         log: &Log,
         apply: impl Fn(Offset, &Record) -> Result<(), FoldError>,
     ) -> Result<(), FoldError> {
         let mut next = self.next.lock().await;
-        while *next < log.extent(self.partition).end {
-            for stored in log.read(self.partition, *next, READ_BYTES).await? {
+        let end = || log.extent(self.partition).end;
+        while *next < end() {
+            let durable = end();
+            let batches = log.read(self.partition, *next, READ_BYTES).await?;
+            if batches.is_empty() {
+                // Compaction may have left nothing before the end.
+                *next = durable;
+            }
+            for stored in batches {
                 for found in stored.to_batch()?.records(UNPACKED_LIMIT)? {
                     apply(found.offset, &found.record)?;
                 }

@@ -14,6 +14,7 @@ mod checkpoint;
 pub mod cleaner;
 mod commits;
 mod control;
+mod control_checkpoint;
 mod errors;
 mod event_log;
 mod fold;

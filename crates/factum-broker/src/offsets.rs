@@ -96,6 +96,23 @@ impl CommittedOffsets {
         });
     }
 
+    /// What names the offsets that were committed in a topic.
+    pub(crate) fn keys_of(&self, id: TopicId) -> Vec<CommitKey> {
+        let groups = self.groups.lock();
+        let offsets = groups.iter().flat_map(|(group, offsets)| {
+            offsets.iter().map(move |(place, committed)| (group, place, committed))
+        });
+        let theirs = offsets.filter(|(_, _, committed)| committed.topic_id == id);
+        let key = |(group, place, _): (&GroupName, &(TopicName, Partition), _)| CommitKey {
+            group: group.clone(),
+            topic: place.0.clone(),
+            partition: place.1,
+        };
+        let mut keys: Vec<_> = theirs.map(key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The offset of one partition.
     pub(crate) fn get(
         &self,

@@ -34,6 +34,11 @@ impl ProducerIds {
         self.range.lock().reserved + BLOCK
     }
 
+    /// The end of what is reserved.
+    pub(crate) fn end(&self) -> i64 {
+        self.range.lock().reserved
+    }
+
     /// Applies a reservation of all ids before `end`.
     pub(crate) fn reserved(&self, end: i64) {
         self.range.lock().reserved = end;

@@ -201,8 +201,9 @@ impl ProducerStates {
         }
     }
 
-    /// Reads what [`encode`](Self::encode) wrote; none if it ends too early.
-    pub(crate) fn decode(rest: &mut &[u8]) -> Option<Self> {
+    /// Reads what [`encode`](Self::encode) wrote of batches before `end`; none if it ends too
+    /// early, or has a batch that cannot be.
+    pub(crate) fn decode(rest: &mut &[u8], end: Offset) -> Option<Self> {
         let count = rest.try_get_u32().ok()?;
         let mut producers = HashMap::new();
         for _ in 0..count {
@@ -215,6 +216,9 @@ impl ProducerStates {
                 let base_offset = Offset::new(rest.try_get_i64().ok()?)?;
                 let last_offset = Offset::new(rest.try_get_i64().ok()?)?;
                 let steps = last_offset.get() - base_offset.get();
+                if !(0..=i64::from(i32::MAX)).contains(&steps) || last_offset >= end {
+                    return None;
+                }
                 let last_sequence = sequence_after(first_sequence, steps);
                 batches.push_back(Remembered {
                     first_sequence,

@@ -102,7 +102,7 @@ impl Broker {
     }
 }
 
-/// Cuts that were decided, and are not made yet.
+/// Cuts that were decided, made or not.
 #[derive(Default)]
 pub(crate) struct Cuts {
     state: Mutex<State>,
@@ -111,8 +111,10 @@ pub(crate) struct Cuts {
 
 #[derive(Default)]
 struct State {
-    /// At most one for each partition that exists.
+    /// Those that are not made yet; at most one for each partition that exists.
     decided: BTreeMap<PartitionId, Offset>,
+    /// The last one of each partition that exists.
+    all: BTreeMap<PartitionId, Offset>,
     /// One for each request that waits.
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
     stopped: bool,
@@ -122,13 +124,23 @@ impl Cuts {
     /// Takes a cut that is durable as an event.
     pub(crate) fn decided(&self, partition: PartitionId, before: Offset) {
         let mut state = self.state.lock();
-        let have = state.decided.entry(partition).or_insert(before);
-        *have = before.max(*have);
+        let State { decided, all, .. } = &mut *state;
+        for cuts in [decided, all] {
+            let have = cuts.entry(partition).or_insert(before);
+            *have = before.max(*have);
+        }
+    }
+
+    /// The last cut that was decided of each partition, made or not.
+    pub(crate) fn all(&self) -> BTreeMap<PartitionId, Offset> {
+        self.state.lock().all.clone()
     }
 
     /// Forgets what was decided for a topic that is gone.
     pub(crate) fn forget_topic(&self, topic: TopicId) {
-        self.state.lock().decided.retain(|partition, _| partition.topic != topic);
+        let mut state = self.state.lock();
+        state.decided.retain(|partition, _| partition.topic != topic);
+        state.all.retain(|partition, _| partition.topic != topic);
     }
 
     /// Waits until everything that was decided is durable.

@@ -52,7 +52,7 @@ pub struct BatchEntry {
     /// The batch's attributes.
     pub(crate) attributes: i16,
     /// The batch's own CRC.
-    pub(crate) crc: u32,
+    pub crc: u32,
     /// The number of the journal that has it.
     pub(crate) journal: u64,
     /// Where it begins there.

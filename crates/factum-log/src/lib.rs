@@ -47,6 +47,7 @@ mod settings;
 mod shared;
 mod spare;
 mod starts;
+mod summaries;
 mod verify;
 mod waiter;
 mod window;

@@ -91,9 +91,7 @@ fn of_list(
             Ok(found) => return Ok(found),
             Err(ListError::Damaged(reason)) if attempt == 0 => {
                 rebuild(shared, partition, summary.journal, &reason)?;
-                let inner = partition.lock();
-                let known = inner.sealed().iter().find(|s| s.journal == summary.journal);
-                summary = known.copied().unwrap_or(summary);
+                summary = partition.lock().summary_of(summary.journal).unwrap_or(summary);
             }
             Err(ListError::Damaged(reason)) => {
                 let action = format!("read the index of file {}", summary.journal);

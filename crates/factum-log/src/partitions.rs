@@ -15,6 +15,7 @@ use crate::entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 use crate::error::ReadError;
 use crate::journal::index::Summary;
 use crate::starts::Start;
+use crate::summaries::Summaries;
 
 /// All partitions that have records or somebody who waits for them.
 #[derive(Default)]
@@ -93,7 +94,7 @@ pub(crate) struct Inner {
     pub(crate) next: Option<Offset>,
     end: Option<Offset>,
     /// In the order of offsets, without gaps.
-    sealed: Vec<Summary>,
+    sealed: Summaries,
     /// Batches of journals without an index, oldest first; all later than `sealed`.
     dense: VecDeque<Dense>,
     tail: VecDeque<StoredBatch>,
@@ -162,27 +163,17 @@ impl Inner {
     }
 
     /// Takes what a sealed journal has, at open; journals come in their order.
-    pub(crate) fn load_sealed(&mut self, summary: Summary) {
+    pub(crate) fn load_sealed(&mut self, summary: &Summary) {
         self.bytes += summary.bytes;
         self.sealed.push(summary);
     }
 
     /// Takes what a segment has, at open, after all journals; segments come in their order. It
     /// takes the place of everything between the offsets that it answers for.
-    pub(crate) fn load_segment(&mut self, summary: Summary) {
-        self.drop_sealed(|known| known.base >= summary.base && known.last <= summary.last);
-        let at = self.sealed.partition_point(|known| known.base < summary.base);
-        self.bytes += summary.bytes;
-        self.sealed.insert(at, summary);
-    }
-
-    fn drop_sealed(&mut self, gone: impl Fn(&Summary) -> bool) {
-        let bytes = &mut self.bytes;
-        self.sealed.retain(|known| {
-            let gone = gone(known);
-            *bytes -= if gone { known.bytes } else { 0 };
-            !gone
-        });
+    pub(crate) fn load_segment(&mut self, summary: &Summary) {
+        let between = (summary.base, summary.last);
+        let replaced = self.sealed.replace(between, summary, |_| true).unwrap_or_default();
+        self.bytes = self.bytes - bytes_of(&replaced) + summary.bytes;
     }
 
     /// Takes a batch of a journal without an index, at open.
@@ -195,28 +186,27 @@ impl Inner {
     pub(crate) fn settle(&mut self, start: Option<Start>, forgive: bool) -> Result<(), Gap> {
         let known = start.map(|start| start.offset);
         let floor = if forgive { known } else { Some(known.unwrap_or(Offset::ZERO)) };
-        self.drop_sealed(|known| floor.is_some_and(|floor| known.last < floor));
+        self.bytes -= floor.map_or(0, |floor| self.sealed.drop_all_below(floor));
         let sealed = self.sealed.iter().map(|s| (s.base, s.last, s.journal));
         let dense = self.dense.iter().flat_map(|dense| &dense.entries);
+        let dense = dense.filter(|entry| floor.is_none_or(|floor| entry.last_offset >= floor));
         let dense = dense.map(|entry| (entry.base_offset, entry.last_offset, entry.journal));
-        let (mut first, mut next) = (floor, floor);
-        for (base, last, file) in sealed.chain(dense) {
-            if floor.is_some_and(|floor| last < floor) {
-                continue;
-            }
+        let (mut first, mut next, mut passed) = (floor, floor, 0);
+        for (at, (base, last, file)) in sealed.chain(dense).enumerate() {
             let reached =
                 first.is_none() || next == Some(base) || (next == floor && next >= Some(base));
             if !reached && !forgive {
                 return Err(Gap { expected: next.unwrap_or(base), came: base, file });
             }
             if !reached || first.is_none() {
-                first = Some(base);
+                (first, passed) = (Some(base), at);
             }
             next = Some(last.next());
         }
         (self.start, self.next, self.end) = (first, next, next);
         let first = first.unwrap_or(Offset::ZERO);
-        self.drop_sealed(|known| known.last < first);
+        // By place: one that is out of order may claim offsets that came later.
+        self.bytes -= self.sealed.drop_first(passed);
         let front = self.sealed.first();
         let of_front = start.zip(front).filter(|(start, front)| start.file == front.journal);
         let of_front = of_front.map_or(0, |(start, front)| start.hidden.min(front.bytes));
@@ -232,8 +222,7 @@ impl Inner {
 
     /// The sealed file in which a cut at `to` would leave batches on both sides.
     pub(crate) fn cut_within(&self, to: Offset) -> Option<Summary> {
-        let at = self.sealed.partition_point(|summary| summary.last < to);
-        self.sealed.get(at).filter(|summary| summary.base < to).copied()
+        self.sealed.at_or_after(to).filter(|summary| summary.base < to)
     }
 
     /// Moves the start up to `to`, which is not beyond the end. `within` are the bytes that the
@@ -243,7 +232,7 @@ impl Inner {
             return;
         }
         self.start = Some(to);
-        self.drop_sealed(|known| known.last < to);
+        self.bytes -= self.sealed.drop_below(to);
         self.hidden = within + self.dense_bytes_below(to);
     }
 
@@ -258,7 +247,7 @@ impl Inner {
     }
 
     /// What sealed files have of it.
-    pub(crate) fn sealed(&self) -> &[Summary] {
+    pub(crate) fn sealed(&self) -> &Summaries {
         &self.sealed
     }
 
@@ -268,24 +257,21 @@ impl Inner {
         let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else {
             return false;
         };
-        // The first ones may have been cut off meanwhile, and then all of them.
-        let at = self.sealed.partition_point(|known| known.base < first.base);
-        let end = self.sealed.partition_point(|known| known.last <= last.last);
-        let kept = end.saturating_sub(at);
-        let expected = replaced.len().checked_sub(kept).map_or(&[][..], |cut| &replaced[cut..]);
-        let found = self.sealed.get(at..end).unwrap_or_default();
-        if kept == 0
-            || found.len() != expected.len()
-            || !found.iter().zip(expected).all(|(a, b)| a.answers_like(b))
-        {
+        let at_front = self.sealed.first().is_some_and(|front| front.base >= first.base);
+        let fits = |found: &[Summary]| {
+            // The first ones may have been cut off meanwhile, and then all of them.
+            let expected = replaced.len().checked_sub(found.len()).map(|cut| &replaced[cut..]);
+            let alike =
+                |expected: &[Summary]| found.iter().zip(expected).all(|(a, b)| a.answers_like(b));
+            !found.is_empty() && expected.is_some_and(alike)
+        };
+        let Some(was) = self.sealed.replace((first.base, last.last), &summary, fits) else {
             return false;
-        }
-        let was: u64 = self.sealed[at..end].iter().map(|known| known.bytes).sum();
-        self.bytes = self.bytes - was + summary.bytes;
-        if at == 0 {
+        };
+        self.bytes = self.bytes - bytes_of(&was) + summary.bytes;
+        if at_front {
             self.hidden = self.dense_bytes_below(self.start.unwrap_or(Offset::ZERO));
         }
-        self.sealed.splice(at..end, [summary]);
         true
     }
 
@@ -326,8 +312,8 @@ impl Inner {
     }
 
     /// What the index of a sealed file says of it.
-    pub(crate) fn summary_of(&self, file: u64) -> Option<&Summary> {
-        self.sealed.iter().find(|summary| summary.journal == file)
+    pub(crate) fn summary_of(&self, file: u64) -> Option<Summary> {
+        self.sealed.of_file(file)
     }
 
     /// Puts the line of an index in the place of the batches, or of an earlier line.
@@ -338,20 +324,20 @@ impl Inner {
                 self.bytes -= summary.bytes;
                 self.hidden = self.hidden.saturating_sub(summary.bytes);
             } else {
-                self.sealed.push(summary);
+                self.sealed.push(&summary);
             }
-        } else if let Some(known) =
-            self.sealed.iter_mut().find(|known| known.answers_like(&summary))
-        {
-            self.bytes = self.bytes - known.bytes + summary.bytes;
-            *known = summary;
+            return;
+        }
+        let between = (summary.base, summary.last);
+        let alike = |found: &[Summary]| found.len() == 1 && found[0].answers_like(&summary);
+        if let Some(was) = self.sealed.replace(between, &summary, alike) {
+            self.bytes = self.bytes - bytes_of(&was) + summary.bytes;
         }
     }
 
     /// The sealed file that answers for an offset, or the next one that does.
     pub(crate) fn sealed_with(&self, offset: Offset) -> Option<Summary> {
-        let at = self.sealed.partition_point(|summary| summary.last < offset);
-        self.sealed.get(at).copied()
+        self.sealed.at_or_after(offset)
     }
 
     /// The batches of journals without an index from the one with `offset` on.
@@ -366,7 +352,7 @@ impl Inner {
         let dense = self.dense.iter().map(|dense| (dense.journal, u64::MAX));
         let hidden = std::iter::once(self.hidden).chain(std::iter::repeat(0));
         let sealed = self.sealed.iter().zip(hidden);
-        let moved = |(s, hidden): (&Summary, u64)| {
+        let moved = |(s, hidden): (Summary, u64)| {
             let around = u64::from(s.count) * MOST_AROUND_BATCH;
             (s.journal, s.bytes.saturating_sub(hidden) + around)
         };
@@ -386,9 +372,8 @@ impl Inner {
         if in_tail && Some(from) >= self.cleaned_until {
             return Ok(Plan::Tail(self.read_tail(from, max_bytes)));
         }
-        if self.sealed.last().is_some_and(|newest| newest.last >= from) {
-            let at = self.sealed.partition_point(|summary| summary.last < from);
-            return Ok(self.sealed.get(at).map_or(Plan::Nothing, |summary| Plan::Sealed(*summary)));
+        if self.sealed.last_offset() >= Some(from) {
+            return Ok(self.sealed.at_or_after(from).map_or(Plan::Nothing, Plan::Sealed));
         }
         let journals =
             self.dense.partition_point(|d| d.entries.last().is_some_and(|e| e.last_offset < from));
@@ -410,9 +395,8 @@ impl Inner {
     /// Where the first batch from `from` on is whose largest timestamp is `time` or later.
     pub(crate) fn plan_time(&self, time: Timestamp, from: Offset) -> Plan {
         let start = self.extent().start.max(from);
-        let later = |s: &&Summary| s.last >= start && s.max_timestamp >= time;
-        if let Some(summary) = self.sealed.iter().find(later) {
-            return Plan::Sealed(*summary);
+        if let Some(summary) = self.sealed.first_since(start, time) {
+            return Plan::Sealed(summary);
         }
         let entries = self.dense.iter().flat_map(|dense| &dense.entries);
         let mut entries = entries.skip_while(|entry| entry.last_offset < start);
@@ -429,8 +413,7 @@ impl Inner {
     /// The largest timestamp of its records.
     pub(crate) fn max_timestamp(&self) -> Option<Timestamp> {
         let dense = self.dense.iter().flat_map(|dense| &dense.entries);
-        let sealed = self.sealed.iter().map(|summary| summary.max_timestamp);
-        sealed.chain(dense.map(|entry| entry.max_timestamp)).max()
+        dense.map(|entry| entry.max_timestamp).max().max(self.sealed.max_timestamp())
     }
 
     pub(crate) fn add_waiter(&mut self, waiter: &Arc<Notify>) {
@@ -462,6 +445,10 @@ impl Inner {
     }
 }
 
+fn bytes_of(summaries: &[Summary]) -> u64 {
+    summaries.iter().map(|summary| summary.bytes).sum()
+}
+
 /// Counts bytes up to a limit; the first piece is always admitted.
 pub(crate) struct Limit {
     left: Option<usize>,
@@ -480,5 +467,40 @@ impl Limit {
             Some(_) => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_event::Partition;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::index::{Cleaned, Coverage};
+
+    fn offset(number: i64) -> Offset {
+        Offset::new(number).unwrap()
+    }
+
+    fn piece(file: u64, base: i64, last: i64) -> Summary {
+        let covered = Coverage { base: offset(base), last: offset(last), cleaned: Cleaned::No };
+        Summary { bytes: 100, ..Summary::answering(file, covered) }
+    }
+
+    /// An index claimed offsets that later journals had: moved into a segment, the claim took
+    /// their place, and what was acknowledged meanwhile was gone.
+    #[test]
+    fn where_gaps_are_forgiven_nothing_before_the_last_of_them_stays() {
+        let id = PartitionId { topic: TopicId(Uuid::nil()), partition: Partition::ZERO };
+        let state = PartitionState::new(id);
+        let mut inner = state.lock();
+        for piece in [piece(1, 0, 1 << 40), piece(2, 7, 9), piece(3, 10, 12)] {
+            inner.load_sealed(&piece);
+        }
+        assert!(inner.settle(None, false).is_err(), "it is a gap where it is not forgiven");
+        inner.settle(None, true).unwrap();
+        assert_eq!(inner.extent(), Extent { start: offset(7), end: offset(13) });
+        let files: Vec<_> = inner.sealed().iter().map(|piece| piece.journal).collect();
+        assert_eq!((files, inner.readable_bytes()), (vec![2, 3], 200));
     }
 }

@@ -137,7 +137,7 @@ impl Log {
         let number = self.shared().next_segment.lock();
         let inner = state.lock();
         let replaced: Vec<_> =
-            inner.sealed().iter().take_while(|summary| summary.base < to).copied().collect();
+            inner.sealed().iter().take_while(|summary| summary.base < to).collect();
         drop(inner);
         let (Some(front), Some(back)) = (replaced.first(), replaced.last()) else {
             return Ok(None);
@@ -166,7 +166,7 @@ pub(crate) fn move_live(shared: &Arc<Shared>, sealed: &Sealed) -> Result<bool, C
     let mut buffer = vec![0; WINDOW_BYTES];
     for state in shared.partitions.all() {
         let inner = state.lock();
-        let summary = inner.sealed().iter().find(|s| s.journal == sealed.number).copied();
+        let summary = inner.summary_of(sealed.number);
         let start = inner.extent().start;
         drop(inner);
         if let Some(summary) = summary {
@@ -181,11 +181,7 @@ pub(crate) fn move_live(shared: &Arc<Shared>, sealed: &Sealed) -> Result<bool, C
         state.lock().replace(&[*replaced], summary);
     }
     // What was not replaced was cut off or removed meanwhile.
-    Ok(shared
-        .partitions
-        .all()
-        .iter()
-        .all(|state| state.lock().sealed().iter().all(|summary| summary.journal != sealed.number)))
+    Ok(shared.partitions.all().iter().all(|state| state.lock().summary_of(sealed.number).is_none()))
 }
 
 /// Copies the batches that a file has of a partition, from `start` on.

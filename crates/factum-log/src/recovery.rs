@@ -282,8 +282,8 @@ impl Opening<'_> {
     fn sealed(&mut self, number: u64) -> Result<(), OpenError> {
         let (file, header) = self.header(number)?;
         let index = self.index(number, &file, &header)?;
-        for &(id, summary) in &index.directory {
-            if let Some(partition) = self.partition(id) {
+        for (id, summary) in &index.directory {
+            if let Some(partition) = self.partition(*id) {
                 partition.lock().load_sealed(summary);
             }
         }
@@ -298,8 +298,8 @@ impl Opening<'_> {
         let header = file::read_header(file.as_ref(), number).trying(|| format!("read {path}"))?;
         let header = header.map_err(|reason| damaged(number, 0, reason))?;
         let index = self.index(number, &file, &header)?;
-        for &(id, summary) in &index.directory {
-            if let Some(partition) = self.partition(id) {
+        for (id, summary) in &index.directory {
+            if let Some(partition) = self.partition(*id) {
                 partition.lock().load_segment(summary);
             }
         }

@@ -205,6 +205,11 @@ fn log_readings(broker: &Broker) -> Vec<Reading> {
         Reading::counter("log_read_disk_bytes", "Bytes read from disk", log.bytes_read_disk),
         Reading::gauge("log_queue_bytes", "Bytes waiting for a flush", log.queue_bytes as f64),
         Reading::gauge("log_tail_bytes", "Recent bytes held in memory", log.tail_bytes as f64),
+        Reading::gauge(
+            "log_summary_bytes",
+            "Memory for what full journals and segments have of each partition",
+            broker.log().summary_bytes() as f64,
+        ),
         Reading::gauge("log_journals", "Journal files", log.journals as f64),
         Reading::gauge(
             "log_segments",
@@ -261,7 +266,7 @@ fn upkeep_readings(broker: &Broker) -> Vec<Reading> {
             "Records that compaction removed",
             upkeep.compaction_records_removed,
         ),
-        Reading::counter("checkpoints", "Checkpoints of producers written", upkeep.checkpoints),
+        Reading::counter("checkpoints", "Checkpoints of the broker's state", upkeep.checkpoints),
         Reading::counter(
             "upkeep_errors",
             "Times that retention, compaction or a checkpoint failed; the log says why",

@@ -10,8 +10,10 @@ mod metrics;
 mod tests;
 mod thread;
 
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use factum_event::{Clock, Offset, Timestamp};
@@ -22,8 +24,8 @@ use crate::checkpoint::Checkpoint;
 use crate::cleaner::{
     CompactionSettings, CompactionStats, RetentionSettings, SegmentSettings, new_start,
 };
+use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::settings::BrokerSettings;
-use crate::topic::Topics;
 use crate::topic_config::TopicSettings;
 
 use compacting::{Due, Failed, Outcome, Progress};
@@ -39,7 +41,7 @@ const CHECKPOINT_BYTES: u64 = 256 << 20;
 pub(crate) struct Upkeep {
     disk: Arc<dyn Disk>,
     log: Log,
-    topics: Arc<Topics>,
+    state: ControlState,
     clock: Arc<dyn Clock>,
     /// Bytes that compaction reads in a second.
     rate: u64,
@@ -50,6 +52,10 @@ pub(crate) struct Upkeep {
     sealed_at: Option<Duration>,
     /// Bytes that the log had appended when the last checkpoint was taken.
     checkpointed: u64,
+    /// Whether the checkpoint on the disk lacks what was there when the broker was opened.
+    is_behind: bool,
+    /// Set when it is to end: a compaction that never has to wait looks here.
+    ending: Arc<AtomicBool>,
     counters: Arc<UpkeepCounters>,
 }
 
@@ -60,7 +66,7 @@ impl Upkeep {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         log: Log,
-        topics: Arc<Topics>,
+        state: ControlState,
         clock: Arc<dyn Clock>,
         settings: &BrokerSettings,
         counters: Arc<UpkeepCounters>,
@@ -68,7 +74,7 @@ impl Upkeep {
         Self {
             disk,
             log,
-            topics,
+            state,
             clock,
             rate: settings.compaction_bytes_per_second.max(1),
             key_bytes: settings.compaction_key_bytes,
@@ -76,8 +82,15 @@ impl Upkeep {
             progress: Progress::default(),
             sealed_at: None,
             checkpointed: 0,
+            is_behind: false,
+            ending: Arc::default(),
             counters,
         }
+    }
+
+    /// The same after an opening that has read so many batches behind the last checkpoint.
+    pub(crate) fn after(self, read: u64) -> Self {
+        Self { is_behind: read > 0, ..self }
     }
 
     /// Does what is due now.
@@ -95,7 +108,7 @@ impl Upkeep {
     fn retain(&self, now: Timestamp) {
         let mut cuts: Vec<(PartitionId, Offset)> = Vec::new();
         let mut bytes = 0;
-        for topic in self.topics.all() {
+        for topic in self.state.topics.all() {
             let Some(settings) = retention_of(&topic.settings) else { continue };
             for partition in topic.partitions() {
                 let id = partition.id;
@@ -144,7 +157,7 @@ impl Upkeep {
     /// `cleanup.policy=compact`: compacts what is due, the dirtiest partition first.
     fn compact(&mut self, now: Timestamp, wait: &mut Wait<'_>) {
         let mut due: Vec<Due> = Vec::new();
-        for topic in self.topics.all() {
+        for topic in self.state.topics.all() {
             due.extend(self.progress.due(&self.log, &topic, now));
         }
         due.sort_by(|a, b| b.plan.dirty_ratio().total_cmp(&a.plan.dirty_ratio()));
@@ -164,7 +177,7 @@ impl Upkeep {
                 }
             }
         }
-        let topics = &self.topics;
+        let topics = &self.state.topics;
         self.progress.retain(|id| topics.by_id(id.topic).is_some());
         if unsealed {
             self.seal();
@@ -182,6 +195,9 @@ impl Upkeep {
             let bytes = stats.indexed_bytes + stats.bytes_read;
             let planned = Duration::from_millis(bytes.saturating_mul(1000) / self.rate);
             let early = planned.saturating_sub(self.clock.monotonic().saturating_sub(started));
+            if self.ending.load(Relaxed) {
+                return ControlFlow::Break(());
+            }
             if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
         };
         compacting::compact(&self.log, due, now, self.key_bytes, &mut pace)
@@ -211,16 +227,34 @@ impl Upkeep {
         }
     }
 
+    /// Takes a checkpoint at the end, if there is anything that the last one does not know.
+    pub(crate) fn last_checkpoint(&mut self) {
+        let is_sound = !self.log.is_closed() && self.log.failure().is_none();
+        if is_sound && (self.is_behind || self.log.metrics().bytes_appended > self.checkpointed) {
+            self.checkpoint_now();
+        }
+    }
+
     fn take_checkpoint(&mut self, appended: u64) {
-        match Checkpoint::take(&self.log, &self.topics).write(self.disk.as_ref()) {
+        match self.write_checkpoints() {
             Ok(()) => {
-                self.checkpointed = appended;
+                (self.checkpointed, self.is_behind) = (appended, false);
                 self.counters.checkpointed();
             }
             Err(error) => {
                 tracing::warn!("cannot write a checkpoint: {error}; opening will take longer");
                 self.counters.failed(self.clock.now());
             }
+        }
+    }
+}
+
+impl Upkeep {
+    fn write_checkpoints(&self) -> io::Result<()> {
+        Checkpoint::take(&self.log, &self.state.topics).write(self.disk.as_ref())?;
+        match ControlCheckpoint::take(&self.log, &self.state) {
+            Some(checkpoint) => checkpoint.write(self.disk.as_ref()),
+            None => Ok(()),
         }
     }
 }

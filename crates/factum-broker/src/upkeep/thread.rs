@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Upkeep;
 
-/// Does the upkeep until it is dropped.
+/// Does the upkeep until it is stopped or dropped.
 pub(crate) struct UpkeepThread {
     signal: Arc<Signal>,
-    thread: Option<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -31,20 +33,32 @@ struct State {
 impl UpkeepThread {
     pub(crate) fn start(mut upkeep: Upkeep, every: Duration) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
-        let ours = Arc::clone(&signal);
+        let (ours, ending) = (Arc::clone(&signal), Arc::clone(&upkeep.ending));
         let work = move || {
             while ours.wait_for_work(every) {
                 upkeep.step(&mut |time| ours.wait(time));
             }
+            upkeep.last_checkpoint();
         };
         let thread = thread::Builder::new().name("factum-upkeep".to_owned()).spawn(work)?;
-        Ok(Self { signal, thread: Some(thread) })
+        Ok(Self { signal, ending, thread: Mutex::new(Some(thread)) })
     }
 
     /// Has it look now.
     pub(crate) fn wake(&self) {
         self.signal.state.lock().wanted = true;
         self.signal.changed.notify_one();
+    }
+
+    /// Ends it, with a last checkpoint.
+    pub(crate) fn stop(&self) {
+        self.ending.store(true, Relaxed);
+        self.signal.state.lock().stopped = true;
+        self.signal.changed.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic there was reported by its own hook; closing goes on.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -70,11 +84,6 @@ impl Signal {
 
 impl Drop for UpkeepThread {
     fn drop(&mut self) {
-        self.signal.state.lock().stopped = true;
-        self.signal.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by its own hook; closing goes on.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }

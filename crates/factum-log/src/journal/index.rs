@@ -40,7 +40,7 @@ pub(crate) struct Summary {
     pub(crate) last: Offset,
     pub(crate) max_timestamp: Timestamp,
     /// Where the list of batches begins in the index file.
-    list: u64,
+    pub(crate) list: u64,
     pub(crate) count: u32,
     /// The bytes of these batches.
     pub(crate) bytes: u64,

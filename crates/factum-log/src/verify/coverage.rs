@@ -66,7 +66,7 @@ impl Coverage {
         for (id, (base, last)) in pieces {
             let covered = index::Coverage { base, last, cleaned: index::Cleaned::No };
             if let Some(state) = self.partitions.get_or_create(id) {
-                state.lock().load_sealed(Summary::answering(number, covered));
+                state.lock().load_sealed(&Summary::answering(number, covered));
             }
         }
     }
@@ -75,7 +75,7 @@ impl Coverage {
     pub(super) fn segment(&mut self, number: u64, lines: &[(PartitionId, index::Coverage)]) {
         for &(id, covered) in lines {
             if let Some(state) = self.partitions.get_or_create(id) {
-                state.lock().load_segment(Summary::answering(number, covered));
+                state.lock().load_segment(&Summary::answering(number, covered));
             }
         }
     }
@@ -178,7 +178,7 @@ impl Coverage {
             let inner = state.lock();
             let start = inner.extent().start;
             let segments = inner.sealed().iter().filter(|piece| is_segment(piece.journal));
-            let offsets = |piece: &Summary| {
+            let offsets = |piece: Summary| {
                 piece.last.next().get().saturating_sub(piece.base.max(start).get()).unsigned_abs()
             };
             let offsets: u64 = segments.map(offsets).sum();
@@ -199,7 +199,7 @@ impl Coverage {
             return Some(format!("what was before offset {start} was cut off"));
         }
         let last = before(next);
-        let piece = inner.sealed().iter().find(|piece| piece.base <= last && last <= piece.last)?;
+        let piece = inner.sealed().at_or_after(last).filter(|piece| piece.base <= last)?;
         is_segment(piece.journal).then(|| {
             let file = journal_path(piece.journal);
             format!("what was before it was moved or compacted, into {file}")

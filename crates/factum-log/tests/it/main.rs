@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod damage;
+mod exhaustive;
 mod real_disk;
 mod regions;
 mod retention;

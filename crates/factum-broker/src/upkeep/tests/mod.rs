@@ -1,6 +1,7 @@
 //! Retention and compaction of a whole broker, on a simulated disk and by a clock that only the
 //! test turns.
 
+mod checkpoints;
 mod compaction;
 mod restart;
 mod retention;
