@@ -22,6 +22,9 @@ use clap::{Args, Parser, Subcommand};
 
 use step::{Failure, cargo, program, run};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What people type daily
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]

@@ -88,6 +88,11 @@ impl Counters {
         self.flush_max.fetch_max(micros, Relaxed);
     }
 
+    /// How long all groups together took.
+    pub(crate) fn flush_time(&self) -> Duration {
+        Duration::from_micros(self.flush_sum.load(Relaxed))
+    }
+
     pub(crate) fn read(&self, queue_bytes: usize, journals: usize) -> LogMetrics {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         LogMetrics {

@@ -29,9 +29,8 @@ use crate::shared::{SEALER_ENDED, Shared};
 /// What one step reads, but for a larger group.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// With more than this in the queue producers wait for the disk, and it goes on at a part of its
-/// pace: one in so many.
-const BUSY_BYTES: usize = 1 << 20;
+/// Where the writer had the disk for more than half of the time, producers wait for it, and the
+/// sealer goes on at a part of its pace: one in so many.
 const BUSY_SHARE: u64 = 8;
 
 /// How long it waits where the operating system refused.
@@ -57,6 +56,8 @@ pub(crate) struct Sealer {
     work: Option<Work>,
     /// The way to the housekeeper, which lasts as long as the log is open.
     tasks: Weak<SyncSender<Task>>,
+    /// When it paused last, and for how long the writer had written by then.
+    paused: (Duration, Duration),
 }
 
 #[derive(Clone, Copy)]
@@ -77,8 +78,8 @@ struct Work {
 
 impl Sealer {
     pub(crate) fn new(shared: Arc<Shared>, tasks: Weak<SyncSender<Task>>) -> Self {
-        let heads = BTreeMap::new();
-        Self { shared, heads, newest: None, done: None, work: None, tasks }
+        let (heads, paused) = (BTreeMap::new(), (shared.clock.monotonic(), Duration::ZERO));
+        Self { shared, heads, newest: None, done: None, work: None, tasks, paused }
     }
 
     /// Runs until whoever wakes it is gone.
@@ -101,11 +102,18 @@ impl Sealer {
         }
     }
 
-    fn pause(&self, bytes: u64) -> Duration {
+    fn pause(&mut self, bytes: u64) -> Duration {
         let per_second = self.shared.settings.seal_bytes_per_second;
-        // While producers wait for the disk, it is theirs.
-        let busy = if self.shared.queue.bytes() > BUSY_BYTES { BUSY_SHARE } else { 1 };
-        Duration::from_micros(bytes.saturating_mul(1_000_000 * busy) / per_second)
+        let share = if self.is_writer_busy() { BUSY_SHARE } else { 1 };
+        Duration::from_micros(bytes.saturating_mul(1_000_000 * share) / per_second)
+    }
+
+    /// Whether the writer had the disk for most of the time since this was asked last.
+    fn is_writer_busy(&mut self) -> bool {
+        let (before, written_before) = self.paused;
+        let (now, written) = (self.shared.clock.monotonic(), self.shared.counters.flush_time());
+        self.paused = (now, written);
+        written.saturating_sub(written_before) > now.saturating_sub(before) / 2
     }
 
     /// Does a bounded piece of work.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{failed, quantile};
+use super::{MIB, failed, quantile};
 use crate::step::{self, Failure, program};
 
 /// Writes of one page each, with a flush after each.
@@ -18,6 +18,11 @@ const PAGE: [u8; 4096] = [7; 4096];
 /// `O_DIRECT` of open(2), which the standard library does not name.
 const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") { 0o200_000 } else { 0o40_000 };
 const FILE_SIZE: &str = "1G";
+/// What is made durable together, and the files that it goes to: as the log does under load.
+const GROUP_BYTES: usize = 8 << 20;
+const GROUPS_PER_FILE: usize = 16;
+/// Memory that begins at a multiple of it goes to the disk in the fewest pieces.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// What the disk gave.
 #[derive(Debug)]
@@ -122,6 +127,46 @@ pub(super) fn direct(directory: &Path) -> Result<Flushes, Failure> {
         Ok(times)
     };
     run().map(Flushes::of).map_err(|source| failed(&path, source))
+}
+
+/// MiB/s of writing groups to new files one after the other, with a flush after each group: the
+/// most that anything on this disk can acknowledge.
+pub(super) fn durable(directory: &Path, span: Duration) -> Result<f64, Failure> {
+    let directory = directory.join("durable");
+    let run = || {
+        fs::create_dir_all(&directory)?;
+        let memory = vec![7; GROUP_BYTES + HUGE_PAGE_BYTES];
+        let address = memory.as_ptr().addr();
+        let start = address.next_multiple_of(HUGE_PAGE_BYTES) - address;
+        let group = &memory[start..start + GROUP_BYTES];
+        let (begin, mut groups, mut file) = (Instant::now(), 0, None);
+        while begin.elapsed() < span {
+            if groups % GROUPS_PER_FILE == 0 {
+                file = Some(reserved(&directory.join(groups.to_string()))?);
+            }
+            if let Some(file) = &mut file {
+                file.write_all(group)?;
+                file.sync_data()?;
+            }
+            groups += 1;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = (groups * GROUP_BYTES) as f64 / MIB / begin.elapsed().as_secs_f64();
+        fs::remove_dir_all(&directory)?;
+        Ok(rate)
+    };
+    run().map_err(|source| failed(&directory, source))
+}
+
+/// A new file with room for its groups, written past the page cache where the disk can.
+fn reserved(path: &Path) -> io::Result<File> {
+    let open = |flags| File::options().write(true).create(true).custom_flags(flags).open(path);
+    let file = open(O_DIRECT).or_else(|_| open(0))?;
+    let mut allocate = program("fallocate");
+    allocate.arg("--length").arg((GROUPS_PER_FILE * GROUP_BYTES).to_string()).arg(path);
+    // Without room that was reserved it is a file that grows.
+    step::answers(allocate);
+    Ok(file)
 }
 
 /// Memory that the disk may read by itself.
