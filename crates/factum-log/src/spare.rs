@@ -1,81 +1,46 @@
-//! The spare: the file that is to be the next journal, made ready while the present one fills.
-//!
-//! Writes into room that was written before need no change of the file system's own records,
-//! which makes the flushes of small groups several times faster. So the spare is filled with
-//! zeros, one piece for some bytes that the writer has written in small groups: an idle log is not
-//! disturbed, and one that writes large groups has the whole disk for them. A spare is of use at
-//! any moment of its making: room that no zeros were written to reads as zeros too.
-
-use std::io;
-use std::ops::Range;
-use std::sync::Arc;
+//! The spare: the file that is to be the next journal, with its room reserved while the present
+//! one fills, so that the writer need not wait for it.
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::disk::{AlignedBuffer, Disk, DiskFile};
-use crate::journal::SPARE_PATH;
+use crate::disk::Disk;
+use crate::journal::{SPARE_PATH, file};
 use crate::settings::LogSettings;
-
-/// What is written in one step; what the writer may have to wait for when it takes the spare.
-const STEP_BYTES: u64 = 1 << 20;
-
-/// The largest group whose flush gains more by zeros than their writing costs: what a disk writes
-/// in about the time that is gained.
-const SMALL_GROUP_BYTES: u64 = 64 << 10;
 
 /// The spare of one log.
 #[derive(Default)]
 pub(crate) struct Spare {
-    /// Locked as long as a step takes.
-    file: Mutex<Option<SpareFile>>,
+    /// Whether there is one; locked while it is made.
+    is_made: Mutex<bool>,
     plan: Mutex<Plan>,
     changed: Condvar,
 }
 
-/// A spare in the making.
-struct SpareFile {
-    file: Arc<dyn DiskFile>,
-    zeros: AlignedBuffer,
-}
-
-/// How far the spare is to be made, and how far it is.
+/// What is to be done.
 #[derive(Default)]
 struct Plan {
-    /// Its room should be reserved by now.
-    wanted: bool,
-    /// Its room is reserved.
-    begun: bool,
-    /// Bytes that should have zeros by now.
-    due: u64,
-    /// Bytes that have.
-    done: u64,
-    /// Bytes that will have after the next step.
-    next: u64,
-    /// Nothing more is done for this spare.
-    finished: bool,
-    closed: bool,
+    /// The journal is so full that the next should be ready.
+    is_wanted: bool,
+    /// It is, or it could not be made.
+    is_done: bool,
+    is_closed: bool,
 }
 
 impl Plan {
     fn is_due(&self) -> bool {
-        let lacks = if self.begun { self.due >= self.next } else { self.wanted };
-        lacks && !self.finished && !self.closed
+        self.is_wanted && !self.is_done && !self.is_closed
     }
 }
 
 impl Spare {
-    /// Tells that the present journal is full up to `position` after a group of so many bytes:
-    /// after the first quarter, two bytes are due for one of a small group.
-    pub(crate) fn advance(&self, position: u64, group_bytes: u64, settings: &LogSettings) {
-        let capacity = settings.journal_bytes;
-        if position <= capacity / 4 {
+    /// Tells that the present journal is full up to `position`: after the first quarter a spare is
+    /// made.
+    pub(crate) fn advance(&self, position: u64, settings: &LogSettings) {
+        if position <= settings.journal_bytes / 4 {
             return;
         }
         let mut plan = self.plan.lock();
-        plan.wanted = true;
-        if group_bytes <= SMALL_GROUP_BYTES {
-            plan.due = plan.due.saturating_add(group_bytes * 2);
-        }
+        plan.is_wanted = true;
         let is_due = plan.is_due();
         drop(plan);
         if is_due {
@@ -86,47 +51,35 @@ impl Spare {
     /// The path of the spare, if there is one: it belongs to the caller, and the next is made from
     /// the next [`advance`](Self::advance) on.
     pub(crate) fn take(&self) -> Option<String> {
-        let mut file = self.file.lock();
-        let taken = file.take();
+        let mut is_made = self.is_made.lock();
+        let taken = std::mem::take(&mut *is_made);
         let mut plan = self.plan.lock();
-        *plan = Plan { closed: plan.closed, ..Plan::default() };
+        *plan = Plan { is_closed: plan.is_closed, ..Plan::default() };
         // Only now: a step in between would begin the next spare in the place of this one.
-        drop((plan, file));
-        taken.map(|_| SPARE_PATH.to_owned())
+        drop((plan, is_made));
+        taken.then(|| SPARE_PATH.to_owned())
     }
 
-    /// Whether a step is due.
+    /// Whether a spare is to be made.
     pub(crate) fn is_due(&self) -> bool {
         self.plan.lock().is_due()
     }
 
-    /// Does one step, if one is due. A spare that cannot be made is not tried again before the
-    /// next journal: the writer makes its file itself.
+    /// Makes the spare, if it is due. One that cannot be made is not tried again before the next
+    /// journal: the writer makes its file itself.
     pub(crate) fn step(&self, disk: &dyn Disk, settings: &LogSettings) -> bool {
-        let mut file = self.file.lock();
-        // Under the lock of the file: it may have been taken, and nothing be due any more.
-        let zeros = {
-            let plan = self.plan.lock();
-            if !plan.is_due() {
-                return false;
-            }
-            plan.begun.then_some(plan.done..plan.next)
-        };
-        let capacity = settings.journal_bytes;
-        match extend(&mut file, disk, zeros, capacity) {
-            Ok(done) => {
-                let mut plan = self.plan.lock();
-                (plan.begun, plan.done, plan.finished) = (true, done, done == capacity);
-                plan.next = capacity.min(done + STEP_BYTES);
-            }
+        let mut is_made = self.is_made.lock();
+        // Under the lock: it may have been taken, and nothing be due any more.
+        if !self.is_due() {
+            return false;
+        }
+        match file::reserve(disk, SPARE_PATH, settings.journal_bytes) {
+            Ok(()) => *is_made = true,
             Err(error) => {
                 tracing::debug!("no journal was made ready: {error}; the writer makes its own");
-                if file.take().is_some() {
-                    let _ = disk.remove(SPARE_PATH);
-                }
-                self.plan.lock().finished = true;
             }
         }
+        self.plan.lock().is_done = true;
         true
     }
 
@@ -135,7 +88,7 @@ impl Spare {
         loop {
             let mut plan = self.plan.lock();
             while !plan.is_due() {
-                if plan.closed {
+                if plan.is_closed {
                     return;
                 }
                 self.changed.wait(&mut plan);
@@ -147,47 +100,18 @@ impl Spare {
 
     /// Makes no spare any more.
     pub(crate) fn close(&self) {
-        self.plan.lock().closed = true;
+        self.plan.lock().is_closed = true;
         self.changed.notify_all();
     }
 
     /// Removes the spare that nobody took.
     pub(crate) fn discard(&self, disk: &dyn Disk) {
-        if self.file.lock().take().is_some()
+        if std::mem::take(&mut *self.is_made.lock())
             && let Err(error) = disk.remove(SPARE_PATH)
         {
             tracing::debug!("cannot remove {SPARE_PATH}: {error}; it is removed at opening");
         }
     }
-}
-
-/// Reserves the room first, then writes zeros step by step, then flushes; answers how far it is.
-fn extend(
-    file: &mut Option<SpareFile>,
-    disk: &dyn Disk,
-    zeros: Option<Range<u64>>,
-    capacity: u64,
-) -> io::Result<u64> {
-    let (Some(spare), Some(zeros)) = (file.as_mut(), zeros) else {
-        *file = Some(create(disk, capacity)?);
-        return Ok(0);
-    };
-    let count = usize::try_from(zeros.end - zeros.start).unwrap_or(0);
-    crate::disk::write_at(spare.file.as_ref(), &spare.zeros[..count], zeros.start)?;
-    if zeros.end == capacity {
-        spare.file.sync_data()?;
-    }
-    Ok(zeros.end)
-}
-
-fn create(disk: &dyn Disk, capacity: u64) -> io::Result<SpareFile> {
-    let created = disk.create(SPARE_PATH)?;
-    let opened = created.allocate(capacity).and_then(|()| disk.open_direct(SPARE_PATH));
-    if opened.is_err() {
-        let _ = disk.remove(SPARE_PATH);
-    }
-    let step = usize::try_from(STEP_BYTES.min(capacity)).unwrap_or(0);
-    Ok(SpareFile { file: opened?, zeros: AlignedBuffer::new(step) })
 }
 
 #[cfg(test)]
@@ -196,46 +120,28 @@ mod tests {
     use crate::disk::sim::{Faults, SimDisk};
 
     const SETTINGS: LogSettings = LogSettings {
-        journal_bytes: 4 * STEP_BYTES,
+        journal_bytes: 1 << 20,
         queue_bytes: 1,
         tail_bytes: 0,
         seal_bytes_per_second: 1,
     };
 
-    fn steps(spare: &Spare, disk: &SimDisk) -> usize {
-        (0..100).take_while(|_| spare.step(disk, &SETTINGS)).count()
-    }
-
-    /// The journal fills with groups of so many bytes, from `from` on, up to `to`.
-    fn fill(spare: &Spare, from: u64, to: u64, group_bytes: u64) {
-        for position in (from + group_bytes..=to).step_by(usize::try_from(group_bytes).unwrap()) {
-            spare.advance(position, group_bytes, &SETTINGS);
-        }
+    fn is_there(disk: &SimDisk) -> bool {
+        disk.open(SPARE_PATH).is_ok_and(|file| file.len().unwrap() == SETTINGS.journal_bytes)
     }
 
     #[test]
     fn a_spare_is_made_as_the_journal_fills_and_taken_once() {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
-        fill(&spare, 0, STEP_BYTES, SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 0, "a journal that is nearly empty needs no other");
-        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 3, "room, and zeros twice");
-        fill(&spare, 2 * STEP_BYTES, 4 * STEP_BYTES, SMALL_GROUP_BYTES);
-        assert_eq!((steps(&spare, &disk), spare.is_due()), (2, false));
-        assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
-        assert_eq!((spare.take(), steps(&spare, &disk)), (None, 0));
-        assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
-        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 3, "and then the next");
-    }
-
-    #[test]
-    fn large_groups_have_the_disk_for_themselves() {
-        let (spare, disk) = (Spare::default(), SimDisk::new(1));
-        fill(&spare, 0, SETTINGS.journal_bytes, 2 * SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 1, "room is reserved, and no zeros are written");
-        assert_eq!(disk.open(SPARE_PATH).unwrap().len().unwrap(), SETTINGS.journal_bytes);
-        assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
+        spare.advance(SETTINGS.journal_bytes / 4, &SETTINGS);
+        assert!(!spare.step(&disk, &SETTINGS), "a journal that is nearly empty needs no other");
+        for _ in 0..2 {
+            spare.advance(SETTINGS.journal_bytes / 4 + 1, &SETTINGS);
+            assert!(spare.step(&disk, &SETTINGS) && is_there(&disk));
+            assert!(!spare.step(&disk, &SETTINGS), "one is enough");
+            assert_eq!(spare.take().as_deref(), Some(SPARE_PATH));
+            assert_eq!((spare.take(), spare.step(&disk, &SETTINGS)), (None, false));
+        }
     }
 
     #[test]
@@ -244,15 +150,14 @@ mod tests {
         let rounds = std::thread::scope(|scope| {
             scope.spawn(|| spare.run(&disk, &SETTINGS));
             for round in 0..300 {
-                fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
+                spare.advance(SETTINGS.journal_bytes, &SETTINGS);
                 while !disk.list("journal").unwrap().iter().any(|name| name == "spare.new") {
                     std::thread::yield_now();
                 }
-                let path = spare.take();
                 // Room that was there when it was taken must still be there.
-                if let Some(path) = path {
+                if let Some(path) = spare.take() {
                     std::thread::yield_now();
-                    assert_eq!(disk.open(&path).unwrap().len().unwrap(), SETTINGS.journal_bytes);
+                    assert!(is_there(&disk));
                     disk.rename(&path, &format!("journal/{round}")).unwrap();
                 }
             }
@@ -267,19 +172,15 @@ mod tests {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
         let full = SETTINGS.journal_bytes - 1;
         disk.set_faults(Faults { capacity: Some(full), ..Faults::default() });
-        fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 1, "it is tried once");
-        assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
-        disk.set_faults(Faults { full_at_write: Some(2), ..Faults::default() });
-        fill(&spare, 0, SETTINGS.journal_bytes, SMALL_GROUP_BYTES);
-        assert_eq!(steps(&spare, &disk), 3, "room, a MiB, and no more");
+        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
+        assert!(spare.step(&disk, &SETTINGS) && !spare.step(&disk, &SETTINGS), "it is tried once");
         assert!(spare.take().is_none() && disk.open(SPARE_PATH).is_err());
     }
 
     #[test]
     fn a_spare_that_nobody_took_is_removed() {
         let (spare, disk) = (Spare::default(), SimDisk::new(1));
-        fill(&spare, STEP_BYTES, 2 * STEP_BYTES, SMALL_GROUP_BYTES);
+        spare.advance(SETTINGS.journal_bytes, &SETTINGS);
         assert!(spare.step(&disk, &SETTINGS));
         spare.close();
         spare.run(&disk, &SETTINGS);

@@ -32,6 +32,10 @@ use crate::shared::Shared;
 /// What a batch in the tail costs besides its bytes.
 const TAIL_OVERHEAD: usize = 192;
 
+/// The largest group for which zeros are written ahead: those of a larger one take the disk longer
+/// than they spare its flush.
+const SMALL_GROUP_BYTES: u64 = 16 << 10;
+
 /// How long a stalled writer waits before it tries again: first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
@@ -263,8 +267,7 @@ impl Writer {
         self.active.position += layout.length;
         self.active.sequence += 1;
         self.active.batches += group.len() as u64;
-        let (position, settings) = (self.active.position, &self.shared.settings);
-        self.shared.spare.advance(position, layout.length, settings);
+        self.shared.spare.advance(self.active.position, &self.shared.settings);
         let took = self.shared.clock.monotonic().saturating_sub(started);
         self.shared.counters.flushed(group.len(), batch_bytes, took);
         self.publish(group, batches);
@@ -272,7 +275,21 @@ impl Writer {
             let answer = Appended { base_offset: item.base_offset, appended_at };
             let _ = item.done.send(Ok(answer));
         }
+        self.write_zeros(layout.length);
         Ok(())
+    }
+
+    /// Makes room ready for small groups, after everybody has an answer: a flush is faster where
+    /// something was written before, and by more than the zeros cost if the group is small.
+    fn write_zeros(&mut self, group_bytes: u64) {
+        if group_bytes > SMALL_GROUP_BYTES {
+            return;
+        }
+        let written = self.blocks.write_zeros(self.active.position, self.active.capacity);
+        // Nothing depends on it; the next group says it where the disk has failed.
+        if let Err(error) = written {
+            tracing::debug!("no zeros were written ahead of groups: {error}");
+        }
     }
 
     /// Gives every batch its place and its prefix, and encodes the front of the group.
@@ -372,7 +389,11 @@ impl Writer {
         let disk = self.shared.disk.as_ref();
         let path = match self.shared.spare.take() {
             Some(path) => path,
-            None => file::reserve(disk, header.number, capacity)?,
+            None => {
+                let path = file::temporary_path(header.number);
+                file::reserve(disk, &path, capacity)?;
+                path
+            }
         };
         let begun = file::begin(disk, &path, &header).inspect_err(|_| {
             // Its room is not to be missing where there is too little.

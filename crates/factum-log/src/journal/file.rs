@@ -9,15 +9,22 @@ use crate::disk::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, NEW_SUFFIX, write_
 
 /// Creates a journal file with room for `capacity` bytes.
 pub(crate) fn create(disk: &dyn Disk, header: &FileHeader, capacity: u64) -> io::Result<()> {
-    let temporary = reserve(disk, header.number, capacity)?;
-    begin(disk, &temporary, header).map(drop)
+    let path = temporary_path(header.number);
+    reserve(disk, &path, capacity)?;
+    begin(disk, &path, header).map(drop)
 }
 
-/// Reserves the room of a journal under a temporary name, which is answered.
-pub(crate) fn reserve(disk: &dyn Disk, number: u64, capacity: u64) -> io::Result<String> {
-    let temporary = format!("{}{NEW_SUFFIX}", journal_path(number));
-    disk.create(&temporary)?.allocate(capacity)?;
-    Ok(temporary)
+/// The name of a journal until it has its header.
+pub(crate) fn temporary_path(number: u64) -> String {
+    format!("{}{NEW_SUFFIX}", journal_path(number))
+}
+
+/// Creates a file with the room of a journal. Where that fails nothing is left of it: its room is
+/// not to be missing where there is too little.
+pub(crate) fn reserve(disk: &dyn Disk, path: &str, capacity: u64) -> io::Result<()> {
+    disk.create(path)?.allocate(capacity).inspect_err(|_| {
+        let _ = disk.remove(path);
+    })
 }
 
 /// Makes a file of zeros at `path` the journal of this header. It is durable, header and name,
