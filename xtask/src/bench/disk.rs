@@ -110,8 +110,31 @@ fn fio(dir: &Path, span: Duration, block: &'static str, every: u32) -> Result<Wr
 }
 
 /// Appends pages to a file that grows, with a flush after each.
-pub(super) fn growing(directory: &Path) -> Result<Flushes, Failure> {
+fn growing(directory: &Path) -> Result<Flushes, Failure> {
     flushes(&directory.join("flushes"))
+}
+
+/// Appends pages to a file that grows, with a flush after each, so many a second: what a disk does
+/// at that pace is not what it does without a pause. Times are of the write and its flush alone.
+pub(super) fn paced(directory: &Path, per_second: u32, span: Duration) -> Result<Flushes, Failure> {
+    let path = directory.join("flushes");
+    let run = || {
+        let mut file = File::create(&path)?;
+        let (begin, mut times) = (Instant::now(), Vec::new());
+        while begin.elapsed() < span {
+            let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
+            let due = (Duration::from_secs(1) / per_second).saturating_mul(count);
+            #[expect(clippy::disallowed_methods, reason = "the pace is what is measured")]
+            std::thread::sleep(due.saturating_sub(begin.elapsed()));
+            let from = Instant::now();
+            file.write_all(&PAGE)?;
+            file.sync_data()?;
+            times.push(from.elapsed());
+        }
+        fs::remove_file(&path)?;
+        Ok(times)
+    };
+    run().map(Flushes::of).map_err(|source| failed(&path, source))
 }
 
 /// Writes pages past the page cache over others, with a flush after each.

@@ -14,17 +14,20 @@ use crate::step::Failure;
 const P50_AIM: Aim = Aim::AtMost(2.0);
 const P99_AIM: Aim = Aim::AtMost(4.0);
 
-/// 1,000 records/s of 1 KiB in an open loop, from when each was due, beside one append of 4 KiB
-/// with fdatasync plus a round trip over the loopback.
+const PER_SECOND: u32 = 1000;
+
+/// 1,000 records/s of 1 KiB in an open loop, from when each was due, beside as many appends of
+/// 4 KiB with fdatasync, each with a round trip over the loopback added.
 pub(crate) fn latency(ground: &Ground<'_>) -> Result<Section, Failure> {
-    let seconds = ground.seconds.to_string();
-    let arguments = ["latency", "--record-size", "1024", "--rate", "1000", "--seconds", &seconds];
+    let (seconds, rate) = (ground.seconds.to_string(), PER_SECOND.to_string());
+    let arguments = ["latency", "--record-size", "1024", "--rate", &rate, "--seconds", &seconds];
     let mut factum = [Vec::new(), Vec::new()];
     let mut null = [Vec::new(), Vec::new()];
     let mut direct = [Vec::new(), Vec::new()];
     for round in 1..=ground.rounds {
         eprintln!("   pair {round}");
-        let flush = disk::growing(ground.directory)?;
+        let span = Duration::from_secs(ground.seconds);
+        let flush = disk::paced(ground.directory, PER_SECOND, span)?;
         let trip = loopback::round_trip()?;
         let least = [millis(flush.p50 + trip.0), millis(flush.p99 + trip.1)];
         let server = Server::start(ground.directory)?;
@@ -45,8 +48,8 @@ pub(crate) fn latency(ground: &Ground<'_>) -> Result<Section, Failure> {
     }
     let mut body = String::from(
         "From when a record was due to its acknowledgement, 1,000 records/s of 1 KiB. The \
-         reference is 4 KiB appended to a file with fdatasync, plus a round trip over the \
-         loopback; its p99 is the sum of both.\n\n\
+         reference is 4 KiB appended to a file with fdatasync, at the same pace and for the same \
+         time, plus a round trip over the loopback; its p99 is the sum of both.\n\n\
          | ms | reference | Factum | ratio | of the pairs | aim |\n\
          |---|---:|---:|---:|---:|---|\n",
     );
