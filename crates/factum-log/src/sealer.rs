@@ -404,3 +404,44 @@ enum Progress {
     Complete,
     Damaged(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use factum_event::{Clock, Timestamp};
+
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::settings::LogSettings;
+
+    /// Milliseconds that the test turns.
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNKNOWN
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.0.load(Relaxed))
+        }
+    }
+
+    #[test]
+    fn a_writer_that_has_the_disk_most_of_the_time_slows_sealing() {
+        let clock = Arc::new(Hand::default());
+        let settings = LogSettings { seal_bytes_per_second: 1 << 20, ..LogSettings::default() };
+        let disk = Arc::new(SimDisk::new(1));
+        let shared = Arc::new(Shared::new(disk, Arc::clone(&clock) as Arc<dyn Clock>, settings));
+        let mut sealer = Sealer::new(Arc::clone(&shared), Weak::new());
+        for (written_ms, seconds) in [(0, 1), (50, 1), (51, BUSY_SHARE), (100, BUSY_SHARE), (10, 1)]
+        {
+            clock.0.fetch_add(100, Relaxed);
+            shared.counters.flushed(1, 1, Duration::from_millis(written_ms));
+            let pause = sealer.pause(1 << 20);
+            assert_eq!(pause, Duration::from_secs(seconds), "{written_ms} ms of 100");
+        }
+    }
+}
