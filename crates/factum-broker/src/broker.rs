@@ -220,7 +220,6 @@ impl Broker {
         self.producer_ids().after_restart();
         self.recover_partitions(disk)?;
         self.apply_commits().await?;
-        self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
         Ok(())
     }
 
@@ -273,7 +272,8 @@ impl Broker {
     /// Applies the commits that were appended since the last time.
     pub(crate) async fn apply_commits(&self) -> Result<(), FoldError> {
         let apply = |offset: Offset, record: &_| {
-            self.offsets().apply(offsets::decode(offset, record)?);
+            let alive = |id| self.topics().by_id(id).is_some();
+            self.offsets().apply(offsets::decode(offset, record)?, alive);
             Ok(())
         };
         self.inner.offsets_fold.catch_up(self.log(), apply).await
