@@ -1,11 +1,13 @@
 //! Interleavings that only steps can make sure of.
 
+use factum_event::batch::{BatchBuilder, Codec, ProducerState};
 use factum_event::log::NewTopic;
-use factum_event::{GroupName, Offset, Partition, SystemClock, TopicName};
+use factum_event::{GroupName, Offset, Partition, Record, SystemClock, TopicName};
+use factum_log::AppendError;
 use factum_log::disk::sim::SimDisk;
 
 use super::*;
-use crate::{Broker, BrokerSettings, Commit};
+use crate::{Broker, BrokerSettings, Commit, Pending, ProduceError};
 
 /// A broker with a topic.
 fn open() -> (Broker, BrokerWorkers) {
@@ -27,6 +29,30 @@ fn delete(broker: &Broker, workers: &mut BrokerWorkers) {
 
 fn name() -> TopicName {
     TopicName::new("orders").unwrap()
+}
+
+/// A repetition waited for the durability of the first batch. Where the topic was deleted before
+/// it looked, it waited for ever, and with it everything behind it on its connection.
+#[test]
+fn a_repeated_batch_gets_an_answer_when_its_topic_is_deleted() {
+    let (broker, mut workers) = open();
+    let mut builder =
+        BatchBuilder::new(Codec::None, Some(ProducerState { id: 7, epoch: 0, base_sequence: 0 }));
+    let (value, timestamp) = (Some("v".into()), broker.clock().now());
+    builder.push(&Record { key: None, value, headers: Vec::new(), timestamp });
+    let (batch, topic) = (builder.build().unwrap(), broker.topic("orders").unwrap());
+    let mut enqueue = || {
+        let enqueued = broker.enqueue(&topic, Partition::ZERO, batch.clone());
+        drive(&mut workers.workers, enqueued).unwrap()
+    };
+    let (first, again) = (enqueue(), enqueue());
+    assert!(matches!(again, Pending::Duplicate { .. }));
+    delete(&broker, &mut workers);
+    drive(&mut workers.workers, first.durable()).unwrap();
+    let mut durable = pin!(again.durable());
+    let answer = durable.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(answer) = answer else { panic!("it waits") };
+    assert_eq!(answer, Err(ProduceError::Log(AppendError::Removed)));
 }
 
 /// An offset that was committed while its topic was deleted came after the deletion had forgotten
