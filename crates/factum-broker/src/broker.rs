@@ -246,10 +246,15 @@ impl Broker {
         partition: &TopicPartition,
         known: Option<(Offset, ProducerStates)>,
     ) -> Result<(), ReadError> {
+        if !self.mutant().remembers_producers() {
+            return Ok(());
+        }
         let Extent { start, end } = self.log().extent(partition.id);
-        // A checkpoint of more than there is belongs to another log.
+        // A checkpoint of more than there is belongs to another log. One of before the start does
+        // not know what was cut off after it: by its sequences, live producers would be refused.
+        let fits = |(next, _): &(Offset, _)| (start..=end).contains(next);
         let (mut next, producers) =
-            known.filter(|(next, _)| *next <= end).unwrap_or((start, ProducerStates::default()));
+            known.filter(fits).unwrap_or((start, ProducerStates::default()));
         partition.gate.lock().producers = producers;
         loop {
             let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
