@@ -157,7 +157,10 @@ pub(super) fn compact(
     if end <= due.plan.first_dirty {
         return Ok(Outcome::Unsealed);
     }
-    let producers = due.partition.gate.lock().producers.oldest_batches();
+    let producers = {
+        let gate = due.partition.gate.lock();
+        gate.producers.oldest_batches(log.extent(id).end)
+    };
     let job = CompactionJob {
         start: log.extent(id).start,
         first_dirty: due.plan.first_dirty,
