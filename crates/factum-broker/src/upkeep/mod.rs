@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use factum_event::{Clock, Offset, Timestamp};
 use factum_log::disk::Disk;
-use factum_log::{Log, PartitionId};
+use factum_log::{Log, PartitionId, ReadError};
 
 use crate::checkpoint::Checkpoint;
 use crate::cleaner::{
@@ -103,25 +103,55 @@ impl Upkeep {
                 if total == 0 {
                     continue;
                 }
-                let mut entries = Entries::of(&self.log, id);
-                let start = new_start(&settings, now, total, &mut entries);
-                match (start, entries.into_error()) {
-                    (Some(start), None) => {
+                match self.retained_start(id, &settings, now, total) {
+                    Ok(Some(start)) => {
                         bytes += total;
                         cuts.push((id, start));
                     }
-                    (_, Some(error)) => {
+                    Err(error) => {
                         tracing::warn!(
                             topic = %topic.name, partition = %id.partition, %error,
                             "cannot see which records are too old"
                         );
                         self.counters.failed(now);
                     }
-                    (None, None) => {}
+                    Ok(None) => {}
                 }
             }
         }
         self.cut_off(&cuts, bytes, now);
+    }
+
+    /// Where a partition of so many bytes is to begin.
+    fn retained_start(
+        &self,
+        id: PartitionId,
+        settings: &RetentionSettings,
+        now: Timestamp,
+        total: u64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let start = self.new_start(id, settings, now, total)?;
+        if start.is_none() || settings.retention_bytes.is_none() {
+            return Ok(start);
+        }
+        // The log may count what was cut off from a file whose index was not there, or came
+        // later. So before anything goes because of it, what is there is counted.
+        let mut entries = Entries::of(&self.log, id);
+        let counted = entries.by_ref().map(|entry| u64::from(entry.length)).sum();
+        entries.into_error().map_or(Ok(()), Err)?;
+        if counted >= total { Ok(start) } else { self.new_start(id, settings, now, counted) }
+    }
+
+    fn new_start(
+        &self,
+        id: PartitionId,
+        settings: &RetentionSettings,
+        now: Timestamp,
+        total: u64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let mut entries = Entries::of(&self.log, id);
+        let start = new_start(settings, now, total, &mut entries);
+        entries.into_error().map_or(Ok(start), Err)
     }
 
     /// Moves starts up, of partitions that have so many bytes together.
