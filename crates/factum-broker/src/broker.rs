@@ -9,12 +9,14 @@ use factum_log::disk::Disk;
 use factum_log::{Extent, Log, OpenError, PartitionId, ReadError, Recovery};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
 
 use crate::admin::AdminError;
 use crate::checkpoint::Checkpoint;
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
+use crate::mutants::BrokerMutant;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
 use crate::producer_state::ProducerStates;
@@ -64,6 +66,7 @@ struct Inner {
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
+    mutant: BrokerMutant,
     topics: Arc<Topics>,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
@@ -132,7 +135,8 @@ impl Broker {
         settings: BrokerSettings,
     ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
-        let broker = Self::new(log, clock, settings, EventIds::new());
+        let groups = Groups::new(settings.groups.clone());
+        let broker = Self::new(log, clock, settings, EventIds::new(), groups, BrokerMutant::None);
         pollster::block_on(broker.recover(disk.as_ref()))?;
         let threads = broker.start().map_err(BrokerOpenError::Thread)?;
         let _ = broker.inner.threads.set(threads);
@@ -152,10 +156,30 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, BrokerWorkers, Recovery), BrokerOpenError> {
+        Self::open_mutant(disk, clock, settings, BrokerMutant::None)
+    }
+
+    /// As [`open_stepped`](Self::open_stepped), broken on purpose.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_mutant(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+        mutant: BrokerMutant,
+    ) -> Result<(Self, BrokerWorkers, Recovery), BrokerOpenError> {
         let ids = EventIds::seeded(disk.random());
+        let mut members = u128::from(disk.random());
+        let groups = Groups::with_ids(settings.groups.clone(), move || {
+            members += 1;
+            Uuid::from_u128(members)
+        });
+        let (of_log, log_settings) = (mutant.of_log(), settings.log);
         let (log, mut workers, recovery) =
-            Log::open_stepped(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
-        let broker = Self::new(log, clock, settings, ids);
+            Log::open_mutant(Arc::clone(&disk), Arc::clone(&clock), log_settings, of_log)?;
+        let broker = Self::new(log, clock, settings, ids, groups, mutant);
         drive(&mut workers, broker.recover(disk.as_ref()))?;
         let upkeep = broker.upkeep(disk);
         let Inner { log, clock, cuts, groups, .. } = &*broker.inner;
@@ -165,8 +189,14 @@ impl Broker {
         Ok((broker, steps, recovery))
     }
 
-    fn new(log: Log, clock: Arc<dyn Clock>, settings: BrokerSettings, ids: EventIds) -> Self {
-        let groups = Arc::new(Groups::new(settings.groups.clone()));
+    fn new(
+        log: Log,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+        ids: EventIds,
+        groups: Groups,
+        mutant: BrokerMutant,
+    ) -> Self {
         let inner = Inner {
             threads: OnceLock::new(),
             upkeep: OnceLock::new(),
@@ -174,6 +204,7 @@ impl Broker {
             log,
             clock,
             settings,
+            mutant,
             topics: Arc::default(),
             changes: Mutex::new(()),
             cuts: Arc::default(),
@@ -183,7 +214,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             event_ids: ids,
             cluster_id: OnceLock::new(),
-            groups,
+            groups: Arc::new(groups),
             topic_changes: watch::Sender::new(0),
             turn: AtomicU32::new(0),
         };
@@ -199,9 +230,10 @@ impl Broker {
     }
 
     fn upkeep(&self, disk: Arc<dyn Disk>) -> Upkeep {
-        let Inner { log, topics, clock, settings, upkeep_counters, .. } = &*self.inner;
+        let Inner { log, topics, clock, settings, upkeep_counters, mutant, .. } = &*self.inner;
         let (topics, counters) = (Arc::clone(topics), Arc::clone(upkeep_counters));
-        Upkeep::new(disk, log.clone(), topics, Arc::clone(clock), settings, counters)
+        let clock = Arc::clone(clock);
+        Upkeep::new(disk, log.clone(), topics, clock, settings, counters).broken(*mutant)
     }
 
     async fn recover(&self, disk: &dyn Disk) -> Result<(), BrokerOpenError> {
@@ -381,6 +413,10 @@ impl Broker {
 
     pub(crate) fn cuts(&self) -> &Cuts {
         &self.inner.cuts
+    }
+
+    pub(crate) fn mutant(&self) -> BrokerMutant {
+        self.inner.mutant
     }
 
     pub(crate) fn offsets(&self) -> &CommittedOffsets {

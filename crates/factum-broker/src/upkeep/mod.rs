@@ -22,6 +22,7 @@ use crate::checkpoint::Checkpoint;
 use crate::cleaner::{
     CompactionSettings, CompactionStats, RetentionSettings, SegmentSettings, new_start,
 };
+use crate::mutants::BrokerMutant;
 use crate::settings::BrokerSettings;
 use crate::topic::Topics;
 use crate::topic_config::TopicSettings;
@@ -51,6 +52,7 @@ pub(crate) struct Upkeep {
     /// Bytes that the log had appended when the last checkpoint was taken.
     checkpointed: u64,
     counters: Arc<UpkeepCounters>,
+    mutant: BrokerMutant,
 }
 
 /// How the thread lets the upkeep wait: for so long, or until it is to end.
@@ -77,7 +79,13 @@ impl Upkeep {
             sealed_at: None,
             checkpointed: 0,
             counters,
+            mutant: BrokerMutant::None,
         }
+    }
+
+    /// The same, broken on purpose.
+    pub(crate) fn broken(self, mutant: BrokerMutant) -> Self {
+        Self { mutant, ..self }
     }
 
     /// Does what is due now.
@@ -214,7 +222,7 @@ impl Upkeep {
             let early = planned.saturating_sub(self.clock.monotonic().saturating_sub(started));
             if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
         };
-        compacting::compact(&self.log, due, now, self.key_bytes, &mut pace)
+        compacting::compact(&self.log, due, now, (self.key_bytes, self.mutant), &mut pace)
     }
 
     /// Asks for what is in the open journal to be sealed; not often: a journal is a large file.
