@@ -1,4 +1,4 @@
-//! The log on a simulated disk and a virtual clock, from seeds, against a model.
+//! The log, and the broker on it, on a simulated disk and a virtual clock, from seeds, against a model.
 //!
 //! One thread does everything: it polls the futures of random clients, lets the workers of the
 //! log do one thing at a time, turns the clock and breaks the disk, in an order that follows from
@@ -12,6 +12,7 @@
 //! * a flipped bit leads to an error, and never to wrong bytes;
 //! * everybody gets an answer in the end.
 
+mod broker_level;
 mod clock;
 mod history;
 mod log_level;
@@ -19,6 +20,7 @@ mod machine;
 mod tasks;
 mod totals;
 
+pub use factum_broker::BrokerMutant;
 pub use factum_log::Mutant;
 pub use totals::Totals;
 
@@ -30,8 +32,27 @@ pub(crate) type Violation = String;
 /// How a seed is run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// What of the log is broken on purpose.
-    pub mutant: Mutant,
+    /// What is simulated; without it, the seed says.
+    pub level: Option<Level>,
+    /// What is broken on purpose.
+    pub mutant: BrokerMutant,
+}
+
+/// What is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// The log alone.
+    Log,
+    /// The broker on its log.
+    Broker,
+}
+
+impl Level {
+    /// What a seed simulates.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(2) { Self::Log } else { Self::Broker }
+    }
 }
 
 /// What came of one seed.
@@ -56,13 +77,24 @@ pub struct Found {
     pub totals: Totals,
 }
 
+/// What of the log is broken.
+const fn of_log(mutant: BrokerMutant) -> Mutant {
+    match mutant {
+        BrokerMutant::Log(mutant) => mutant,
+        _ => Mutant::None,
+    }
+}
+
 /// Runs one seed.
 ///
 /// # Errors
 /// [`Found`]: a promise was broken.
 pub fn run(seed: u64, options: &Options) -> Result<Run, Box<Found>> {
     let mut machine = Machine::new(seed);
-    let ran = log_level::run(&mut machine, options.mutant);
+    let ran = match options.level.unwrap_or_else(|| Level::of(seed)) {
+        Level::Log => log_level::run(&mut machine, of_log(options.mutant)),
+        Level::Broker => broker_level::run(&mut machine, options.mutant),
+    };
     machine.finish();
     let totals = machine.totals;
     match ran {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum_event::Clock;
+use factum_event::{Clock, Timestamp};
 use factum_log::disk::sim::{Faults, Random, Refusal, SimDisk};
 use factum_log::{Disk, Fault, LogSettings, VerifyError, VerifyOptions, verify};
 
@@ -28,8 +28,10 @@ pub(crate) struct Machine {
     pub(crate) totals: Totals,
     /// Bits of sealed journals or segments were flipped, and are not mended.
     pub(crate) is_damaged: bool,
-    /// Somebody has removed seals, or damaged what would have got one: chains are interrupted.
+    /// Journals may have got no seal, because they were damaged then.
     lacks_seals: bool,
+    /// Somebody has removed seals, and with them what chains follow.
+    lacks_chains: bool,
     /// Something has gone wrong with the disk since this life began.
     pub(crate) was_troubled: bool,
 }
@@ -46,6 +48,7 @@ impl Machine {
             totals: Totals { seeds: 1, ..Totals::default() },
             is_damaged: false,
             lacks_seals: false,
+            lacks_chains: false,
             was_troubled: false,
         }
     }
@@ -57,6 +60,10 @@ impl Machine {
     /// One of these, which are some.
     pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -163,7 +170,7 @@ impl Machine {
         if self.disk.flip_bit(&path, at, u8::try_from(bit).unwrap_or(0)).is_ok() {
             self.is_damaged |= !name.ends_with(".index");
             // A damaged journal rightly gets no seal.
-            self.lacks_seals = true;
+            self.lacks_seals |= name.ends_with(".journal");
             self.history.note(format!("bit {bit} of byte {at} of {path} flips"));
         }
     }
@@ -187,12 +194,14 @@ impl Machine {
                 self.history.note(format!("somebody removes {path}"));
                 self.totals.deleted_folds += 1;
                 // Opening never needs them, but they are evidence: they are missed.
-                self.lacks_seals |= path.ends_with(".seal");
+                self.lacks_chains |= path.ends_with(".seal");
             }
         }
     }
 
-    /// A crash damages nothing but indexes, which are not flushed.
+    /// A crash damages nothing but indexes, which are not flushed. What was damaged and is mended
+    /// leaves nothing but seals that were never written; only without a seal that there was may
+    /// chains seem to be broken.
     pub(crate) fn verify_files(&mut self) -> Result<(), Violation> {
         if self.is_damaged {
             return Ok(());
@@ -203,7 +212,8 @@ impl Machine {
             Ok(found) => {
                 let may_be = |fault| {
                     fault == Fault::Index
-                        || matches!(fault, Fault::Seal | Fault::Chain) && self.lacks_seals
+                        || fault == Fault::Seal && (self.lacks_seals || self.lacks_chains)
+                        || fault == Fault::Chain && self.lacks_chains
                 };
                 match found.findings.iter().find(|one| !may_be(one.fault)) {
                     Some(finding) => Err(format!("verification has found {finding:?}")),

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use factum_sim::{Found, Options, Totals, run};
+use factum_sim::{Found, Level, Options, Totals, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The log on a simulated disk and a virtual clock
+/// Log and broker on a simulated disk and a virtual clock
 #[derive(Debug, Parser)]
 #[command(name = "factum-sim", max_term_width = 100)]
 struct Cli {
@@ -22,6 +22,9 @@ struct Cli {
     /// Begins no seed after so many seconds
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// Only the log, or only the broker on it; without this, the seed says
+    #[arg(long, value_enum)]
+    level: Option<Level>,
     /// Until a violation is found, or Ctrl-C
     #[arg(long)]
     forever: bool,
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
 
 /// Runs seeds up to the first violation.
 fn all(cli: &Cli, began: Instant, totals: &mut Totals) -> Option<Box<Found>> {
-    let options = Options::default();
+    let options = Options { level: cli.level, ..Options::default() };
     let last = if cli.forever { u64::MAX } else { cli.from.saturating_add(cli.seeds) };
     let end = cli.seconds.map(Duration::from_secs);
     let bar = progress(cli);
@@ -89,5 +92,5 @@ fn tell(found: &Found) {
         eprintln!("  {line}");
     }
     eprintln!("violation: {violation}");
-    eprintln!("replay: cargo run --release -p factum-sim -- --seeds 1 --from {seed}");
+    eprintln!("replay: cargo xtask simulate --seeds 1 --from {seed}");
 }

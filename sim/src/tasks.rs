@@ -21,6 +21,12 @@ impl<T> Tasks<T> {
         self.0.push(Box::pin(task));
     }
 
+    /// Starts one, and lets it look at once; its answer, if it has got one.
+    pub(crate) fn start_now(&mut self, task: impl Future<Output = T> + 'static) -> Option<T> {
+        self.start(task);
+        self.poll(self.0.len() - 1)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

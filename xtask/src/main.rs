@@ -49,7 +49,7 @@ enum Command {
     Tidy,
     /// Run every fuzz target for a while
     Fuzz(FuzzArgs),
-    /// Run the log on the simulated disk, from many seeds
+    /// Run log and broker on a simulated disk and a virtual clock, from many seeds
     Simulate(simulate::SimulateArgs),
     /// Build the release binary and run foreign Kafka clients against it
     Compat(Rest),

@@ -9,6 +9,7 @@ use factum_log::disk::Disk;
 use factum_log::{Extent, Log, OpenError, PartitionId, ReadError, Recovery};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
 
 use crate::admin::AdminError;
 use crate::checkpoint::Checkpoint;
@@ -16,6 +17,7 @@ use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
+use crate::mutants::BrokerMutant;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::producer_ids::ProducerIds;
 use crate::producer_state::ProducerStates;
@@ -65,6 +67,7 @@ struct Inner {
     log: Log,
     clock: Arc<dyn Clock>,
     settings: BrokerSettings,
+    mutant: BrokerMutant,
     /// Held while a change is decided, appended and applied: changes come one after another.
     changes: Mutex<()>,
     control: ControlState,
@@ -129,7 +132,8 @@ impl Broker {
         settings: BrokerSettings,
     ) -> Result<(Self, Upkeep, Recovery), BrokerOpenError> {
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
-        let broker = Self::new(log, clock, settings, EventIds::new());
+        let groups = Groups::new(settings.groups.clone());
+        let broker = Self::new(log, clock, settings, EventIds::new(), groups, BrokerMutant::None);
         let read = pollster::block_on(broker.recover(disk.as_ref()))?;
         let threads = broker.start().map_err(BrokerOpenError::Thread)?;
         let _ = broker.inner.threads.set(threads);
@@ -149,10 +153,30 @@ impl Broker {
         clock: Arc<dyn Clock>,
         settings: BrokerSettings,
     ) -> Result<(Self, BrokerWorkers, Recovery), BrokerOpenError> {
+        Self::open_mutant(disk, clock, settings, BrokerMutant::None)
+    }
+
+    /// As [`open_stepped`](Self::open_stepped), broken on purpose.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_mutant(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+        mutant: BrokerMutant,
+    ) -> Result<(Self, BrokerWorkers, Recovery), BrokerOpenError> {
         let ids = EventIds::seeded(disk.random());
+        let mut members = u128::from(disk.random());
+        let groups = Groups::with_ids(settings.groups.clone(), move || {
+            members += 1;
+            Uuid::from_u128(members)
+        });
+        let (of_log, log_settings) = (mutant.of_log(), settings.log);
         let (log, mut workers, recovery) =
-            Log::open_stepped(Arc::clone(&disk), Arc::clone(&clock), settings.log)?;
-        let broker = Self::new(log, clock, settings, ids);
+            Log::open_mutant(Arc::clone(&disk), Arc::clone(&clock), log_settings, of_log)?;
+        let broker = Self::new(log, clock, settings, ids, groups, mutant);
         let read = drive(&mut workers, broker.recover(disk.as_ref()))?;
         let upkeep = broker.upkeep(disk, read);
         let Inner { log, clock, control, groups, .. } = &*broker.inner;
@@ -162,8 +186,14 @@ impl Broker {
         Ok((broker, steps, recovery))
     }
 
-    fn new(log: Log, clock: Arc<dyn Clock>, settings: BrokerSettings, ids: EventIds) -> Self {
-        let groups = Arc::new(Groups::new(settings.groups.clone()));
+    fn new(
+        log: Log,
+        clock: Arc<dyn Clock>,
+        settings: BrokerSettings,
+        ids: EventIds,
+        groups: Groups,
+        mutant: BrokerMutant,
+    ) -> Self {
         let inner = Inner {
             threads: OnceLock::new(),
             upkeep: OnceLock::new(),
@@ -171,12 +201,13 @@ impl Broker {
             log,
             clock,
             settings,
+            mutant,
             changes: Mutex::new(()),
             control: ControlState::new(),
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
             event_ids: ids,
-            groups,
+            groups: Arc::new(groups),
             topic_changes: watch::Sender::new(0),
             turn: AtomicU32::new(0),
         };
@@ -192,10 +223,11 @@ impl Broker {
     }
 
     fn upkeep(&self, disk: Arc<dyn Disk>, read: u64) -> Upkeep {
-        let Inner { log, control, clock, settings, upkeep_counters, .. } = &*self.inner;
+        let Inner { log, control, clock, settings, upkeep_counters, mutant, .. } = &*self.inner;
         let counters = Arc::clone(upkeep_counters);
-        let state = control.clone();
-        Upkeep::new(disk, log.clone(), state, Arc::clone(clock), settings, counters).after(read)
+        let (state, clock) = (control.clone(), Arc::clone(clock));
+        let upkeep = Upkeep::new(disk, log.clone(), state, clock, settings, counters);
+        upkeep.after(read).broken(*mutant)
     }
 
     /// Computes all state from the log; answers how many batches it read for that which a
@@ -257,10 +289,15 @@ impl Broker {
         partition: &TopicPartition,
         known: Option<(Offset, ProducerStates)>,
     ) -> Result<u64, ReadError> {
+        if !self.mutant().remembers_producers() {
+            return Ok(0);
+        }
         let Extent { start, end } = self.log().extent(partition.id);
-        // A checkpoint of more than there is belongs to another log.
+        // A checkpoint of more than there is belongs to another log. One of before the start does
+        // not know what was cut off after it: by its sequences, live producers would be refused.
+        let fits = |(next, _): &(Offset, _)| (start..=end).contains(next);
         let (mut next, producers) =
-            known.filter(|(next, _)| *next <= end).unwrap_or((start, ProducerStates::default()));
+            known.filter(fits).unwrap_or((start, ProducerStates::default()));
         partition.gate.lock().producers = producers;
         let mut read = 0;
         loop {
@@ -285,7 +322,8 @@ impl Broker {
     /// Applies the commits that were appended since the last time.
     pub(crate) async fn apply_commits(&self) -> Result<(), FoldError> {
         let apply = |offset: Offset, record: &_| {
-            self.offsets().apply(offsets::decode(offset, record)?);
+            let alive = |id| self.topics().by_id(id).is_some();
+            self.offsets().apply(offsets::decode(offset, record)?, alive);
             Ok(())
         };
         self.inner.offsets_fold.catch_up(self.log(), apply).await
@@ -392,6 +430,10 @@ impl Broker {
 
     pub(crate) fn cuts(&self) -> &Cuts {
         &self.inner.control.cuts
+    }
+
+    pub(crate) fn mutant(&self) -> BrokerMutant {
+        self.inner.mutant
     }
 
     pub(crate) fn offsets(&self) -> &CommittedOffsets {

@@ -22,6 +22,7 @@ mod group_info;
 pub mod groups;
 mod locate;
 mod member;
+mod mutants;
 mod offsets;
 mod produce;
 mod producer_ids;
@@ -40,6 +41,7 @@ pub use commits::{Commit, CommitError};
 pub use control::{CONTROL_TOPIC, CONTROL_TOPIC_ID, UnknownChange, created_topic, own_topic};
 pub use fold::FoldError;
 pub use locate::{LocateError, UNPACKED_LIMIT};
+pub use mutants::BrokerMutant;
 pub use offsets::{
     CommitKey, Committed, MAX_METADATA_BYTES, OFFSETS_TOPIC, OFFSETS_TOPIC_ID, UnknownCommit,
 };

@@ -74,11 +74,16 @@ pub(crate) struct CommittedOffsets {
 }
 
 impl CommittedOffsets {
-    /// Applies a change; changes come in the order of their records.
-    pub(crate) fn apply(&self, (key, committed): CommitChange) {
+    /// Applies a change; changes come in the order of their records. An offset of a topic that is
+    /// not `alive` any more was committed while that was deleted: it does not count.
+    pub(crate) fn apply(&self, (key, committed): CommitChange, alive: impl Fn(TopicId) -> bool) {
+        // Asked under the lock: who deletes a topic forgets its offsets under it, afterwards.
         let mut groups = self.groups.lock();
         let place = (key.topic, key.partition);
         if let Some(committed) = committed {
+            if !alive(committed.topic_id) {
+                return;
+            }
             groups.entry(key.group).or_default().insert(place, committed);
         } else if let Some(offsets) = groups.get_mut(&key.group) {
             offsets.remove(&place);
@@ -211,12 +216,12 @@ mod tests {
     #[test]
     fn the_last_change_counts() {
         let offsets = CommittedOffsets::default();
-        offsets.apply(change(Some(10)));
-        offsets.apply(change(Some(20)));
+        offsets.apply(change(Some(10)), |_| true);
+        offsets.apply(change(Some(20)), |_| true);
         let (key, _) = change(None);
         let get = || offsets.get("billing", &key.topic, key.partition).map(|c| c.offset.get());
         assert_eq!(get(), Some(20));
-        offsets.apply(change(None));
+        offsets.apply(change(None), |_| true);
         assert_eq!(get(), None);
         assert!(offsets.groups().is_empty());
     }
@@ -224,7 +229,7 @@ mod tests {
     #[test]
     fn offsets_of_a_deleted_topic_are_forgotten() {
         let offsets = CommittedOffsets::default();
-        offsets.apply(change(Some(20)));
+        offsets.apply(change(Some(20)), |_| true);
         offsets.retain_topics(|id| id == OFFSETS_TOPIC_ID);
         assert_eq!(offsets.len(), 1);
         offsets.retain_topics(|_| false);

@@ -161,6 +161,13 @@ async fn wait_until_durable(
         if let Some(reason) = log.failure() {
             return Err(AppendError::Failed(reason));
         }
+        // Neither becomes durable any more, and nobody would say so.
+        if log.is_removed(partition.topic) {
+            return Err(AppendError::Removed);
+        }
+        if log.is_closed() {
+            return Err(AppendError::Closed);
+        }
         waiter.changed().await;
     }
     Ok(())

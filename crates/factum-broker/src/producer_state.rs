@@ -31,13 +31,14 @@ pub(crate) struct ProducerStates {
 
 #[derive(Debug)]
 struct ProducerState {
-    epoch: i16,
     last_seen: Timestamp,
+    /// Some. Those of an earlier epoch count again where a crash un-happens the later ones.
     batches: VecDeque<Remembered>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Remembered {
+    epoch: i16,
     first_sequence: i32,
     last_sequence: i32,
     base_offset: Offset,
@@ -90,14 +91,15 @@ impl ProducerStates {
             // Forgotten or never seen: Kafka takes any first sequence outside transactions.
             return Ok(Verdict::Append);
         };
-        if batch.producer_epoch < state.epoch {
+        let current = state.epoch();
+        if batch.producer_epoch < current {
             return Err(SequenceError::StaleEpoch {
                 producer_id: batch.producer_id,
-                current: state.epoch,
+                current,
                 came: batch.producer_epoch,
             });
         }
-        if batch.producer_epoch > state.epoch {
+        if batch.producer_epoch > current {
             return follows(batch, 0);
         }
         if let Some(same) = state.repeated(batch) {
@@ -139,15 +141,8 @@ impl ProducerStates {
         if self.producers.len() >= MAX_PRODUCERS && !self.producers.contains_key(&producer_id) {
             self.forget_silent();
         }
-        let state = self.producers.entry(producer_id).or_insert_with(|| ProducerState {
-            epoch,
-            last_seen: now,
-            batches: VecDeque::new(),
-        });
-        if state.epoch != epoch {
-            state.epoch = epoch;
-            state.batches.clear();
-        }
+        let unknown = || ProducerState { last_seen: now, batches: VecDeque::new() };
+        let state = self.producers.entry(producer_id).or_insert_with(unknown);
         if state.batches.len() == REMEMBERED_BATCHES {
             state.batches.pop_front();
         }
@@ -155,6 +150,7 @@ impl ProducerStates {
         let steps = last_offset.get() - base_offset.get();
         let last_sequence = sequence_after(first_sequence, steps);
         state.batches.push_back(Remembered {
+            epoch,
             first_sequence,
             last_sequence,
             base_offset,
@@ -167,17 +163,18 @@ impl ProducerStates {
         let known = self.producers.iter().filter_map(|(id, state)| {
             let batches: VecDeque<_> =
                 state.batches.iter().filter(|batch| batch.last_offset < end).copied().collect();
-            let ProducerState { epoch, last_seen, .. } = *state;
-            (!batches.is_empty()).then_some((*id, ProducerState { epoch, last_seen, batches }))
+            let last_seen = state.last_seen;
+            (!batches.is_empty()).then_some((*id, ProducerState { last_seen, batches }))
         });
         Self { producers: known.collect() }
     }
 
-    /// For every producer the offset of the oldest batch that its sequences hang on.
-    pub(crate) fn oldest_batches(&self) -> HashMap<i64, Offset> {
+    /// For every producer the offset of the oldest batch that its sequences hang on, also when a
+    /// crash un-happens what is not before `end`.
+    pub(crate) fn oldest_batches(&self, end: Offset) -> HashMap<i64, Offset> {
         let oldest = |state: &ProducerState| {
-            let forgotten = state.batches.len().saturating_sub(RECOGNISED_BATCHES);
-            state.batches.get(forgotten).map(|batch| batch.last_offset)
+            let durable = state.batches.iter().rev().filter(|batch| batch.last_offset < end);
+            durable.take(RECOGNISED_BATCHES).last().map(|batch| batch.last_offset)
         };
         self.producers.iter().filter_map(|(id, state)| Some((*id, oldest(state)?))).collect()
     }
@@ -189,11 +186,12 @@ impl ProducerStates {
         ids.sort_unstable();
         for id in ids {
             let state = &self.producers[&id];
+            let current = || state.batches.iter().filter(|batch| batch.epoch == state.epoch());
             out.put_i64(id);
-            out.put_i16(state.epoch);
+            out.put_i16(state.epoch());
             out.put_i64(state.last_seen.as_millis());
-            out.put_u8(u8::try_from(state.batches.len()).unwrap_or(u8::MAX));
-            for batch in &state.batches {
+            out.put_u8(u8::try_from(current().count()).unwrap_or(u8::MAX));
+            for batch in current() {
                 out.put_i32(batch.first_sequence);
                 out.put_i64(batch.base_offset.get());
                 out.put_i64(batch.last_offset.get());
@@ -221,13 +219,14 @@ impl ProducerStates {
                 }
                 let last_sequence = sequence_after(first_sequence, steps);
                 batches.push_back(Remembered {
+                    epoch,
                     first_sequence,
                     last_sequence,
                     base_offset,
                     last_offset,
                 });
             }
-            producers.insert(id, ProducerState { epoch, last_seen, batches });
+            producers.insert(id, ProducerState { last_seen, batches });
         }
         Some(Self { producers })
     }
@@ -246,10 +245,16 @@ impl ProducerStates {
 }
 
 impl ProducerState {
+    /// The newest epoch seen.
+    fn epoch(&self) -> i16 {
+        self.batches.back().map_or(-1, |batch| batch.epoch)
+    }
+
     fn repeated(&self, batch: &BatchHeader) -> Option<Remembered> {
         let last = sequence_after(batch.base_sequence, i64::from(batch.last_offset_delta));
         let same = |known: &&Remembered| {
-            (known.first_sequence, known.last_sequence) == (batch.base_sequence, last)
+            (known.epoch, known.first_sequence, known.last_sequence)
+                == (batch.producer_epoch, batch.base_sequence, last)
         };
         self.batches.iter().rev().take(RECOGNISED_BATCHES).find(same).copied()
     }
@@ -360,6 +365,25 @@ mod tests {
             send(&mut states, 4, &batch(0, 3, 1)),
             Err(SequenceError::StaleEpoch { producer_id: 7, current: 1, came: 0 })
         );
+    }
+
+    #[test]
+    fn an_epoch_that_a_crash_may_unhappen_does_not_push_the_last_one_out() {
+        let mut states = ProducerStates::default();
+        for index in 0..4 {
+            send(&mut states, index, &batch(0, i32::try_from(index).unwrap(), 1)).unwrap();
+        }
+        send(&mut states, 4, &batch(1, 0, 1)).unwrap();
+        let end = Offset::new(4).unwrap();
+        // The fifth batch is not durable: a checkpoint has the others, and so has compaction.
+        let mut bytes = Vec::new();
+        states.before(end).encode(&mut bytes);
+        let durable = ProducerStates::decode(&mut &bytes[..], end).unwrap();
+        assert!(matches!(durable.judge(&batch(0, 3, 1)), Ok(Verdict::Duplicate { .. })));
+        assert_eq!(durable.judge(&batch(0, 4, 1)), Ok(Verdict::Append));
+        assert_eq!(states.oldest_batches(end), HashMap::from([(7, Offset::ZERO)]));
+        assert!(matches!(states.judge(&batch(1, 0, 1)), Ok(Verdict::Duplicate { .. })));
+        assert!(states.judge(&batch(0, 3, 1)).is_err(), "the epoch is old");
     }
 
     #[test]

@@ -90,3 +90,6 @@ pub(crate) fn drive<T>(workers: &mut Workers, future: impl Future<Output = T>) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -306,6 +306,12 @@ impl Log {
         self.give(Task::Sweep);
     }
 
+    /// Whether a topic was removed, as far as this log has been told.
+    #[must_use]
+    pub fn is_removed(&self, topic: TopicId) -> bool {
+        self.inner.shared.partitions.is_removed(topic)
+    }
+
     /// Seals the open journal soon, unless it is empty: what is in it can be
     /// [cleaned](Self::clean) then.
     pub fn seal(&self) {

@@ -71,6 +71,10 @@ impl Partitions {
         self.map.read().removed.clone()
     }
 
+    pub(crate) fn is_removed(&self, topic: TopicId) -> bool {
+        self.map.read().removed.contains(&topic)
+    }
+
     /// Notes topics as removed of which nothing was loaded yet.
     pub(crate) fn note_removed(&self, topics: impl IntoIterator<Item = TopicId>) {
         self.map.write().removed.extend(topics);

@@ -353,6 +353,8 @@ impl Sealer {
     fn lost(&mut self, sealed: &Sealed, reason: &str) {
         let number = sealed.number;
         self.damage(&format!("{} is damaged {reason}", journal_path(number)));
+        // One whose flush has failed may be there: the next seal does not follow it.
+        let _ = self.shared.disk.remove(&seal_path(number));
         for partition in self.shared.partitions.all() {
             let inner = partition.lock();
             if inner.summary_of(number).is_some() || !inner.dense_of(number).is_empty() {

@@ -15,6 +15,7 @@ use crate::cleaner::{
     KeyMap, Sink, Source, SourceBatch, compact_partition, plan,
 };
 use crate::locate::UNPACKED_LIMIT;
+use crate::mutants::BrokerMutant;
 use crate::topic::{Topic, TopicPartition};
 
 /// Bytes read at a time.
@@ -146,7 +147,7 @@ pub(super) fn compact(
     log: &Log,
     due: &Due,
     now: Timestamp,
-    key_bytes: usize,
+    (key_bytes, mutant): (usize, BrokerMutant),
     pace: &mut dyn FnMut(&CompactionStats) -> ControlFlow<()>,
 ) -> Result<Outcome, Failed> {
     let id = due.partition.id;
@@ -157,7 +158,10 @@ pub(super) fn compact(
     if end <= due.plan.first_dirty {
         return Ok(Outcome::Unsealed);
     }
-    let producers = due.partition.gate.lock().producers.oldest_batches();
+    let producers = {
+        let gate = due.partition.gate.lock();
+        gate.producers.oldest_batches(log.extent(id).end)
+    };
     let job = CompactionJob {
         start: log.extent(id).start,
         first_dirty: due.plan.first_dirty,
@@ -169,7 +173,7 @@ pub(super) fn compact(
     };
     let mut map = KeyMap::with_budget(key_map_bytes(due.plan.dirty_bytes).min(key_bytes));
     let mut source = LogSource { log, id, read: VecDeque::new() };
-    let mut sink = LogSink { cleaning, next: None };
+    let mut sink = LogSink { cleaning, next: None, mutant };
     let done = compact_partition(&job, &mut map, &mut source, &mut sink, pace)?;
     // What the map had no room for stays as it is until the next time, and so does what a file
     // has behind what may be compacted.
@@ -223,6 +227,7 @@ impl Source for LogSource<'_> {
 struct LogSink<'a> {
     cleaning: Cleaning<'a>,
     next: Option<Offset>,
+    mutant: BrokerMutant,
 }
 
 impl LogSink<'_> {
@@ -239,6 +244,7 @@ impl Sink for LogSink<'_> {
         self.next = Some(stored.last_offset.next());
         let batch = match fate {
             Fate::Removed => return Ok(()),
+            Fate::Rewritten(_) if !self.mutant.keeps_the_last() => return Ok(()),
             Fate::Rewritten(batch) => batch,
             Fate::Unopened(why) => {
                 let (first, last) = (stored.base_offset, stored.last_offset);

@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use factum_event::{Clock, Offset, Timestamp};
 use factum_log::disk::Disk;
-use factum_log::{Log, PartitionId};
+use factum_log::{Log, PartitionId, ReadError};
 
 use crate::checkpoint::Checkpoint;
 use crate::cleaner::{
     CompactionSettings, CompactionStats, RetentionSettings, SegmentSettings, new_start,
 };
 use crate::control_checkpoint::{ControlCheckpoint, ControlState};
+use crate::mutants::BrokerMutant;
 use crate::settings::BrokerSettings;
 use crate::topic_config::TopicSettings;
 
@@ -57,6 +58,7 @@ pub(crate) struct Upkeep {
     /// Set when it is to end: a compaction that never has to wait looks here.
     ending: Arc<AtomicBool>,
     counters: Arc<UpkeepCounters>,
+    mutant: BrokerMutant,
 }
 
 /// How the thread lets the upkeep wait: for so long, or until it is to end.
@@ -85,12 +87,18 @@ impl Upkeep {
             is_behind: false,
             ending: Arc::default(),
             counters,
+            mutant: BrokerMutant::None,
         }
     }
 
     /// The same after an opening that has read so many batches behind the last checkpoint.
     pub(crate) fn after(self, read: u64) -> Self {
         Self { is_behind: read > 0, ..self }
+    }
+
+    /// The same, broken on purpose.
+    pub(crate) fn broken(self, mutant: BrokerMutant) -> Self {
+        Self { mutant, ..self }
     }
 
     /// Does what is due now.
@@ -116,25 +124,55 @@ impl Upkeep {
                 if total == 0 {
                     continue;
                 }
-                let mut entries = Entries::of(&self.log, id);
-                let start = new_start(&settings, now, total, &mut entries);
-                match (start, entries.into_error()) {
-                    (Some(start), None) => {
+                match self.retained_start(id, &settings, now, total) {
+                    Ok(Some(start)) => {
                         bytes += total;
                         cuts.push((id, start));
                     }
-                    (_, Some(error)) => {
+                    Err(error) => {
                         tracing::warn!(
                             topic = %topic.name, partition = %id.partition, %error,
                             "cannot see which records are too old"
                         );
                         self.counters.failed(now);
                     }
-                    (None, None) => {}
+                    Ok(None) => {}
                 }
             }
         }
         self.cut_off(&cuts, bytes, now);
+    }
+
+    /// Where a partition of so many bytes is to begin.
+    fn retained_start(
+        &self,
+        id: PartitionId,
+        settings: &RetentionSettings,
+        now: Timestamp,
+        total: u64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let start = self.new_start(id, settings, now, total)?;
+        if start.is_none() || settings.retention_bytes.is_none() {
+            return Ok(start);
+        }
+        // The log may count what was cut off from a file whose index was not there, or came
+        // later. So before anything goes because of it, what is there is counted.
+        let mut entries = Entries::of(&self.log, id);
+        let counted = entries.by_ref().map(|entry| u64::from(entry.length)).sum();
+        entries.into_error().map_or(Ok(()), Err)?;
+        if counted >= total { Ok(start) } else { self.new_start(id, settings, now, counted) }
+    }
+
+    fn new_start(
+        &self,
+        id: PartitionId,
+        settings: &RetentionSettings,
+        now: Timestamp,
+        total: u64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let mut entries = Entries::of(&self.log, id);
+        let start = new_start(settings, now, total, &mut entries);
+        entries.into_error().map_or(Ok(start), Err)
     }
 
     /// Moves starts up, of partitions that have so many bytes together.
@@ -200,7 +238,7 @@ impl Upkeep {
             }
             if early.is_zero() { ControlFlow::Continue(()) } else { wait(early) }
         };
-        compacting::compact(&self.log, due, now, self.key_bytes, &mut pace)
+        compacting::compact(&self.log, due, now, (self.key_bytes, self.mutant), &mut pace)
     }
 
     /// Asks for what is in the open journal to be sealed; not often: a journal is a large file.

@@ -125,6 +125,7 @@ impl SimDisk {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             pending_names: Vec::new(),
+            next_inode: 1,
             inodes: BTreeMap::new(),
             locked: BTreeSet::new(),
             faults: Faults::default(),
@@ -243,6 +244,8 @@ struct World {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     pending_names: Vec<NameChange>,
+    /// No two files ever have the same: who mends a file must not damage another.
+    next_inode: u64,
     inodes: BTreeMap<u64, Inode>,
     locked: BTreeSet<String>,
     faults: Faults,
@@ -565,7 +568,8 @@ impl Disk for SimDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let inode = self.alive(|world| {
             world.check_refusal()?;
-            let inode = world.inodes.keys().next_back().map_or(1, |last| last + 1);
+            let inode = world.next_inode;
+            world.next_inode += 1;
             world.inodes.insert(inode, Inode::default());
             world.rename(NameChange::Link { path: path.to_owned(), inode });
             Ok(inode)

@@ -56,7 +56,8 @@ impl Verifier<'_> {
             Err(error) => return self.unreadable(place, &format!("it cannot be read: {error}")),
         };
         let seal = self.seal(place, Some(&header));
-        let mut chains = SealedChains::new(number, seal);
+        let is_lost = seal.is_none() && self.has_seal_from(number);
+        let mut chains = SealedChains::new(number, seal).seal_is_lost(is_lost);
         let read = Scan::new(file.as_ref(), header, false)
             .and_then(|scan| self.groups(place, file.as_ref(), scan, &mut chains));
         match read {

@@ -176,7 +176,7 @@ pub fn verify(
         coverage: Coverage::default(),
         pieces: Pieces::new(),
         newest_seal: None,
-        after_removed: false,
+        after_unsealed: false,
         report: Verification::default(),
     };
     verifier.format(format)?;
@@ -196,8 +196,9 @@ struct Verifier<'a> {
     /// What the present file has.
     pieces: Pieces,
     newest_seal: Option<(u64, ChainHash)>,
-    /// Journals without a seal were removed since the newest seal.
-    after_removed: bool,
+    /// Since the newest seal there were journals without one: the next seal may know more of them
+    /// than was read, where they were removed, or less, where they were damaged.
+    after_unsealed: bool,
     report: Verification,
 }
 
@@ -249,6 +250,8 @@ impl Verifier<'_> {
         for &number in self.files.seals.clone().range(..first) {
             self.read_seal(number);
         }
+        // Of journals that are gone only the newest seal stays, unless it came before them.
+        self.after_unsealed |= first > 1 && !self.files.seals.contains(&(first - 1));
         // As at opening: segments take the place of what sealed journals have.
         let Some((&(last, slot), sealed)) = slots.split_last() else {
             if !self.files.segments.is_empty() {
@@ -317,10 +320,10 @@ impl Verifier<'_> {
         if self.files.seals.contains(&number) {
             let place = Place { number, active: false, next_sequence: None };
             let seal = self.seal(&place, None);
-            self.after_removed &= seal.is_none();
+            self.after_unsealed &= seal.is_none();
             SealedChains::new(number, seal).adopt(&mut self.heads);
         } else {
-            self.after_removed = true;
+            self.after_unsealed = true;
         }
     }
 
@@ -328,7 +331,7 @@ impl Verifier<'_> {
     fn seal(&mut self, place: &Place, header: Option<&FileHeader>) -> Option<Seal> {
         let number = place.number;
         if !self.files.seals.contains(&number) {
-            if self.files.seals.last().is_some_and(|&newest| newest > number) {
+            if self.has_seal_from(number) {
                 let reason = "the seal is missing, though later journals have theirs";
                 self.found(Finding::new(Fault::Seal, seal_path(number), 0, reason));
             }
@@ -356,6 +359,11 @@ impl Verifier<'_> {
         None
     }
 
+    /// Whether a journal or a later one was sealed.
+    fn has_seal_from(&self, number: u64) -> bool {
+        self.files.seals.last().is_some_and(|&newest| newest >= number)
+    }
+
     /// Each seal covers the one before.
     fn link(&mut self, seal: &Seal) {
         let Some(newest) = self.newest_seal else {
@@ -378,10 +386,9 @@ impl Verifier<'_> {
             widen(&mut pieces, id, first, last);
         }
         self.coverage.journal(number, pieces);
-        // A seal has the values of all partitions: what was removed before it matters no more.
-        let after_removed = self.after_removed;
-        self.after_removed &= !chains.is_sealed();
-        let chains = chains.after_removed(after_removed);
+        // A seal has the values of all partitions: what was before it matters no more.
+        let after_unsealed = std::mem::replace(&mut self.after_unsealed, !chains.is_sealed());
+        let chains = chains.after_unsealed(after_unsealed);
         for finding in chains.finish(&mut self.heads, self.coverage.removed()) {
             self.found(finding);
         }

@@ -17,8 +17,11 @@ pub(super) struct SealedChains {
     lines: Option<BTreeMap<PartitionId, LineCheck>>,
     /// Groups are lost, and nobody knows of which partitions.
     incomplete: bool,
-    /// Journals before it are gone, and their seals: it knows more than was read.
-    after_removed: bool,
+    /// Journals before it have no seal: of what it does not have itself, it knows more than was
+    /// read, or less.
+    after_unsealed: bool,
+    /// There was a seal: only it knew what stood before the journal.
+    seal_is_lost: bool,
 }
 
 struct LineCheck {
@@ -32,7 +35,8 @@ impl SealedChains {
     pub(super) fn new(number: u64, seal: Option<Seal>) -> Self {
         let check = |line: Line| (line.id, LineCheck { line, seen: 0, reported: false });
         let lines = seal.map(|seal| seal.lines.into_iter().map(check).collect());
-        Self { number, lines, incomplete: false, after_removed: false }
+        let (incomplete, after_unsealed, seal_is_lost) = (false, false, false);
+        Self { number, lines, incomplete, after_unsealed, seal_is_lost }
     }
 
     /// The chain before a batch: as it was computed, or where a journal begins, as it was sealed.
@@ -45,7 +49,10 @@ impl SealedChains {
         let base = entry.base_offset;
         let follows = head.filter(|head| head.next == base);
         // Behind what was removed without a seal, a chain begins anew.
-        let anew = head.is_none_or(|head| head.next < base && head.hash.is_some());
+        let anew = match head {
+            None => !self.seal_is_lost || base == Offset::ZERO,
+            Some(head) => !self.seal_is_lost && head.next < base && head.hash.is_some(),
+        };
         let computed = match follows {
             Some(head) => head.hash,
             None => anew.then(|| ChainHash::begin(id)),
@@ -125,9 +132,16 @@ impl SealedChains {
         self.lines.is_some()
     }
 
-    /// Notes that journals without a seal were removed before: the seal knows more than was read.
-    pub(super) fn after_removed(mut self, removed: bool) -> Self {
-        self.after_removed = removed;
+    /// Notes whether there were journals without a seal since the seal before.
+    pub(super) fn after_unsealed(mut self, unsealed: bool) -> Self {
+        self.after_unsealed = unsealed;
+        self
+    }
+
+    /// Notes that the journal had a seal, which is lost: nobody knows what its chains follow, but
+    /// for those that were read before.
+    pub(super) fn seal_is_lost(mut self, lost: bool) -> Self {
+        self.seal_is_lost = lost;
         self
     }
 
@@ -155,7 +169,9 @@ impl SealedChains {
         let mut findings = Vec::new();
         for (&id, check) in &lines {
             let head = heads.get(id);
-            let unread = self.after_removed && check.line.tags.is_empty();
+            // It may know less than was read, from before a damaged journal, and hand that on.
+            let is_unknown = self.after_unsealed || head.is_some_and(|head| head.hash.is_none());
+            let unread = is_unknown && check.line.tags.is_empty();
             if !check.reported && !unread && !removed.contains(&id.topic) {
                 let wrong =
                     if self.incomplete { check.lost_end(head) } else { check.wrong_end(head) };
@@ -171,7 +187,8 @@ impl SealedChains {
                 }));
             }
             let next = head.map_or(check.line.next, |head| head.next.max(check.line.next));
-            heads.set(id, next, Some(check.line.after));
+            // What is behind the last batch that the seal knows is of a damaged journal.
+            heads.set(id, next, (next == check.line.next).then_some(check.line.after));
         }
         heads.keep_values_of(|id| lines.contains_key(id));
         findings

@@ -8,10 +8,11 @@ mod real_disk;
 mod regions;
 mod retention;
 mod sample;
-mod simulation;
+
 mod stalls;
 mod stepped;
 mod support;
+mod threads;
 mod verify;
 mod verify_segments;
 mod waiting;

@@ -8,7 +8,9 @@ use pollster::block_on;
 use proptest::prelude::*;
 
 use crate::retention::clean;
-use crate::sample::{Content, Part, check, check_against, content, disk_with, parts, rewrite};
+use crate::sample::{
+    Content, Part, check, check_against, content, disk_with, parts, rewrite, seal,
+};
 use crate::support::{append, clock, fill, numbered, offset, open_on, partition, small, start};
 
 fn kept() -> PartitionId {
@@ -248,4 +250,84 @@ fn journals_are_sealed_before_they_are_removed_and_their_seals_go_with_the_next(
 
 fn names(disk: &SimDisk, suffix: &str) -> usize {
     disk.list("journal").unwrap().iter().filter(|name| name.ends_with(suffix)).count()
+}
+
+/// A journal whose predecessors are gone says nothing of what its chains follow: only its seal
+/// does. Without that, they were taken for chains that begin there, so that the next seal seemed
+/// to be of another past.
+#[test]
+fn a_lost_seal_behind_removed_journals_is_missing_and_nothing_else() {
+    let disk = SimDisk::new(7);
+    let files = with_log(&disk, |log| {
+        fill_cut(log, 0..60);
+        log.trim(&[(cut(), offset(30))]).unwrap();
+    });
+    let mut files = with_log(&disk_with(&files), |_| {});
+    let first = number_of(paths(&files, ".journal")[0]);
+    assert!(first > 1, "its predecessors are gone");
+    files.remove(&seal(first)).unwrap();
+    let found = check(&files).unwrap();
+    let faults: Vec<_> = found.findings.iter().map(|finding| finding.fault).collect();
+    assert_eq!(faults, [Fault::Seal], "{:#?}", found.findings);
+}
+
+/// Seals of removed journals go in any order. Where an older one stayed and younger ones went, the
+/// next seal seemed to have another end than partitions had that were removed in between.
+#[test]
+fn an_old_seal_of_a_removed_journal_does_not_contradict_later_ones() {
+    let disk = SimDisk::new(8);
+    let before = with_log(&disk, |log| fill_cut(log, 0..60));
+    let after = with_log(&disk, |log| {
+        log.trim(&[(cut(), offset(60))]).unwrap();
+        grow(log, 60..90);
+    });
+    let mut after = with_log(&disk_with(&after), |log| grow(log, 90..120));
+    assert!(number_of(paths(&after, ".journal")[0]) > 2 && !after.contains_key(&seal(2)));
+    assert!(after.insert(seal(1), before[&seal(1)].clone()).is_none());
+    assert_eq!(check(&after).unwrap().findings, []);
+}
+
+/// The sealer knows of a damaged journal only what can be read of it. Where that was cut off
+/// before the sealer came, the next seal has an older end of the partition than the journal.
+#[test]
+fn a_damaged_journal_of_which_a_part_was_cut_off_has_no_seal_and_nothing_else() {
+    let disk = SimDisk::new(9);
+    let (log, mut workers, _) =
+        Log::open_stepped(Arc::new(disk.clone()), clock(), small()).unwrap();
+    let mut write = |id, number| {
+        drop(start(&log, id, numbered(number, 1000)).unwrap());
+        while workers.step(Worker::Writer) || workers.step(Worker::Housekeeper) {}
+        while names(&disk, ".journal") == 2 && workers.step(Worker::Sealer) {}
+    };
+    let mut count = 0;
+    while names(&disk, ".journal") < 3 {
+        write(cut(), count);
+        write(kept(), count);
+        count += 1;
+    }
+    (0..40).for_each(|number| write(kept(), 1000 + number));
+    log.trim(&[(cut(), log.extent(cut()).end)]).unwrap();
+    let path = crate::sample::journal(2);
+    disk.flip_bit(&path, 1000, 1).unwrap();
+    while workers.step(Worker::Sealer) || workers.step(Worker::Housekeeper) {}
+    disk.flip_bit(&path, 1000, 1).unwrap();
+    log.close();
+    workers.finish();
+    let files = content(&disk);
+    assert!(files.contains_key(&seal(1)) && !files.contains_key(&seal(2)));
+    assert!(files.contains_key(&seal(3)) && files.contains_key(&path));
+    let found = check(&files).unwrap();
+    let faults: Vec<_> = found.findings.iter().map(|finding| finding.fault).collect();
+    assert_eq!(faults, [Fault::Seal], "{:#?}", found.findings);
+}
+
+fn fill_cut(log: &Log, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        append(log, cut(), numbered(number, 1000)).unwrap();
+    }
+    block_on(log.sealed()).unwrap();
+}
+
+fn number_of(path: &str) -> u64 {
+    path["journal/".len()..][..20].parse().unwrap()
 }

@@ -124,3 +124,22 @@ fn committed_offsets_survive_the_compaction_of_their_topic() {
     assert_eq!(all(&world)[0][0].2.offset, offset(5));
     assert_eq!(all(&world)[1..], before[1..]);
 }
+
+/// A checkpoint that knew the first batches of a producer was taken for all that there was, where
+/// the later ones had been cut off: the producer went on, and was refused for ever.
+#[test]
+fn a_producer_goes_on_where_its_batches_since_the_checkpoint_were_cut_off() {
+    let world = World::new();
+    world.create("orders", &[]);
+    let put = |world: &World, sequence| {
+        world.put_as("orders", producer(sequence), &[("k", Some("v"))]).unwrap();
+    };
+    (0..2).for_each(|sequence| put(&world, sequence));
+    Checkpoint::take(world.broker.log(), world.broker.topics()).write(&world.disk).unwrap();
+    (2..6).for_each(|sequence| put(&world, sequence));
+    let all = [(Partition::ZERO, None)];
+    block_on(world.broker.delete_records("tester", &name("orders"), &all)).unwrap();
+    let world = world.reopened(&[]);
+    put(&world, 6);
+    assert_eq!(world.extent("orders"), (6, 7));
+}

@@ -108,3 +108,20 @@ fn a_time_is_looked_up_after_what_was_cut_off() {
         Located { offset: offset(10), timestamp: None }
     );
 }
+
+/// The log forgets how much of an open journal was cut off when that is sealed and the log opened
+/// again. Retention by size believed it, and cut off what had to stay.
+#[test]
+fn what_was_cut_off_before_a_restart_does_not_count_after_it() {
+    let mut world = World::new();
+    world.create("orders", &[("retention.bytes", "2500"), ("segment.bytes", "1100")]);
+    for _ in 0..10 {
+        world.put("orders", &[("k", Some(&value(1000)))]);
+    }
+    world.step();
+    assert_eq!(world.extent("orders"), (7, 10));
+    world.settle("orders");
+    let mut world = world.reopened(&[]);
+    world.step();
+    assert_eq!(world.extent("orders"), (7, 10));
+}
