@@ -186,7 +186,7 @@ fn a_cleaning_that_is_given_up_changes_nothing() {
     assert!(matches!(again, Err(CleanError::Misplaced { .. })), "{again:?}");
     drop(cleaning);
     assert_filled(&log, id, 0..60, 500);
-    assert_eq!(names(directory.path(), ".new"), 0);
+    assert_eq!(names(directory.path(), ".segment.new"), 0);
     assert!(log.clean(id, offset(0)).unwrap().is_none());
 }
 
