@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use factum_broker::groups::GroupError;
 use factum_broker::{AdminError, CommitError, LocateError, Pending, ProduceError, Produced};
 use factum_broker::{SequenceError, Topic};
 use factum_event::log::Located;
@@ -414,6 +415,10 @@ impl Life<'_> {
             Err(CommitError::Fold(_)) if self.may_fail() || self.machine.is_damaged => {
                 Some(Done::Perhaps)
             }
+            // Its last offset went with a topic that was deleted meanwhile, and so has the group.
+            Err(CommitError::Group(GroupError::GroupIdNotFound)) if self.has_no_offset(name) => {
+                Some(Done::No)
+            }
             Err(error) => return Err(format!("group {name} is refused: {error}")),
         };
         let Some(group) = self.world.groups.0.get_mut(name) else { return Ok(()) };
@@ -427,6 +432,13 @@ impl Life<'_> {
             Some(Done::Perhaps) => {}
         }
         Ok(())
+    }
+
+    /// Whether every offset that a group has committed is of a topic that is gone.
+    fn has_no_offset(&self, name: &factum_event::GroupName) -> bool {
+        let group = self.world.groups.0.get(name);
+        let mut marks = group.into_iter().flat_map(|group| group.marks.values());
+        marks.all(|mark| self.broker.topic_by_id(mark.topic).is_none())
     }
 
     fn has_producer(&mut self, result: Result<i64, AdminError>) -> Result<(), Violation> {
