@@ -1,5 +1,7 @@
 //! The simulation finds what is broken and nothing else, and does the same again.
 
+#![expect(clippy::print_stdout, reason = "what was simulated, for whoever asks with --nocapture")]
+
 use std::ops::Range;
 
 use factum_sim::{BrokerMutant, Level, Mutant, Options, Totals, run};
