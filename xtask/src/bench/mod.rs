@@ -6,6 +6,7 @@
 mod ask;
 mod client;
 mod disk;
+mod endurance;
 mod load;
 mod loopback;
 mod machine;
@@ -79,6 +80,10 @@ enum Part {
     Opening,
     /// Producing while retention and compaction run
     Maintenance,
+    /// Seeds of the simulation, and what was injected
+    Simulation,
+    /// kill -9 at random times on the real disk
+    Kills,
     /// factum bench, for two sizes of records and two numbers of partitions
     Loads,
 }
@@ -98,7 +103,7 @@ impl Part {
             Self::Processor => Some(proof::processor),
             Self::Opening => Some(proof::opening),
             Self::Maintenance => Some(proof::maintenance),
-            Self::Machine | Self::Rest | Self::Loads => None,
+            Self::Machine | Self::Rest | Self::Simulation | Self::Kills | Self::Loads => None,
         }
     }
 }
@@ -155,6 +160,8 @@ fn look(part: Part, directory: &Path, seconds: u64) -> Result<Vec<Section>, Fail
             Ok(vec![report::floor(&disk, &loopback::measure(span)?)])
         }
         Part::Rest => Ok(vec![report::at_rest(&server::footprint(directory)?)]),
+        Part::Simulation => Ok(vec![endurance::simulation()?]),
+        Part::Kills => Ok(vec![endurance::kills()?]),
         _ => {
             let mut sections = Vec::new();
             for (record_bytes, partitions) in [(100, 1), (100, 100), (1024, 1), (1024, 100)] {
