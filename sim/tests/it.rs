@@ -1,5 +1,7 @@
 //! The simulation finds what is broken and nothing else, and does the same again.
 
+#![expect(clippy::print_stdout, reason = "tests print with which seed something was found")]
+
 use std::ops::Range;
 
 use factum_sim::{BrokerMutant, Level, Mutant, Options, Totals, run};
