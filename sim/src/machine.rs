@@ -14,8 +14,9 @@ use crate::totals::Totals;
 
 const JOURNALS: &str = "journal";
 
-/// The longest time for which a machine idles.
+/// The longest time for which a machine idles, often and at times: then everything is old.
 const MAX_IDLE: Duration = Duration::from_secs(600);
+const MAX_LONG_IDLE: Duration = Duration::from_secs(10 * 86_400);
 
 /// The most that one operation takes, in microseconds.
 const MAX_STEP_MICROS: u64 = 20_000;
@@ -93,7 +94,8 @@ impl Machine {
 
     /// Nothing is done for some time.
     pub(crate) fn idle(&mut self) {
-        let most = u64::try_from(MAX_IDLE.as_millis()).unwrap_or(0);
+        let longest = if self.random.one_in(20) { MAX_LONG_IDLE } else { MAX_IDLE };
+        let most = u64::try_from(longest.as_millis()).unwrap_or(0);
         let time = Duration::from_millis(self.random.below(most));
         self.clock.advance(time);
         self.totals.idle += time;

@@ -1,6 +1,6 @@
 //! The simulation finds what is broken and nothing else, and does the same again.
 
-#![expect(clippy::print_stdout, reason = "what was simulated, for whoever asks with --nocapture")]
+#![expect(clippy::print_stdout, reason = "tests print with which seed something was found")]
 
 use std::ops::Range;
 

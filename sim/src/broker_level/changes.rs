@@ -81,6 +81,9 @@ impl Life<'_> {
                 Some(offset) => (offset, offset),
                 None => (partition.end, Offset::new(EVERYTHING).unwrap_or(to)),
             };
+            if let Some(named) = self.world.topics.named.get_mut(&name) {
+                named.cuts.push((id.partition, cut));
+            }
             before.push((id.partition, wanted));
             asked.push((*id, cut));
             partition.cuts.push(cut);

@@ -88,7 +88,13 @@ impl Life<'_> {
     pub(super) fn read(&mut self) {
         let Some(question) = self.question() else { return };
         let from = offset_within(self.machine, Offset::ZERO, question.asked.extent.end.next());
-        let (log, max_bytes) = (self.broker.log().clone(), self.machine.below(12_000));
+        let (log, max_bytes) = (self.broker.log().clone(), self.machine.below(60_000));
+        if self.machine.random.one_in(2) {
+            return self.tasks.start(async move {
+                let read = log.read_regions(question.id, from, max_bytes).await;
+                Answer::Sent { question, from, read }
+            });
+        }
         self.tasks.start(async move {
             let read = log.read(question.id, from, max_bytes).await;
             Answer::Read { question, from, read }

@@ -10,6 +10,7 @@ mod partition;
 mod policy;
 mod random;
 mod sequences;
+mod served;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::machine::Machine;
 use commits::Groups;
 use life::Life;
 use partition::{Asked, Look, Partition};
+use served::Served;
 use topics::{Existing, TopicModels};
 
 /// The names that topics get, again and again.
@@ -131,7 +133,7 @@ impl World {
                 .map_err(|violation| format!("topic {name}: {violation}"))?;
             let was = named.now.take().map(|topic| topic.id);
             named.now = found.as_deref().map(Existing::from);
-            named.open = None;
+            (named.open, named.cuts) = (None, Vec::new());
             let is = named.now.as_ref().map(|topic| topic.id);
             self.topics.gone.extend(was.filter(|id| Some(*id) != is));
         }
@@ -140,15 +142,20 @@ impl World {
 
     /// Expects the partitions of the topics that there are, and of no others.
     fn adopt_topics(&mut self) -> Result<(), Violation> {
-        let topics: Vec<Existing> =
-            self.topics.named.values().filter_map(|named| named.now.clone()).collect();
-        if let Some(topic) = topics.iter().find(|topic| self.topics.gone.contains(&topic.id)) {
+        let named = self.topics.named.values();
+        let topics: Vec<_> =
+            named.filter_map(|named| Some((named.now.clone()?, named.cuts.clone()))).collect();
+        if let Some((topic, _)) = topics.iter().find(|(t, _)| self.topics.gone.contains(&t.id)) {
             return Err(format!("topic {} is back, or another has its identity", topic.id));
         }
-        self.partitions.retain(|id, _| topics.iter().any(|topic| topic.id == id.topic));
-        for topic in &topics {
+        self.partitions.retain(|id, _| topics.iter().any(|(topic, _)| topic.id == id.topic));
+        for (topic, cuts) in &topics {
             for partition in (0..topic.partitions).filter_map(number) {
-                self.partitions.entry(PartitionId { topic: topic.id, partition }).or_default();
+                let id = PartitionId { topic: topic.id, partition };
+                self.partitions.entry(id).or_insert_with(|| {
+                    let cuts = cuts.iter().filter(|(of, _)| *of == partition);
+                    Partition::with_cuts(cuts.map(|(_, cut)| *cut).collect())
+                });
             }
         }
         self.topics.gone.iter().for_each(|id| self.groups.forget(*id));
@@ -229,7 +236,7 @@ fn read_all(
             Err(error) => return Err(format!("{next} cannot be read: {error}")),
         };
         machine.totals.compared += read.len() as u64;
-        served.extend(partition.check_read(asked, next, &read, &look)?);
+        served.extend(partition.check_read(asked, next, &Served::stored(&read)?, &look)?);
         let Some(last) = read.last() else { break };
         next = last.entry.next_offset();
     }

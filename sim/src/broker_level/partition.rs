@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use factum_broker::UNPACKED_LIMIT;
-use factum_event::batch::{Batch, BatchRecord, PREFIX_BYTES};
+use factum_event::batch::{Batch, BatchRecord};
 use factum_event::{Offset, Timestamp};
-use factum_log::{Extent, StoredBatch};
+use factum_log::Extent;
 
 use super::policy::{Policy, Window};
 use super::sequences::Sequences;
+use super::served::Served;
 use crate::Violation;
 
 /// A batch that was given an offset.
@@ -48,10 +49,11 @@ pub(crate) struct Partition {
     pub(crate) sequences: Sequences,
 }
 
-impl Default for Partition {
-    fn default() -> Self {
+impl Partition {
+    /// An empty one, which somebody may want to cut off already.
+    pub(crate) fn with_cuts(cuts: Vec<(Offset, Offset)>) -> Self {
         let (start, end, next) = (Offset::ZERO, Offset::ZERO, Offset::ZERO);
-        let (cuts, open_retention) = (Vec::new(), Vec::new());
+        let open_retention = Vec::new();
         let (sent, gone, sequences) = (BTreeMap::new(), BTreeMap::new(), Sequences::default());
         Self { sent, start, end, next, cuts, open_retention, gone, sequences }
     }
@@ -202,22 +204,21 @@ impl Partition {
         &mut self,
         asked: Asked,
         from: Offset,
-        read: &[StoredBatch],
+        read: &[Served],
         look: &Look<'_>,
     ) -> Result<BTreeSet<Offset>, Violation> {
         let (mut next, mut served) = (from, BTreeSet::new());
-        for stored in read {
-            let base = stored.entry.base_offset;
-            if stored.entry.next_offset() <= next {
-                return Err(format!("{base} is served after {next} was asked for"));
+        for batch in read {
+            if batch.next <= next {
+                return Err(format!("{} is served after {next} was asked for", batch.base));
             }
-            for offset in self.compare(stored, look)? {
+            for offset in self.compare(batch, look)? {
                 if self.gone.get(&offset).is_some_and(|gone| *gone < asked.at) {
                     return Err(format!("{offset} is served though it was compacted away"));
                 }
                 served.insert(offset);
             }
-            next = stored.entry.next_offset();
+            next = batch.next;
         }
         if !read.is_empty() {
             self.end = self.end.max(next);
@@ -263,21 +264,20 @@ impl Partition {
     }
 
     /// Compares a batch with the one that was appended there; the offsets of its records.
-    fn compare(&self, stored: &StoredBatch, look: &Look<'_>) -> Result<Vec<Offset>, Violation> {
-        let base = stored.entry.base_offset;
+    fn compare(&self, served: &Served, look: &Look<'_>) -> Result<Vec<Offset>, Violation> {
+        let Served { base, next, batch } = served;
+        let base = *base;
         let sent = self.sent.get(&base).ok_or_else(|| format!("{base} was not given"))?;
-        if sent.next_offset(base) != stored.entry.next_offset() {
+        if sent.next_offset(base) != *next {
             return Err(format!("{base} has other offsets than were appended"));
         }
-        let same = stored.body == sent.batch.body()
-            && stored.prefix[..] == sent.batch.prefix_at(base)[..PREFIX_BYTES];
-        if same {
+        if batch.bytes() == sent.batch.bytes() {
             return Ok(sent.records.iter().map(|found| found.offset).collect());
         }
         if !look.policy.was_compacted {
             return Err(format!("{base} has other bytes than were appended"));
         }
-        compare_compacted(sent, &stored.to_batch().map_err(|error| error.to_string())?)
+        compare_compacted(sent, batch)
     }
 
     /// What is served of a key is the end of what was acknowledged of it: nothing comes back, and

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use factum_broker::topic_config::Configs;
 use factum_broker::{Topic, TopicSettings};
-use factum_event::{TopicId, TopicName};
+use factum_event::{Offset, Partition, TopicId, TopicName};
 
 use super::policy::Policy;
 use crate::Violation;
@@ -34,6 +34,8 @@ pub(crate) struct Named {
     /// Asked for, and not answered, or not with certainty: the next opening tells.
     pub(crate) open: Option<Change>,
     pub(crate) policy: Policy,
+    /// Cuts that somebody waits for: a request that is slow may be for the next topic of the name.
+    pub(crate) cuts: Vec<(Partition, (Offset, Offset))>,
 }
 
 /// All names that topics get, and the identities of those that are gone.

@@ -9,6 +9,7 @@
 mod buffer;
 mod os;
 mod passing;
+mod random;
 mod read_only;
 pub mod sim;
 

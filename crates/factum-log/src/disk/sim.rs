@@ -13,41 +13,11 @@ use factum_event::batch::crc32c;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+pub use super::random::Random;
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// What a disk writes in one piece.
 const SECTOR_BYTES: usize = 512;
-
-/// Numbers from a seed (SplitMix64); the same seed gives the same numbers.
-#[derive(Debug, Clone)]
-pub struct Random(u64);
-
-impl Random {
-    /// The numbers of `seed`.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`, which is 1 or more.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-
-    /// True once in `times`.
-    pub fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-}
 
 /// What goes wrong from now on; operations are counted from 1 when the faults are set.
 #[derive(Debug, Clone, Default)]
@@ -183,11 +153,10 @@ impl SimDisk {
         let inode = world.named(path)?;
         let at = index(position)?;
         let file = world.inode(inode);
-        if at >= file.live.len() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        file.flip(at, bit);
-        world.flips.push((inode, at, bit));
+        let was = file.live.get(at).copied().ok_or(io::ErrorKind::NotFound)?;
+        let now = was ^ (1 << (bit % 8));
+        file.exchange(at, was, now);
+        world.flips.push((inode, at, was, now));
         world.stats.flipped_bits += 1;
         Ok(())
     }
@@ -195,9 +164,9 @@ impl SimDisk {
     /// Flips back every bit that was flipped, of the files that are still there.
     pub fn mend(&self) {
         let mut world = self.world.lock();
-        for (inode, at, bit) in std::mem::take(&mut world.flips) {
+        for (inode, at, was, now) in std::mem::take(&mut world.flips).into_iter().rev() {
             if let Some(file) = world.inodes.get_mut(&inode) {
-                file.flip(at, bit);
+                file.exchange(at, now, was);
             }
         }
     }
@@ -237,7 +206,7 @@ struct World {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     pending_names: Vec<NameChange>,
-    /// No two files ever have the same: who mends a file must not damage another.
+    /// Never given twice: who mends a file must not damage another.
     next_inode: u64,
     inodes: BTreeMap<u64, Inode>,
     locked: BTreeSet<String>,
@@ -247,8 +216,8 @@ struct World {
     syncs: u64,
     stats: SimStats,
     digest: u64,
-    /// Inode, byte and bit.
-    flips: Vec<(u64, usize, u8)>,
+    /// Inode, place, and the byte before and after.
+    flips: Vec<(u64, usize, u8, u8)>,
 }
 
 #[derive(Default)]
@@ -262,16 +231,15 @@ struct Inode {
 }
 
 impl Inode {
-    /// Flips a bit, also in what is not flushed: a crash that keeps it must not put the bit right,
-    /// or mending would damage it.
-    fn flip(&mut self, position: usize, bit: u8) {
+    /// Puts one byte in the place of another wherever that is: what was written over it stays.
+    fn exchange(&mut self, at: usize, was: u8, now: u8) {
         let pending = self.pending.iter_mut().filter_map(|change| match change {
-            Change::Write { at, bytes } => bytes.get_mut(position.checked_sub(*at)?),
+            Change::Write { at: from, bytes } => bytes.get_mut(at.checked_sub(*from)?),
             Change::Resize(_) => None,
         });
-        let kept = [&mut self.live, &mut self.durable];
-        let kept = kept.into_iter().filter_map(|bytes| bytes.get_mut(position));
-        kept.chain(pending).for_each(|byte| *byte ^= 1 << (bit % 8));
+        let there = [&mut self.live, &mut self.durable].into_iter();
+        let there = there.filter_map(|bytes| bytes.get_mut(at)).chain(pending);
+        there.filter(|byte| **byte == was).for_each(|byte| *byte = now);
     }
 }
 
