@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::Broker;
 use crate::control::{self, CONTROL_TOPIC_ID, Change, Cut, TopicCreated};
 use crate::fold::FoldError;
-use crate::produce::{ProduceError, batches};
+use crate::produce::{Passing, ProduceError, batches};
 use crate::topic::Topic;
 use crate::topic_config::{Configure, InvalidConfig, TopicSettings, difference};
 
@@ -249,7 +249,7 @@ impl Broker {
         let topic = self.topic_by_id(topic).expect("Factum's own topics are never deleted");
         let mut last = None;
         for batch in batches(records, topic.settings.max_message_bytes)? {
-            last = Some(self.enqueue_checked(&topic, Partition::ZERO, batch).await?);
+            last = Some(self.enqueue_checked(&topic, Partition::ZERO, batch, Passing::Plain).await?);
         }
         // Batches of one partition become durable in their order.
         match last {

@@ -3,29 +3,33 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use factum_event::batch::Outcome;
 use factum_event::event::EventIds;
 use factum_event::{Clock, Offset, Partition, Timestamp, TopicId, TopicName};
 use factum_log::disk::Disk;
-use factum_log::{Extent, Log, OpenError, PartitionId, ReadError, Recovery};
+use factum_log::{BatchEntry, Extent, Log, OpenError, PartitionId, ReadError, Recovery};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use crate::admin::AdminError;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, KnownPartition};
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::fold::{Fold, FoldError};
 use crate::groups::Groups;
 use crate::mutants::BrokerMutant;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
+use crate::produce::ProduceError;
 use crate::producer_ids::ProducerIds;
-use crate::producer_state::ProducerStates;
 use crate::records::{Cuts, Cutter};
 use crate::settings::BrokerSettings;
 use crate::stepped::{BrokerWorkers, drive};
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
+use crate::transactions::{
+    Coordinator, PartitionTransactions, RecoverError, TRANSACTIONS_TOPIC, TRANSACTIONS_TOPIC_ID,
+};
 use crate::upkeep::{Upkeep, UpkeepCounters, UpkeepMetrics, UpkeepThread};
 
 /// Batches whose entries are read in one piece when producers' states are computed.
@@ -34,14 +38,24 @@ const REPLAYED_AT_ONCE: usize = 4096;
 /// Settings by name and value.
 type Settings = &'static [(&'static str, &'static str)];
 
-/// Factum's own topics with their settings: changes are kept for ever, of offsets the last.
-/// Commits are small; in segments of the default size they would never be compacted.
-const OWN_TOPICS: [(&str, TopicId, Settings); 2] = [
+/// Factum's own topics with their settings: changes are kept for ever, of offsets and transactions
+/// the last. These are small; in segments of the default size they would never be compacted. The
+/// state of one transaction names all its partitions and offsets.
+const OWN_TOPICS: [(&str, TopicId, Settings); 3] = [
     (CONTROL_TOPIC, CONTROL_TOPIC_ID, &[("retention.ms", "-1")]),
     (
         OFFSETS_TOPIC,
         OFFSETS_TOPIC_ID,
         &[("cleanup.policy", "compact"), ("segment.bytes", "16777216")],
+    ),
+    (
+        TRANSACTIONS_TOPIC,
+        TRANSACTIONS_TOPIC_ID,
+        &[
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "16777216"),
+            ("max.message.bytes", "16777216"),
+        ],
     ),
 ];
 
@@ -73,6 +87,7 @@ struct Inner {
     control: ControlState,
     offsets: CommittedOffsets,
     offsets_fold: Fold,
+    coordinator: Arc<Coordinator>,
     event_ids: EventIds,
     groups: Arc<Groups>,
     /// Counts changes of topics, for whoever assigns their partitions.
@@ -102,9 +117,21 @@ pub enum BrokerOpenError {
     /// A new log could not be given its name.
     #[error(transparent)]
     Create(#[from] Box<AdminError>),
+    /// What a transaction has decided cannot be written.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<RecoverError> for BrokerOpenError {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Fold(error) => Self::Fold(error),
+            RecoverError::Produce(error) => Self::Produce(error),
+        }
+    }
 }
 
 impl Broker {
@@ -194,6 +221,9 @@ impl Broker {
         groups: Groups,
         mutant: BrokerMutant,
     ) -> Self {
+        let control = ControlState::new();
+        let topics = Arc::clone(&control.topics);
+        let coordinator = Arc::new(Coordinator::new(log.clone(), Arc::clone(&clock), topics));
         let inner = Inner {
             threads: OnceLock::new(),
             upkeep: OnceLock::new(),
@@ -203,9 +233,10 @@ impl Broker {
             settings,
             mutant,
             changes: Mutex::new(()),
-            control: ControlState::new(),
+            control,
             offsets: CommittedOffsets::default(),
             offsets_fold: Fold::new(first_partition(OFFSETS_TOPIC_ID)),
+            coordinator,
             event_ids: ids,
             groups: Arc::new(groups),
             topic_changes: watch::Sender::new(0),
@@ -223,10 +254,13 @@ impl Broker {
     }
 
     fn upkeep(&self, disk: Arc<dyn Disk>, read: u64) -> Upkeep {
-        let Inner { log, control, clock, settings, upkeep_counters, mutant, .. } = &*self.inner;
+        let Inner { log, control, clock, settings, upkeep_counters, mutant, coordinator, .. } =
+            &*self.inner;
         let counters = Arc::clone(upkeep_counters);
         let (state, clock) = (control.clone(), Arc::clone(clock));
-        let upkeep = Upkeep::new(disk, log.clone(), state, clock, settings, counters);
+        let transactions = Arc::clone(coordinator);
+        let upkeep =
+            Upkeep::new(disk, log.clone(), (state, transactions), clock, settings, counters);
         upkeep.after(read).broken(*mutant)
     }
 
@@ -247,6 +281,7 @@ impl Broker {
         }
         self.producer_ids().after_restart();
         read += self.recover_partitions(disk)?;
+        self.recover_transactions().await?;
         self.apply_commits().await?;
         self.offsets().retain_topics(|id| self.topics().by_id(id).is_some());
         Ok(read)
@@ -282,32 +317,86 @@ impl Broker {
         Ok(read)
     }
 
-    /// Computes who wrote to a partition, from what a checkpoint knows and the batches after it;
-    /// answers how many these are.
+    /// Computes who wrote to a partition, and in which transactions, from what a checkpoint knows
+    /// and the batches after it; answers how many these are.
     fn replay_producers(
         &self,
         partition: &TopicPartition,
-        known: Option<(Offset, ProducerStates)>,
-    ) -> Result<u64, ReadError> {
+        known: Option<KnownPartition>,
+    ) -> Result<u64, BrokerOpenError> {
         if !self.mutant().remembers_producers() {
             return Ok(0);
         }
         let Extent { start, end } = self.log().extent(partition.id);
         // A checkpoint of more than there is belongs to another log. One of before the start does
         // not know what was cut off after it: by its sequences, live producers would be refused.
-        let fits = |(next, _): &(Offset, _)| (start..=end).contains(next);
-        let (mut next, producers) =
-            known.filter(fits).unwrap_or((start, ProducerStates::default()));
-        partition.gate.lock().producers = producers;
-        let mut read = 0;
+        let fits = |known: &KnownPartition| (start..=end).contains(&known.end);
+        let known = known.filter(fits).unwrap_or_else(|| KnownPartition::nothing_before(start));
+        let (mut next, mut read) = (known.end, 0);
+        {
+            let mut gate = partition.gate.lock();
+            gate.producers = known.producers;
+            gate.transactions = self.without_cleaned(partition.id, known.transactions)?;
+        }
         loop {
             let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
             let Some(last) = entries.last() else { return Ok(read) };
             read += entries.len() as u64;
             next = last.next_offset();
-            let mut gate = partition.gate.lock();
-            entries.iter().for_each(|entry| gate.producers.replay(entry));
+            for entry in &entries {
+                self.replay(partition, entry)?;
+            }
         }
+    }
+
+    fn replay(&self, partition: &TopicPartition, entry: &BatchEntry) -> Result<(), BrokerOpenError> {
+        let attributes = entry.attributes();
+        let outcome = match attributes.is_control() {
+            true => self.outcome_at(partition.id, entry.base_offset)?,
+            false => None,
+        };
+        let mut gate = partition.gate.lock();
+        gate.producers.replay(entry);
+        match outcome {
+            Some(outcome) => gate.transactions.ended(entry.producer_id, entry.base_offset, outcome),
+            None if attributes.is_transactional() && !attributes.is_control() => {
+                gate.transactions.wrote(entry.producer_id, entry.base_offset);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// How the marker at an offset says that a transaction ended.
+    fn outcome_at(
+        &self,
+        id: PartitionId,
+        offset: Offset,
+    ) -> Result<Option<Outcome>, BrokerOpenError> {
+        let read = self.log().read_blocking(id, offset, 1)?;
+        let Some(stored) = read.first() else { return Ok(None) };
+        Ok(stored.to_batch().and_then(|batch| batch.outcome()).map_err(FoldError::from)?)
+    }
+
+    /// What a checkpoint knows, but for aborted transactions whose markers compaction has removed
+    /// since: nothing of them is left, and a reader that is told of them takes what the same
+    /// producer wrote later for aborted.
+    fn without_cleaned(
+        &self,
+        id: PartitionId,
+        mut known: PartitionTransactions,
+    ) -> Result<PartitionTransactions, ReadError> {
+        let cleaned_until = self.log().cleaned_end(id);
+        let suspects = known.aborted(Offset::ZERO, cleaned_until);
+        let mut gone = std::collections::BTreeSet::new();
+        for marker in suspects.iter().map(|aborted| aborted.marker) {
+            let found = self.log().entries(id, marker, 1)?;
+            if found.first().is_none_or(|entry| entry.base_offset != marker) {
+                gone.insert(marker);
+            }
+        }
+        known.forget(|marker| gone.contains(&marker));
+        Ok(known)
     }
 
     /// Applies the control events that were appended since the last time.
@@ -365,6 +454,10 @@ impl Broker {
     pub(crate) fn name_cluster(&self, id: String) {
         // Named once; a second name would be a second log's.
         let _ = self.inner.control.cluster_id.set(id);
+    }
+
+    pub(crate) fn coordinator(&self) -> &Coordinator {
+        &self.inner.coordinator
     }
 
     /// The log below.

@@ -10,25 +10,41 @@ use bytes::{Buf, BufMut};
 use factum_event::batch::crc32c;
 use factum_event::{Offset, Partition, TopicId};
 use factum_log::disk::{Disk, write_whole};
-use factum_log::{Log, PartitionId};
+use factum_log::{Extent, Log, PartitionId};
 use uuid::Uuid;
 
 use crate::producer_state::ProducerStates;
 use crate::topic::Topics;
+use crate::transactions::PartitionTransactions;
 
 pub(crate) const DIRECTORY: &str = "checkpoints";
 const PATH: &str = "checkpoints/producers";
 const MAGIC: [u8; 8] = *b"FACTUMPC";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FIXED_BYTES: usize = 20;
 
 /// More is not read: a file of this size is no faster than the log.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The producers of partitions up to an offset.
+/// What partitions had up to an offset each.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoint {
-    pub(crate) partitions: BTreeMap<PartitionId, (Offset, ProducerStates)>,
+    pub(crate) partitions: BTreeMap<PartitionId, KnownPartition>,
+}
+
+/// Who wrote to a partition before an offset, and in which transactions.
+#[derive(Debug)]
+pub(crate) struct KnownPartition {
+    pub(crate) end: Offset,
+    pub(crate) producers: ProducerStates,
+    pub(crate) transactions: PartitionTransactions,
+}
+
+impl KnownPartition {
+    pub(crate) fn nothing_before(end: Offset) -> Self {
+        let (producers, transactions) = Default::default();
+        Self { end, producers, transactions }
+    }
 }
 
 impl Checkpoint {
@@ -37,12 +53,15 @@ impl Checkpoint {
         let mut partitions = BTreeMap::new();
         for topic in topics.all() {
             for partition in topic.partitions() {
-                let gate = partition.gate.lock();
-                let end = log.extent(partition.id).end;
+                let mut gate = partition.gate.lock();
+                let Extent { start, end } = log.extent(partition.id);
+                gate.transactions.cut_off(start);
                 let producers = gate.producers.before(end);
+                let transactions = gate.transactions.before(end);
                 drop(gate);
                 if end > Offset::ZERO {
-                    partitions.insert(partition.id, (end, producers));
+                    let known = KnownPartition { end, producers, transactions };
+                    partitions.insert(partition.id, known);
                 }
             }
         }
@@ -71,11 +90,12 @@ impl Checkpoint {
         let mut covered = Vec::new();
         covered.put_u32(VERSION);
         covered.put_u32(u32::try_from(self.partitions.len()).unwrap_or(u32::MAX));
-        for (id, (end, producers)) in &self.partitions {
+        for (id, KnownPartition { end, producers, transactions }) in &self.partitions {
             covered.put_slice(id.topic.0.as_bytes());
             covered.put_i32(id.partition.get());
             covered.put_i64(end.get());
             producers.encode(&mut covered);
+            transactions.encode(&mut covered);
         }
         let mut bytes = MAGIC.to_vec();
         bytes.put_u32(crc32c(&covered));
@@ -97,9 +117,9 @@ impl Checkpoint {
         }
         let mut partitions = BTreeMap::new();
         for _ in 0..count {
-            let (id, end, producers) =
+            let (id, known) =
                 decode_partition(&mut rest).ok_or("a partition is cut off, or cannot be")?;
-            partitions.insert(id, (end, producers));
+            partitions.insert(id, known);
         }
         if !rest.is_empty() {
             return Err(format!("{} bytes follow the last partition", rest.len()));
@@ -120,7 +140,7 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, Offset, ProducerStates)> {
+fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, KnownPartition)> {
     if rest.len() < 28 {
         return None;
     }
@@ -129,7 +149,9 @@ fn decode_partition(rest: &mut &[u8]) -> Option<(PartitionId, Offset, ProducerSt
     let partition = Partition::new(rest.get_i32())?;
     let end = Offset::new(rest.get_i64())?;
     let producers = ProducerStates::decode(rest, end)?;
-    Some((PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition }, end, producers))
+    let transactions = PartitionTransactions::decode(rest, end)?;
+    let id = PartitionId { topic: TopicId(Uuid::from_bytes(topic)), partition };
+    Some((id, KnownPartition { end, producers, transactions }))
 }
 
 #[cfg(test)]
@@ -159,6 +181,8 @@ mod tests {
             covered.put_i32(3);
             covered.put_i64(base);
             covered.put_i64(last);
+            // No transactions: none is open, none was aborted.
+            covered.put_u64(0);
             covered
         };
         let decode = |covered: &[u8]| {
@@ -198,17 +222,20 @@ mod tests {
         }
         let id = PartitionId { topic: TopicId(Uuid::from_u128(1)), partition: Partition::ZERO };
         let end = Offset::ZERO.plus(12);
-        let checkpoint = Checkpoint { partitions: [(id, (end, states.before(end)))].into() };
+        let producers = states.before(end);
+        let known = KnownPartition { producers, ..KnownPartition::nothing_before(end) };
+        let checkpoint = Checkpoint { partitions: [(id, known)].into() };
         let disk = SimDisk::new(1);
         checkpoint.write(&disk).unwrap();
-        let (read, states) = Checkpoint::read(&disk).unwrap().partitions.remove(&id).unwrap();
-        assert_eq!(read, end);
-        assert!(matches!(states.judge(&header(10)), Ok(Verdict::Duplicate { .. })));
+        let known = Checkpoint::read(&disk).unwrap().partitions.remove(&id).unwrap();
+        assert_eq!(known.end, end);
+        let states = known.producers;
+        assert!(matches!(states.judge(&header(10), false), Ok(Verdict::Duplicate { .. })));
         assert!(
-            matches!(states.judge(&header(2)), Ok(Verdict::Duplicate { .. })),
+            matches!(states.judge(&header(2), false), Ok(Verdict::Duplicate { .. })),
             "five are known"
         );
-        assert_eq!(states.judge(&header(12)), Ok(Verdict::Append), "never durable, never happened");
+        assert_eq!(states.judge(&header(12), false), Ok(Verdict::Append), "never durable, never happened");
         for at in 0..checkpoint.encode().len() as u64 {
             disk.flip_bit(PATH, at, 1).unwrap();
             assert!(Checkpoint::read(&disk).is_none(), "byte {at}");

@@ -74,6 +74,17 @@ impl Broker {
         group: &GroupName,
         commits: Vec<Commit>,
     ) -> Result<Vec<Result<(), CommitError>>, CommitError> {
+        let (changes, results) = self.check_commits(group, commits)?;
+        self.change_offsets(&changes).await?;
+        Ok(results)
+    }
+
+    /// The changes of those commits that can be taken, and for each commit whether it can.
+    pub(crate) fn check_commits(
+        &self,
+        group: &GroupName,
+        commits: Vec<Commit>,
+    ) -> Result<(Vec<CommitChange>, Vec<Result<(), CommitError>>), CommitError> {
         let limit = self.settings().max_committed_offsets;
         if self.offsets().len().saturating_add(commits.len()) > limit {
             return Err(CommitError::TooMany { limit });
@@ -84,8 +95,7 @@ impl Broker {
             let change = self.check_commit(group, commit);
             results.push(change.map(|change| changes.push(change)));
         }
-        self.change_offsets(&changes).await?;
-        Ok(results)
+        Ok((changes, results))
     }
 
     fn check_commit(&self, group: &GroupName, commit: Commit) -> Result<CommitChange, CommitError> {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::offsets::{OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::topic_config::Configs;
+use crate::transactions::{TRANSACTIONS_TOPIC, TRANSACTIONS_TOPIC_ID};
 
 /// The name of the topic that holds control events.
 pub const CONTROL_TOPIC: &str = "__factum_control";
@@ -111,7 +112,11 @@ pub fn created_topic(offset: Offset, record: &Record) -> Option<(TopicId, TopicN
 /// The name of a topic of Factum's own.
 #[must_use]
 pub fn own_topic(id: TopicId) -> Option<TopicName> {
-    let own = [(CONTROL_TOPIC_ID, CONTROL_TOPIC), (OFFSETS_TOPIC_ID, OFFSETS_TOPIC)];
+    let own = [
+        (CONTROL_TOPIC_ID, CONTROL_TOPIC),
+        (OFFSETS_TOPIC_ID, OFFSETS_TOPIC),
+        (TRANSACTIONS_TOPIC_ID, TRANSACTIONS_TOPIC),
+    ];
     own.into_iter().find(|(own, _)| *own == id).and_then(|(_, name)| TopicName::new(name).ok())
 }
 

@@ -39,7 +39,8 @@ impl From<ProduceError> for LogError {
             ProduceError::Log(error) => append_error(&error),
             ProduceError::Internal(_)
             | ProduceError::Batch(_)
-            | ProduceError::Transactional
+            | ProduceError::NoTransactionalId
+            | ProduceError::Transaction(_)
             | ProduceError::Timestamp { .. }
             | ProduceError::AppendTime
             | ProduceError::NoKey { .. }

@@ -125,7 +125,8 @@ impl EventLog for Broker {
         Box::pin(async move {
             let id = self.known_partition(topic, partition)?;
             let mut waiter = self.log().waiter(&[id]);
-            while self.log().extent(id).end <= from {
+            // The marker that ends a transaction wakes, too.
+            while self.last_stable_offset(id) <= from {
                 waiter.changed().await;
                 self.known_partition(topic, partition)?;
                 if self.log().is_closed() {
@@ -144,7 +145,10 @@ impl EventLog for Broker {
     ) -> BoxFuture<'a, Result<Located>> {
         Box::pin(async move {
             let id = self.known_partition(topic, partition)?;
-            Ok(Broker::locate(self, id, place).await?)
+            let located = Broker::locate(self, id, place).await?;
+            let end = self.last_stable_offset(id);
+            let is_committed = located.offset < end || matches!(place, Place::At(_));
+            Ok(if is_committed { located } else { Located { offset: end, timestamp: None } })
         })
     }
 
@@ -214,8 +218,8 @@ impl Broker {
     fn topic_info(&self, topic: &Topic) -> TopicInfo {
         let info = |partition| {
             let id = PartitionId { topic: topic.id, partition };
-            let extent = self.log().extent(id);
-            PartitionInfo { partition, start: extent.start, end: extent.end }
+            let (start, end) = (self.log().extent(id).start, self.last_stable_offset(id));
+            PartitionInfo { partition, start, end }
         };
         TopicInfo {
             name: topic.name.clone(),
@@ -290,10 +294,15 @@ impl Broker {
     ) -> Result<Chunk> {
         let id = self.known_partition(topic, partition)?;
         let bytes = limit.bytes as usize;
+        let view = self.committed_view(id, from);
         let stored = self.log().read(id, from, bytes).await.map_err(read_error)?;
         let mut records = Vec::new();
         let mut next = from;
-        for batch in stored {
+        for batch in stored.into_iter().take_while(|batch| batch.entry.base_offset < view.end) {
+            if !view.shows(&batch.entry) {
+                next = batch.entry.last_offset.next();
+                continue;
+            }
             let most = limit.records.max(1) as usize - records.len();
             match decode(topic, partition, &batch, from, most) {
                 Ok(decoded) => records.extend(decoded),
@@ -307,7 +316,7 @@ impl Broker {
                 break;
             }
         }
-        Ok(Chunk { records, next, end: self.log().extent(id).end })
+        Ok(Chunk { records, next, end: view.end })
     }
 
     /// Commits offsets of partitions that were checked.

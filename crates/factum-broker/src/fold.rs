@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::control::UnknownChange;
 use crate::offsets::UnknownCommit;
+use crate::transactions::UnknownTransaction;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -41,6 +42,9 @@ pub enum FoldError {
     /// A committed offset of a newer version.
     #[error(transparent)]
     Commit(#[from] UnknownCommit),
+    /// The state of a transaction of a newer version.
+    #[error(transparent)]
+    Transaction(#[from] UnknownTransaction),
 }
 
 impl Fold {

@@ -34,7 +34,7 @@ fn offsets(broker: &Broker, name: &GroupName) -> Vec<GroupOffset> {
     let info = |(topic, partition, committed): (TopicName, Partition, crate::Committed)| {
         let id = broker.topic(topic.as_str()).and_then(|topic| topic.partition_id(partition));
         let behind = |end: i64| u64::try_from(end - committed.offset.get()).unwrap_or(0);
-        let lag = id.map(|id| behind(broker.log().extent(id).end.get()));
+        let lag = id.map(|id| behind(broker.last_stable_offset(id).get()));
         GroupOffset { topic, partition, offset: committed.offset, lag }
     };
     committed.map(info).collect()

@@ -3,8 +3,9 @@
 //! [`Broker`] is what doors talk to. The Kafka door uses it as it is, with record batches;
 //! everything else uses it as an [`EventLog`](factum_event::EventLog).
 //!
-//! What exists (topics, producer ids, committed offsets) is a fold over two of its own topics,
-//! [`CONTROL_TOPIC`] and [`OFFSETS_TOPIC`]; what producers wrote is a fold over batch headers.
+//! What exists (topics, producer ids, committed offsets, transactions) is a fold over three of its
+//! own topics, [`CONTROL_TOPIC`], [`OFFSETS_TOPIC`] and [`TRANSACTIONS_TOPIC`]; what producers
+//! wrote is a fold over batch headers.
 //! It has no runtime: its futures run anywhere, and deadlines have a thread of their own.
 
 mod admin;
@@ -33,7 +34,9 @@ mod stepped;
 mod ticker;
 mod topic;
 pub mod topic_config;
+mod transactions;
 mod upkeep;
+mod view;
 
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};
@@ -46,9 +49,14 @@ pub use offsets::{
     CommitKey, Committed, MAX_METADATA_BYTES, OFFSETS_TOPIC, OFFSETS_TOPIC_ID, UnknownCommit,
 };
 pub use produce::{Pending, ProduceError, Produced};
-pub use producer_state::SequenceError;
+pub use producer_state::{ActiveProducer, SequenceError};
 pub use settings::BrokerSettings;
 pub use stepped::{BrokerWorker, BrokerWorkers, Pause};
 pub use topic::Topic;
 pub use topic_config::TopicSettings;
+pub use transactions::{
+    AbortedTransaction, InvalidTransactionalId, Producer, RefusedTransaction, TRANSACTIONS_TOPIC,
+    TRANSACTIONS_TOPIC_ID, TransactionError, TransactionMetrics, TransactionPartition,
+    TransactionProtocol, TransactionState, TransactionStatus, TransactionalId, UnknownTransaction,
+};
 pub use upkeep::UpkeepMetrics;

@@ -198,8 +198,10 @@ impl Member {
                 self.rejoin().await?;
             }
             let mut waiter = self.broker.log().waiter(&self.partition_ids());
-            if let Some(records) = self.read_in_turn().await? {
-                return Ok(records);
+            match self.read_in_turn().await? {
+                Some(records) if records.is_empty() => continue,
+                Some(records) => return Ok(records),
+                None => {}
             }
             if self.broker.log().is_closed() {
                 return Err(LogError::Closed);
@@ -215,7 +217,10 @@ impl Member {
         self.positions.keys().filter_map(id).collect()
     }
 
+    /// The records of the next partition that has some; none where there are none now, and
+    /// nothing if only records were passed over that do not count.
     async fn read_in_turn(&mut self) -> Result<Option<Vec<StoredRecord>>> {
+        let mut passed = false;
         let partitions: Vec<_> =
             self.positions.iter().map(|(at, from)| (at.clone(), *from)).collect();
         for step in 0..partitions.len() {
@@ -228,6 +233,9 @@ impl Member {
                 Err(error) => return Err(error),
             };
             if chunk.records.is_empty() {
+                // What was aborted or compacted is passed over; what is behind it comes next time.
+                passed |= chunk.next > *from;
+                self.positions.insert((topic.clone(), *partition), chunk.next);
                 continue;
             }
             self.turn = turn + 1;
@@ -235,7 +243,7 @@ impl Member {
             self.delivered.insert((topic.clone(), *partition), chunk.next);
             return Ok(Some(chunk.records));
         }
-        Ok(None)
+        Ok(passed.then(Vec::new))
     }
 
     /// Waits for records or a rebalance.

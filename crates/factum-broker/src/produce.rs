@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use factum_event::batch::{Batch, BatchBuilder, BatchError, Codec, record_bytes};
+use factum_event::batch::{Batch, BatchBuilder, BatchError, Codec, Outcome, record_bytes};
 use factum_event::{Offset, Partition, Record, Timestamp, TopicName};
-use factum_log::{AppendError, Appending, Log, PartitionId};
+use factum_log::{AppendError, Appending, Log, PartitionId, Reservation};
 use thiserror::Error;
 
 use crate::producer_state::{SequenceError, Verdict};
 use crate::topic::{Topic, TopicPartition};
 use crate::topic_config::TimestampType;
+use crate::transactions::RefusedTransaction;
 use crate::{Broker, admission};
 
 /// Where a batch was appended.
@@ -56,9 +57,12 @@ pub enum ProduceError {
     /// Not a batch that a producer may send.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// Part of a transaction.
-    #[error("transactions are not supported; produce without a transactional id")]
-    Transactional,
+    /// Part of a transaction, and nobody says of which.
+    #[error("the batch is part of a transaction; the request has no transactional id")]
+    NoTransactionalId,
+    /// Its producer's transaction does not take it.
+    #[error(transparent)]
+    Transaction(#[from] RefusedTransaction),
     /// Before or after what the topic takes.
     #[error(
         "timestamp {came} is not from {earliest} to {latest}, as {topic} asks for by \
@@ -184,20 +188,36 @@ impl Broker {
         partition: Partition,
         batch: Batch,
     ) -> Result<Pending, ProduceError> {
+        let batch = self.admit(topic, batch)?;
+        if batch.header().attributes.is_transactional() {
+            return Err(ProduceError::NoTransactionalId);
+        }
+        self.enqueue_checked(topic, partition, batch, Passing::Plain).await
+    }
+
+    /// Checks a client's batch against the settings of its topic; answers it as it is to be
+    /// stored.
+    pub(crate) fn admit(&self, topic: &Topic, batch: Batch) -> Result<Batch, ProduceError> {
         if topic.name.is_internal() {
             return Err(ProduceError::Internal(topic.name.clone()));
         }
         batch.check_producible()?;
-        if batch.header().attributes.is_transactional() {
-            return Err(ProduceError::Transactional);
-        }
         let now = self.clock().now();
         admission::check(topic, &batch, now)?;
-        let batch = match topic.settings.timestamp_type {
+        Ok(match topic.settings.timestamp_type {
             TimestampType::CreateTime => batch,
             TimestampType::LogAppendTime => batch.with_append_time(now),
-        };
-        self.enqueue_checked(topic, partition, batch).await
+        })
+    }
+
+    /// A partition of a topic.
+    pub(crate) fn target<'a>(
+        &self,
+        topic: &'a Topic,
+        partition: Partition,
+    ) -> Result<&'a Arc<TopicPartition>, ProduceError> {
+        let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
+        topic.partition(partition).ok_or_else(gone)
     }
 
     /// Queues a batch that Factum made itself, or that was checked.
@@ -206,42 +226,73 @@ impl Broker {
         topic: &Topic,
         partition: Partition,
         batch: Batch,
+        how: Passing,
     ) -> Result<Pending, ProduceError> {
-        let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
-        let target = topic.partition(partition).ok_or_else(gone)?;
+        let target = self.target(topic, partition)?;
         let limit = topic.settings.max_message_bytes;
         if batch.len() > limit {
             let bytes = batch.len();
             return Err(ProduceError::TooLarge { topic: topic.name.clone(), bytes, limit });
         }
-        self.pass_gate(target, batch).await?.ok_or_else(gone)
-    }
-
-    /// Judges and queues in one step; none if the topic was deleted meanwhile.
-    async fn pass_gate(
-        &self,
-        target: &Arc<TopicPartition>,
-        batch: Batch,
-    ) -> Result<Option<Pending>, ProduceError> {
-        let partition = target.id;
-        let header = *batch.header();
-        let append_time = header.attributes.is_log_append_time().then_some(header.max_timestamp);
         let room = self.log().reserve(batch.len()).await?;
-        let now = self.clock().now();
-        let mut gate = target.gate.lock();
-        if gate.closed {
-            return Ok(None);
+        let passed = pass_gate(self.log(), target, batch, room, self.clock().now(), how)?;
+        let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
+        passed.ok_or_else(gone)
+    }
+}
+
+/// As what a batch passes into a partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Passing {
+    /// As a batch of no transaction.
+    Plain,
+    /// As part of its producer's transaction; where the producer is not known there, its first
+    /// sequence may have to be 0.
+    Transactional { first_is_zero: bool },
+    /// As the end of its producer's transaction.
+    Marker(Outcome),
+}
+
+/// Judges and queues in one step; none if the topic was deleted meanwhile.
+pub(crate) fn pass_gate(
+    log: &Log,
+    target: &TopicPartition,
+    batch: Batch,
+    room: Reservation,
+    now: Timestamp,
+    how: Passing,
+) -> Result<Option<Pending>, ProduceError> {
+    let partition = target.id;
+    let header = *batch.header();
+    let producer_id = header.producer_id;
+    let append_time = header.attributes.is_log_append_time().then_some(header.max_timestamp);
+    let mut gate = target.gate.lock();
+    if gate.closed {
+        return Ok(None);
+    }
+    let verdict = match how {
+        Passing::Plain if gate.transactions.is_open(producer_id) => {
+            return Err(RefusedTransaction::NotTransactional { producer_id }.into());
         }
-        match gate.producers.judge(&header)? {
-            Verdict::Append => {
-                let appending = self.log().append(room, partition, batch)?;
-                gate.producers.appended(&header, appending.base_offset(), now);
-                Ok(Some(Pending::Appending { appending, append_time }))
+        Passing::Plain => gate.producers.judge(&header, false)?,
+        Passing::Transactional { first_is_zero } => gate.producers.judge(&header, first_is_zero)?,
+        Passing::Marker(_) => Verdict::Append,
+    };
+    match verdict {
+        Verdict::Append => {
+            let appending = log.append(room, partition, batch)?;
+            let base_offset = appending.base_offset();
+            gate.producers.appended(&header, base_offset, now);
+            match how {
+                Passing::Plain => {}
+                Passing::Transactional { .. } => gate.transactions.wrote(producer_id, base_offset),
+                Passing::Marker(outcome) => gate.transactions.ended(producer_id, base_offset, outcome),
             }
-            Verdict::Duplicate { base_offset, last_offset } => {
-                let log = self.log().clone();
-                Ok(Some(Pending::Duplicate { log, partition, base_offset, last_offset }))
-            }
+            Ok(Some(Pending::Appending { appending, append_time }))
+        }
+        Verdict::Duplicate { base_offset, last_offset } => {
+            let log = log.clone();
+            Ok(Some(Pending::Duplicate { log, partition, base_offset, last_offset }))
         }
     }
 }

@@ -45,6 +45,21 @@ struct Remembered {
     last_offset: Offset,
 }
 
+/// Who writes to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// The producer id.
+    pub id: i64,
+    /// The newest epoch seen.
+    pub epoch: i16,
+    /// The sequence of its last record; none where it has not written in this epoch.
+    pub last_sequence: Option<i32>,
+    /// When it wrote last.
+    pub last_seen: Timestamp,
+    /// Where its open transaction begins.
+    pub transaction: Option<Offset>,
+}
+
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -83,13 +98,19 @@ pub enum SequenceError {
 
 impl ProducerStates {
     /// Judges a batch before it gets an offset.
-    pub(crate) fn judge(&self, batch: &BatchHeader) -> Result<Verdict, SequenceError> {
+    /// Where the producer is not known, its first sequence may have to be 0.
+    pub(crate) fn judge(
+        &self,
+        batch: &BatchHeader,
+        first_is_zero: bool,
+    ) -> Result<Verdict, SequenceError> {
         if batch.producer_id < 0 {
             return Ok(Verdict::Append);
         }
         let Some(state) = self.producers.get(&batch.producer_id) else {
-            // Forgotten or never seen: Kafka takes any first sequence outside transactions.
-            return Ok(Verdict::Append);
+            // Forgotten or never seen: Kafka takes any first sequence, but for the newer rules of
+            // transactions, in which every one begins anew.
+            return if first_is_zero { follows(batch, 0) } else { Ok(Verdict::Append) };
         };
         let current = state.epoch();
         if batch.producer_epoch < current {
@@ -141,6 +162,13 @@ impl ProducerStates {
         if self.producers.len() >= MAX_PRODUCERS && !self.producers.contains_key(&producer_id) {
             self.forget_silent();
         }
+        // A marker belongs to no sequence. One with a newer epoch fences off the older ones, and
+        // what follows it begins at 0.
+        let is_marker = first_sequence < 0;
+        let known = self.producers.get(&producer_id).map(ProducerState::epoch);
+        if is_marker && known.is_none_or(|known| known >= epoch) {
+            return;
+        }
         let unknown = || ProducerState { last_seen: now, batches: VecDeque::new() };
         let state = self.producers.entry(producer_id).or_insert_with(unknown);
         if state.batches.len() == REMEMBERED_BATCHES {
@@ -148,7 +176,8 @@ impl ProducerStates {
         }
         state.last_seen = now;
         let steps = last_offset.get() - base_offset.get();
-        let last_sequence = sequence_after(first_sequence, steps);
+        let last_sequence =
+            if is_marker { i32::MAX } else { sequence_after(first_sequence, steps) };
         state.batches.push_back(Remembered {
             epoch,
             first_sequence,
@@ -156,6 +185,20 @@ impl ProducerStates {
             base_offset,
             last_offset,
         });
+    }
+
+    /// The producers that are known, by id; not whether they have something open.
+    pub(crate) fn list(&self) -> Vec<ActiveProducer> {
+        let active = |(&id, state): (&i64, &ProducerState)| ActiveProducer {
+            id,
+            epoch: state.epoch(),
+            last_sequence: state.last_sequence(),
+            last_seen: state.last_seen,
+            transaction: None,
+        };
+        let mut list: Vec<_> = self.producers.iter().map(active).collect();
+        list.sort_unstable_by_key(|producer| producer.id);
+        list
     }
 
     /// What is known of batches before `end`.
@@ -245,6 +288,11 @@ impl ProducerStates {
 }
 
 impl ProducerState {
+    fn last_sequence(&self) -> Option<i32> {
+        let last = self.batches.back().filter(|batch| batch.first_sequence >= 0);
+        last.map(|batch| batch.last_sequence)
+    }
+
     /// The newest epoch seen.
     fn epoch(&self) -> i16 {
         self.batches.back().map_or(-1, |batch| batch.epoch)
@@ -299,7 +347,7 @@ mod tests {
         offset: i64,
         batch: &BatchHeader,
     ) -> Result<Verdict, SequenceError> {
-        let verdict = states.judge(batch)?;
+        let verdict = states.judge(batch, false)?;
         if verdict == Verdict::Append {
             let at = Offset::new(offset).unwrap();
             states.appended(batch, at, Timestamp::from_millis(offset));
@@ -379,11 +427,11 @@ mod tests {
         let mut bytes = Vec::new();
         states.before(end).encode(&mut bytes);
         let durable = ProducerStates::decode(&mut &bytes[..], end).unwrap();
-        assert!(matches!(durable.judge(&batch(0, 3, 1)), Ok(Verdict::Duplicate { .. })));
-        assert_eq!(durable.judge(&batch(0, 4, 1)), Ok(Verdict::Append));
+        assert!(matches!(durable.judge(&batch(0, 3, 1), false), Ok(Verdict::Duplicate { .. })));
+        assert_eq!(durable.judge(&batch(0, 4, 1), false), Ok(Verdict::Append));
         assert_eq!(states.oldest_batches(end), HashMap::from([(7, Offset::ZERO)]));
-        assert!(matches!(states.judge(&batch(1, 0, 1)), Ok(Verdict::Duplicate { .. })));
-        assert!(states.judge(&batch(0, 3, 1)).is_err(), "the epoch is old");
+        assert!(matches!(states.judge(&batch(1, 0, 1), false), Ok(Verdict::Duplicate { .. })));
+        assert!(states.judge(&batch(0, 3, 1), false).is_err(), "the epoch is old");
     }
 
     #[test]

@@ -19,6 +19,13 @@ pub struct BrokerSettings {
     pub max_partitions: usize,
     /// Most committed offsets (group × partition) that are kept.
     pub max_committed_offsets: usize,
+    /// The longest that a transaction may take (Kafka's `transaction.max.timeout.ms`).
+    pub max_transaction_timeout: Duration,
+    /// After how long without a transaction an id is forgotten (Kafka's
+    /// `transactional.id.expiration.ms`).
+    pub transactional_id_expiration: Duration,
+    /// Most transactional ids that are kept.
+    pub max_transactional_ids: usize,
     /// How often the broker looks for what retention and compaction ask for.
     pub upkeep_interval: Duration,
     /// How long the log waits at least before it seals its open journal, unless that is full, so
@@ -41,6 +48,9 @@ impl Default for BrokerSettings {
             max_partitions_per_topic: 10_000,
             max_partitions: 100_000,
             max_committed_offsets: 1_000_000,
+            max_transaction_timeout: Duration::from_secs(15 * 60),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
+            max_transactional_ids: 100_000,
             upkeep_interval: Duration::from_secs(5),
             seal_interval: Duration::from_secs(60),
             compaction_bytes_per_second: 64 << 20,

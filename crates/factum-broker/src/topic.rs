@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::producer_state::ProducerStates;
 use crate::topic_config::{Configs, TopicSettings};
+use crate::transactions::PartitionTransactions;
 
 /// A topic, as it is now. Growing or configuring it makes a new value that shares the partitions.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(crate) struct TopicPartition {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) producers: ProducerStates,
+    pub(crate) transactions: PartitionTransactions,
     /// Set when the topic is deleted: whoever still holds it appends nothing more.
     pub(crate) closed: bool,
 }

@@ -1,7 +1,7 @@
 //! What the log says of a batch, and a batch as it is read.
 
 use bytes::{Bytes, BytesMut};
-use factum_event::batch::{Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c};
+use factum_event::batch::{Attributes, Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c};
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 
 /// Bytes of a batch that the entry foretells; its CRC covers all after them.
@@ -64,6 +64,12 @@ impl BatchEntry {
     #[must_use]
     pub const fn next_offset(&self) -> Offset {
         self.last_offset.next()
+    }
+
+    /// The batch's attributes.
+    #[must_use]
+    pub const fn attributes(&self) -> Attributes {
+        Attributes(self.attributes)
     }
 
     /// The byte after the batch in its journal.

@@ -209,7 +209,7 @@ impl Log {
     ) -> Result<PartitionSlice, ReadError> {
         let max_bytes = max_bytes.min(MAX_READ_BYTES);
         match self.begin_read(partition, from, max_bytes)? {
-            Begun::Memory(batches) => Ok(PartitionSlice::of_tail(batches, from)),
+            Begun::Memory(batches) => Ok(PartitionSlice::of_batches(batches, from)),
             Begun::Disk(state) => {
                 let shared = Arc::clone(&self.inner.shared);
                 let work = move |buffer: &mut [u8]| {

@@ -124,7 +124,7 @@ pub(crate) fn read_regions(
     buffer: &mut [u8],
 ) -> Result<PartitionSlice, ReadError> {
     following(|| match locate_from(shared, partition, from, max_bytes)? {
-        Found::Tail(batches) => Ok(PartitionSlice::of_tail(batches, from)),
+        Found::Tail(batches) => Ok(PartitionSlice::of_batches(batches, from)),
         Found::Disk(entries) => gather(shared, partition, &entries, from, buffer),
     })
 }

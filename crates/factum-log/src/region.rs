@@ -48,7 +48,9 @@ impl PartitionSlice {
         Self { chunks: Vec::new(), next }
     }
 
-    pub(crate) fn of_tail(batches: Vec<StoredBatch>, from: Offset) -> Self {
+    /// These batches, which follow each other; from `from` on, if there are none.
+    #[must_use]
+    pub fn of_batches(batches: Vec<StoredBatch>, from: Offset) -> Self {
         let next = batches.last().map_or(from, |batch| batch.entry.next_offset());
         let chunks = batches.into_iter().flat_map(|batch| [batch.prefix, batch.body]);
         Self { chunks: chunks.map(Chunk::Memory).collect(), next }

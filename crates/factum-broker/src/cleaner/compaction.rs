@@ -17,6 +17,10 @@
 //!   forgotten, or one that a producer's sequences hang on.
 //! * A batch that cannot be looked into, whole. An older value of any key may be in it, so
 //!   tombstones after it get no delete horizon, and stay.
+//! * Of what a transaction wrote that was aborted, nothing, but for such headers.
+//! * A transaction's marker, while anything that it wrote is left, and for `delete.retention.ms`
+//!   after the first compaction that has found nothing: who is in the middle of it must learn how
+//!   it ends. What has not ended is not touched.
 //! * Not a record without a key: such records are refused where a topic is compacted, and those
 //!   from before it was are removed, as in Kafka.
 //!
@@ -29,7 +33,7 @@
 //!
 //! Memory: the map, one batch with what it unpacks to, and one rewritten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -40,6 +44,7 @@ use factum_event::{Offset, Timestamp};
 use thiserror::Error;
 
 use super::key_map::KeyMap;
+use crate::transactions::AbortedTransaction;
 
 /// Where batches come from.
 pub trait Source {
@@ -83,8 +88,7 @@ pub struct SourceBatch {
 pub enum Fate {
     /// It stays as it is.
     Kept,
-    /// It stays as it is because it cannot be looked into: worth a warning, unless it belongs to
-    /// a transaction.
+    /// It stays as it is because it cannot be looked into: worth a warning.
     Unopened(Unopened),
     /// It is replaced, at the same offsets, by one with fewer records, or with a delete horizon.
     Rewritten(Batch),
@@ -95,12 +99,6 @@ pub enum Fate {
 /// Why a batch is not looked into.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unopened {
-    /// A transaction's marker.
-    #[error("is a control batch")]
-    Control,
-    /// Records of a transaction, whose end is not known here.
-    #[error("belongs to a transaction")]
-    Transactional,
     /// It is damaged, or packed in a way that is not known.
     #[error("cannot be read, so it is kept whole: {0}")]
     Unreadable(#[from] BatchError),
@@ -114,13 +112,6 @@ pub enum Unopened {
     },
 }
 
-impl Unopened {
-    /// Whether records with keys may be in it.
-    const fn may_hide_keys(&self) -> bool {
-        !matches!(self, Self::Control)
-    }
-}
-
 /// What is to be compacted, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct CompactionJob<'a> {
@@ -128,8 +119,11 @@ pub struct CompactionJob<'a> {
     pub start: Offset,
     /// Where the compaction before ended: `start`, where that is not known.
     pub first_dirty: Offset,
-    /// No batch that ends at this offset or later is touched.
+    /// No batch that ends at this offset or later is touched. Before it, every transaction has
+    /// ended.
     pub first_uncleanable: Offset,
+    /// The transactions that were aborted, of those with something in the range.
+    pub aborted: &'a [AbortedTransaction],
     /// The time.
     pub now: Timestamp,
     /// `delete.retention.ms`: how long tombstones stay that are the last of their key.
@@ -175,7 +169,9 @@ pub struct CompactionStats {
     pub expired_tombstones: u64,
     /// Records removed because they have no key.
     pub keyless: u64,
-    /// Batches that were kept whole because they cannot be looked into, but for control batches.
+    /// Records removed because their transaction was aborted.
+    pub aborted: u64,
+    /// Batches that were kept whole because they cannot be looked into.
     pub unopened: u64,
 }
 
@@ -222,7 +218,8 @@ where
 {
     map.clear();
     let stats = CompactionStats::default();
-    let mut pass = Pass { job, map, source, pace, stats, first_unopened: None };
+    let left = HashSet::new();
+    let mut pass = Pass { job, map, source, pace, stats, first_unopened: None, left };
     let clean_until = pass.index()?;
     pass.rewrite(clean_until, sink)?;
     Ok(Compaction { clean_until, stats: pass.stats })
@@ -237,6 +234,8 @@ struct Pass<'a, S> {
     stats: CompactionStats,
     /// The first batch, as far as is known, that may hide an older value of any key.
     first_unopened: Option<Offset>,
+    /// The producers of whose transaction under way something is left.
+    left: HashSet<i64>,
 }
 
 impl<S: Source> Pass<'_, S> {
@@ -258,13 +257,14 @@ impl<S: Source> Pass<'_, S> {
     }
 
     fn index_batch(&mut self, stored: &SourceBatch) -> Indexed {
-        let records = match records_of(stored, self.job.unpack_limit) {
-            Ok(records) => records,
-            Err(why) => {
-                self.note_unopened(stored, &why);
-                return Indexed::Whole;
-            }
+        let Ok((batch, records)) = records_of(stored, self.job.unpack_limit) else {
+            self.note_unopened(stored);
+            return Indexed::Whole;
         };
+        // What does not count must not supersede what does.
+        if batch.header().attributes.is_control() || self.is_aborted(&batch) {
+            return Indexed::Whole;
+        }
         // They were all read once: none is an error.
         for found in records.flatten() {
             let dirty = found.offset >= self.job.first_dirty;
@@ -301,7 +301,7 @@ impl<S: Source> Pass<'_, S> {
         match self.try_judge(stored, end) {
             Ok(fate) => fate,
             Err(why) => {
-                self.note_unopened(stored, &why);
+                self.note_unopened(stored);
                 Fate::Unopened(why)
             }
         }
@@ -309,27 +309,61 @@ impl<S: Source> Pass<'_, S> {
 
     fn try_judge(&mut self, stored: &SourceBatch, end: Offset) -> Result<Fate, Unopened> {
         let batch = open(stored)?;
-        let options = CompactOptions {
-            retain_empty: self.is_header_needed(&batch, stored, end),
-            delete_horizon: self.delete_horizon(stored, end),
-        };
+        let retain_empty = self.is_header_needed(&batch, stored, end);
+        let attributes = batch.header().attributes;
+        if attributes.is_control() {
+            return self.judge_marker(&batch, stored, retain_empty);
+        }
         let mut judge = Judge {
             map: self.map,
+            is_aborted: self.is_aborted(&batch),
             tombstones_expired: batch
                 .header()
                 .delete_horizon()
                 .is_some_and(|at| at <= self.job.now),
             stats: self.stats,
         };
+        let delete_horizon = self.delete_horizon(stored, end);
+        let options = CompactOptions { retain_empty, delete_horizon };
         let mut keep = |found: &BatchRecord| judge.keeps(found);
         let compacted = compact(&batch, self.job.unpack_limit, options, &mut keep)?;
         // Only now: a batch that could not be packed again has lost nothing.
         self.stats = judge.stats;
-        Ok(match compacted {
-            Compacted::Unchanged => Fate::Kept,
-            Compacted::Batch(batch) | Compacted::Empty(batch) => Fate::Rewritten(batch),
-            Compacted::Gone => Fate::Removed,
-        })
+        if attributes.is_transactional() && compacted != Compacted::Gone {
+            self.left.insert(batch.header().producer_id);
+        }
+        Ok(fate(compacted))
+    }
+
+    /// The end of a transaction goes after everything that it has written.
+    fn judge_marker(
+        &mut self,
+        batch: &Batch,
+        stored: &SourceBatch,
+        is_needed: bool,
+    ) -> Result<Fate, Unopened> {
+        let something_left = self.left.remove(&batch.header().producer_id);
+        if something_left || is_needed || !self.nothing_hides_before(stored) {
+            return Ok(Fate::Kept);
+        }
+        match batch.header().delete_horizon() {
+            Some(horizon) if horizon <= self.job.now => Ok(Fate::Removed),
+            Some(_) => Ok(Fate::Kept),
+            None => {
+                let delete_horizon = Some(self.new_horizon());
+                let options = CompactOptions { retain_empty: false, delete_horizon };
+                Ok(fate(compact(batch, self.job.unpack_limit, options, &mut |_| true)?))
+            }
+        }
+    }
+
+    fn is_aborted(&self, batch: &Batch) -> bool {
+        let header = batch.header();
+        let base_offset = Offset::new(header.base_offset);
+        let has = |known: &AbortedTransaction| {
+            base_offset.is_some_and(|at| known.has(header.producer_id, at))
+        };
+        header.attributes.is_transactional() && self.job.aborted.iter().any(has)
     }
 
     fn is_header_needed(&self, batch: &Batch, stored: &SourceBatch, end: Offset) -> bool {
@@ -344,19 +378,21 @@ impl<S: Source> Pass<'_, S> {
     fn delete_horizon(&self, stored: &SourceBatch, end: Offset) -> Option<Timestamp> {
         let first = stored.base_offset.max(self.job.start);
         let noted = first >= self.job.first_dirty && stored.last_offset < end;
-        let horizon_ms = self.job.now.as_millis().saturating_add(self.job.delete_retention_ms);
-        (noted && self.nothing_hides_before(stored)).then(|| Timestamp::from_millis(horizon_ms))
+        (noted && self.nothing_hides_before(stored)).then(|| self.new_horizon())
+    }
+
+    fn new_horizon(&self) -> Timestamp {
+        let now = self.job.now.as_millis();
+        Timestamp::from_millis(now.saturating_add(self.job.delete_retention_ms))
     }
 
     fn nothing_hides_before(&self, stored: &SourceBatch) -> bool {
         self.first_unopened.is_none_or(|unopened| stored.base_offset < unopened)
     }
 
-    fn note_unopened(&mut self, stored: &SourceBatch, why: &Unopened) {
-        if why.may_hide_keys() {
-            let known = self.first_unopened.unwrap_or(stored.base_offset);
-            self.first_unopened = Some(known.min(stored.base_offset));
-        }
+    fn note_unopened(&mut self, stored: &SourceBatch) {
+        let known = self.first_unopened.unwrap_or(stored.base_offset);
+        self.first_unopened = Some(known.min(stored.base_offset));
     }
 
     /// The next batch that may be touched.
@@ -380,9 +416,9 @@ impl<S: Source> Pass<'_, S> {
         stats.bytes_read += bytes;
         match fate {
             Fate::Kept => stats.bytes_left += bytes,
-            Fate::Unopened(why) => {
+            Fate::Unopened(_) => {
                 stats.bytes_left += bytes;
-                stats.unopened += u64::from(why.may_hide_keys());
+                stats.unopened += 1;
             }
             Fate::Rewritten(batch) => {
                 stats.bytes_left += batch.len() as u64;
@@ -410,6 +446,7 @@ enum Indexed {
 /// Judges the records of one batch.
 struct Judge<'a> {
     map: &'a KeyMap,
+    is_aborted: bool,
     tombstones_expired: bool,
     stats: CompactionStats,
 }
@@ -417,6 +454,10 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn keeps(&mut self, found: &BatchRecord) -> bool {
         self.stats.records_read += 1;
+        if self.is_aborted {
+            self.stats.aborted += 1;
+            return false;
+        }
         let Some(key) = &found.record.key else {
             self.stats.keyless += 1;
             return false;
@@ -441,19 +482,22 @@ fn open(stored: &SourceBatch) -> Result<Batch, Unopened> {
     if own != (stored.base_offset.get(), stored.last_offset.get()) {
         return Err(Unopened::Misplaced { base_offset: own.0, last_offset: own.1 });
     }
-    if header.attributes.is_control() {
-        return Err(Unopened::Control);
-    }
-    if header.attributes.is_transactional() {
-        return Err(Unopened::Transactional);
-    }
     Ok(batch)
 }
 
-/// The records of a batch, all of which can be read: what nobody can read must not supersede
+fn fate(compacted: Compacted) -> Fate {
+    match compacted {
+        Compacted::Unchanged => Fate::Kept,
+        Compacted::Batch(batch) | Compacted::Empty(batch) => Fate::Rewritten(batch),
+        Compacted::Gone => Fate::Removed,
+    }
+}
+
+/// A batch and its records, all of which can be read: what nobody can read must not supersede
 /// what somebody can.
-fn records_of(stored: &SourceBatch, limit: usize) -> Result<Records, Unopened> {
-    let records = open(stored)?.decode(limit)?;
+fn records_of(stored: &SourceBatch, limit: usize) -> Result<(Batch, Records), Unopened> {
+    let batch = open(stored)?;
+    let records = batch.decode(limit)?;
     records.clone().try_for_each(|found| found.map(drop))?;
-    Ok(records)
+    Ok((batch, records))
 }

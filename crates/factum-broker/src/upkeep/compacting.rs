@@ -1,6 +1,6 @@
 //! Compaction of partitions of the log: which are due, and what the cleaner's decisions do to them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub(super) enum Outcome {
     Clean(Offset, CompactionStats),
     /// What is to be compacted is in the open journal: it must be sealed first.
     Unsealed,
+    /// What is to be compacted is of transactions that are under way.
+    HeldBack,
 }
 
 /// Where the compaction of each partition ended, as far as this process has done it.
@@ -151,21 +153,29 @@ pub(super) fn compact(
     pace: &mut dyn FnMut(&CompactionStats) -> ControlFlow<()>,
 ) -> Result<Outcome, Failed> {
     let id = due.partition.id;
-    let Some(cleaning) = log.clean(id, due.plan.first_uncleanable)? else {
+    let (start, producers, stable, aborted) = {
+        let mut gate = due.partition.gate.lock();
+        let extent = log.extent(id);
+        let stable = gate.transactions.last_stable(extent.end);
+        let aborted = gate.transactions.aborted(extent.start, stable);
+        (extent.start, gate.producers.oldest_batches(extent.end), stable, aborted)
+    };
+    let first_uncleanable = due.plan.first_uncleanable.min(stable);
+    if first_uncleanable <= due.plan.first_dirty {
+        return Ok(Outcome::HeldBack);
+    }
+    let Some(cleaning) = log.clean(id, first_uncleanable)? else {
         return Ok(Outcome::Unsealed);
     };
     let end = cleaning.end();
     if end <= due.plan.first_dirty {
         return Ok(Outcome::Unsealed);
     }
-    let producers = {
-        let gate = due.partition.gate.lock();
-        gate.producers.oldest_batches(log.extent(id).end)
-    };
     let job = CompactionJob {
-        start: log.extent(id).start,
+        start,
         first_dirty: due.plan.first_dirty,
-        first_uncleanable: due.plan.first_uncleanable.min(end),
+        first_uncleanable: first_uncleanable.min(end),
+        aborted: &aborted,
         now,
         delete_retention_ms: due.delete_retention_ms,
         unpack_limit: UNPACKED_LIMIT,
@@ -173,7 +183,7 @@ pub(super) fn compact(
     };
     let mut map = KeyMap::with_budget(key_map_bytes(due.plan.dirty_bytes).min(key_bytes));
     let mut source = LogSource { log, id, read: VecDeque::new() };
-    let mut sink = LogSink { cleaning, next: None, mutant };
+    let mut sink = LogSink { cleaning, next: None, removed_markers: BTreeSet::new(), mutant };
     let done = compact_partition(&job, &mut map, &mut source, &mut sink, pace)?;
     // What the map had no room for stays as it is until the next time, and so does what a file
     // has behind what may be compacted.
@@ -182,6 +192,10 @@ pub(super) fn compact(
         next = batch.last_offset.next();
         sink.push(batch, Fate::Kept)?;
     }
+    // Before they are gone, as what they ended is already: a reader that is told of an aborted
+    // transaction, and finds no marker, takes what the same producer wrote later for aborted.
+    let gone = |marker| sink.removed_markers.contains(&marker);
+    due.partition.gate.lock().transactions.forget(gone);
     sink.cleaning.commit(done.clean_until >= end)?;
     Ok(Outcome::Clean(done.clean_until, done.stats))
 }
@@ -227,6 +241,8 @@ impl Source for LogSource<'_> {
 struct LogSink<'a> {
     cleaning: Cleaning<'a>,
     next: Option<Offset>,
+    /// Where the markers were that are removed.
+    removed_markers: BTreeSet<Offset>,
     mutant: BrokerMutant,
 }
 
@@ -243,7 +259,12 @@ impl Sink for LogSink<'_> {
     fn push(&mut self, stored: SourceBatch, fate: Fate) -> Result<(), Failed> {
         self.next = Some(stored.last_offset.next());
         let batch = match fate {
-            Fate::Removed => return Ok(()),
+            Fate::Removed => {
+                if Batch::parse(stored.bytes)?.header().attributes.is_control() {
+                    self.removed_markers.insert(stored.base_offset);
+                }
+                return Ok(());
+            }
             Fate::Rewritten(_) if !self.mutant.keeps_the_last() => return Ok(()),
             Fate::Rewritten(batch) => batch,
             Fate::Unopened(why) => {

@@ -1,4 +1,5 @@
-//! What the broker does by itself, on a thread of its own: retention, compaction, checkpoints.
+//! What the broker does by itself, on a thread of its own: retention, compaction, checkpoints, the
+//! end of transactions that take too long.
 //!
 //! [`Upkeep::step`] does what is due at a moment; the thread only calls it, and so does whoever
 //! drives a broker by hand. It reads and writes at a pace that leaves the disk to producers.
@@ -28,6 +29,7 @@ use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::mutants::BrokerMutant;
 use crate::settings::BrokerSettings;
 use crate::topic_config::TopicSettings;
+use crate::transactions::Coordinator;
 
 use compacting::{Due, Failed, Outcome, Progress};
 use entries::Entries;
@@ -43,6 +45,9 @@ pub(crate) struct Upkeep {
     disk: Arc<dyn Disk>,
     log: Log,
     state: ControlState,
+    transactions: Arc<Coordinator>,
+    /// After how long without a transaction an id is forgotten.
+    id_expiration: Duration,
     clock: Arc<dyn Clock>,
     /// Bytes that compaction reads in a second.
     rate: u64,
@@ -68,7 +73,7 @@ impl Upkeep {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         log: Log,
-        state: ControlState,
+        (state, transactions): (ControlState, Arc<Coordinator>),
         clock: Arc<dyn Clock>,
         settings: &BrokerSettings,
         counters: Arc<UpkeepCounters>,
@@ -77,6 +82,8 @@ impl Upkeep {
             disk,
             log,
             state,
+            transactions,
+            id_expiration: settings.transactional_id_expiration,
             clock,
             rate: settings.compaction_bytes_per_second.max(1),
             key_bytes: settings.compaction_key_bytes,
@@ -107,6 +114,7 @@ impl Upkeep {
             return;
         }
         let now = self.clock.now();
+        self.transactions.expire(now, self.id_expiration);
         self.retain(now);
         self.compact(now, wait);
         self.checkpoint();
@@ -208,6 +216,7 @@ impl Upkeep {
                     tracing::info!(partition = ?due.partition.id, %until, ?stats, "compacted");
                 }
                 Ok(Outcome::Unsealed) => unsealed = true,
+                Ok(Outcome::HeldBack) => {}
                 Err(Failed::Cancelled) => return,
                 Err(error) => {
                     tracing::warn!(partition = ?due.partition.id, %error, "not compacted");

@@ -6,11 +6,14 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Batch, BatchError, Codec, HEADER_BYTES, LENGTH_OVERHEAD, crc32c};
+use super::{Attributes, Batch, BatchError, Codec, HEADER_BYTES, LENGTH_OVERHEAD, crc32c};
 use crate::{Record, Timestamp};
 
 /// A producer's leader epoch: it knows none.
 const NO_LEADER_EPOCH: i32 = -1;
+
+/// The attribute of what is part of a transaction.
+const TRANSACTIONAL_BIT: i16 = 0x10;
 
 /// Bytes of the longest varint of a length.
 const MAX_VARINT_BYTES: usize = 5;
@@ -35,6 +38,8 @@ impl ProducerState {
 #[derive(Debug, Clone)]
 pub struct BatchBuilder {
     codec: Codec,
+    /// Flags of the attributes, without the codec.
+    flags: i16,
     producer: ProducerState,
     /// Room for the header, then the records.
     plain: BytesMut,
@@ -49,12 +54,24 @@ impl BatchBuilder {
     pub fn new(codec: Codec, producer: Option<ProducerState>) -> Self {
         Self {
             codec,
+            flags: 0,
             producer: producer.unwrap_or(ProducerState::NONE),
             plain: BytesMut::zeroed(HEADER_BYTES),
             records: 0,
             base_timestamp: Timestamp::UNKNOWN,
             max_timestamp: Timestamp::UNKNOWN,
         }
+    }
+
+    /// An empty batch that is not compressed, with these flags.
+    pub(super) fn with_attributes(flags: Attributes, producer: ProducerState) -> Self {
+        Self { flags: flags.0, ..Self::new(Codec::None, Some(producer)) }
+    }
+
+    /// The same as part of its producer's transaction.
+    #[must_use]
+    pub fn transactional(self) -> Self {
+        Self { flags: self.flags | TRANSACTIONAL_BIT, ..self }
     }
 
     /// Adds a record after the others.
@@ -129,7 +146,7 @@ impl BatchBuilder {
     /// The part of the header that the CRC covers.
     fn put_checked_header(&mut self) {
         let mut header = &mut self.plain[21..HEADER_BYTES];
-        header.put_i16(i16::from(self.codec.number()));
+        header.put_i16(i16::from(self.codec.number()) | self.flags);
         header.put_i32(self.records - 1);
         header.put_i64(self.base_timestamp.as_millis());
         header.put_i64(self.max_timestamp.as_millis());

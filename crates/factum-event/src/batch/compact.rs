@@ -52,8 +52,8 @@ pub enum Compacted {
 /// the same limit. Beside the batch itself, memory is taken for what it unpacks to, for the
 /// result, and one byte a record.
 ///
-/// Control and transactional batches are left unchanged without asking: who judges them has to
-/// know how the transaction ended.
+/// A control batch gets a delete horizon as a tombstone does. Whether what is part of a transaction
+/// counts is for the caller to know.
 ///
 /// # Errors
 /// [`BatchError`] where the batch cannot be read, or not be packed again: keep it as it is.
@@ -64,9 +64,6 @@ pub fn compact(
     keep: &mut dyn FnMut(&BatchRecord) -> bool,
 ) -> Result<Compacted, BatchError> {
     let header = batch.header();
-    if header.attributes.is_control() || header.attributes.is_transactional() {
-        return Ok(Compacted::Unchanged);
-    }
     let records = batch.decode(limit)?;
     let chosen = Chosen::from(records.clone(), keep)?;
     if chosen.count == 0 {
@@ -77,7 +74,8 @@ pub fn compact(
         };
     }
     let horizon = header.delete_horizon();
-    let new_horizon = options.delete_horizon.filter(|_| horizon.is_none() && chosen.tombstones);
+    let goes_later = chosen.tombstones || header.attributes.is_control();
+    let new_horizon = options.delete_horizon.filter(|_| horizon.is_none() && goes_later);
     if chosen.count == header.record_count && new_horizon.is_none() {
         return Ok(Compacted::Unchanged);
     }
@@ -211,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::{built, patched, record, some_codec, some_record};
-    use super::super::{BatchBuilder, ProducerState};
+    use super::super::{BatchBuilder, Outcome, ProducerState};
     use super::*;
     use crate::{Offset, Record};
 
@@ -340,12 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn transactions_are_not_looked_into() {
-        for attributes in [0x10, 0x20, 0x30] {
-            let batch = patched(&stored(Codec::None, &with_tombstone()), 21, &[0, attributes]);
-            let mut keep = |_: &BatchRecord| panic!("asked");
-            assert_eq!(compact(&batch, LIMIT, PLAIN, &mut keep), Ok(Compacted::Unchanged));
-        }
+    fn a_marker_gets_a_horizon_and_stays_the_marker_that_it_is() {
+        let marker = Batch::marker((7, 3), Outcome::Abort, 0, Timestamp::from_millis(5)).unwrap();
+        let settled = rewritten(compact(&marker, LIMIT, SETTLE, &mut |_| true).unwrap());
+        assert_eq!(settled.header().delete_horizon(), Some(HORIZON));
+        assert_eq!(settled.outcome(), Ok(Some(Outcome::Abort)));
+        assert_eq!(settled.records(LIMIT), marker.records(LIMIT));
+        let again = compact(&settled, LIMIT, SETTLE, &mut |_| true);
+        assert_eq!(again, Ok(Compacted::Unchanged));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod builder;
 mod compact;
 mod compression;
 mod error;
+mod marker;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use builder::{BatchBuilder, ProducerState, record_bytes};
 pub use compact::{CompactOptions, Compacted, compact};
 pub use compression::{Codec, UnknownCodec};
 pub use error::BatchError;
+pub use marker::Outcome;
 pub use records::{BatchRecord, RecordFault, Records};
 
 /// Bytes of a batch before its records.

@@ -1,7 +1,10 @@
 //! What the broker's errors are on Kafka's wire: the one mapping to its codes.
 
 use factum_broker::groups::GroupError;
-use factum_broker::{AdminError, CommitError, LocateError, ProduceError, SequenceError};
+use factum_broker::{
+    AdminError, CommitError, LocateError, ProduceError, RefusedTransaction, SequenceError,
+    TransactionError,
+};
 use factum_event::batch::BatchError;
 use factum_log::ReadError;
 use factum_wire::ErrorCode;
@@ -16,7 +19,8 @@ pub(super) fn produce(error: &ProduceError) -> ErrorCode {
             ErrorCode::OutOfOrderSequenceNumber
         }
         ProduceError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
-        ProduceError::Transactional => ErrorCode::InvalidRequest,
+        ProduceError::NoTransactionalId => ErrorCode::InvalidRequest,
+        ProduceError::Transaction(error) => refused_write(error),
         ProduceError::Timestamp { .. } | ProduceError::AppendTime => ErrorCode::InvalidTimestamp,
         ProduceError::NoKey { .. } => ErrorCode::InvalidRecord,
         ProduceError::Log(_) => ErrorCode::KafkaStorageError,
@@ -60,6 +64,43 @@ pub(super) fn commit(error: &CommitError) -> ErrorCode {
         CommitError::TooMany { .. } => ErrorCode::PolicyViolation,
         CommitError::Group(error) => group(error),
         CommitError::Produce(_) | CommitError::Fold(_) => ErrorCode::KafkaStorageError,
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Why a producer may not write in a transaction; Produce has its own code for a stale epoch.
+fn refused_write(error: &RefusedTransaction) -> ErrorCode {
+    match error {
+        RefusedTransaction::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
+        error => refused(error),
+    }
+}
+
+fn refused(error: &RefusedTransaction) -> ErrorCode {
+    match error {
+        RefusedTransaction::NotItsProducer { .. } => ErrorCode::InvalidProducerIdMapping,
+        RefusedTransaction::Fenced { .. } => ErrorCode::ProducerFenced,
+        RefusedTransaction::State { .. } | RefusedTransaction::NotTransactional { .. } => {
+            ErrorCode::InvalidTxnState
+        }
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Clients of before `fencing` know no code for it but that of a stale epoch.
+pub(super) fn transaction(error: &TransactionError, knows_fencing: bool) -> ErrorCode {
+    match error {
+        TransactionError::Refused(RefusedTransaction::Fenced { .. }) if !knows_fencing => {
+            ErrorCode::InvalidProducerEpoch
+        }
+        TransactionError::Refused(error) => refused(error),
+        TransactionError::Timeout { .. } => ErrorCode::InvalidTransactionTimeout,
+        TransactionError::TooManyIds { .. } => ErrorCode::PolicyViolation,
+        TransactionError::Commit(error) => commit(error),
+        TransactionError::Produce(ProduceError::TooLarge { .. }) => ErrorCode::InvalidRequest,
+        TransactionError::Produce(error) => produce(error),
+        TransactionError::ProducerId(error) => admin(error),
+        TransactionError::Fold(_) => ErrorCode::KafkaStorageError,
         _ => ErrorCode::UnknownServerError,
     }
 }

@@ -5,7 +5,7 @@ mod partition;
 
 use std::ops::ControlFlow;
 
-use factum_event::batch::{BatchError, Codec};
+use factum_event::batch::{BatchError, Codec, Outcome};
 
 use super::*;
 use partition::{DELETE_RETENTION_MS, Defect, Partition, offset};
@@ -52,6 +52,48 @@ fn a_tombstone_stays_for_its_time_after_the_compaction_that_first_saw_it() {
     let compaction = partition.compact(LARGE).unwrap();
     assert_eq!(partition.contents(), ["1 b 2", "3 c 3"]);
     assert_eq!(compaction.stats.expired_tombstones, 1);
+}
+
+#[test]
+fn what_was_aborted_goes_and_supersedes_nothing() {
+    let mut partition = Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
+    partition.produce(&[("a", Some("1")), ("b", Some("2"))]);
+    partition.end_transaction(Outcome::Commit);
+    partition.produce(&[("a", Some("3")), ("b", None)]);
+    partition.end_transaction(Outcome::Abort);
+    partition.produce(&[("b", Some("4"))]);
+    partition.end_transaction(Outcome::Commit);
+    partition.producers.clear();
+    let stats = partition.compact(LARGE).unwrap().stats;
+    partition.batches.retain(|stored| stored.bytes[22] & 0x20 == 0);
+    assert_eq!(partition.contents(), ["0 a 1", "6 b 4"]);
+    assert_eq!((stats.aborted, stats.superseded, stats.unopened), (2, 1, 0));
+}
+
+#[test]
+fn a_marker_goes_some_time_after_all_that_it_ended() {
+    let mut partition = Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
+    for (value, outcome) in [("1", Outcome::Commit), ("2", Outcome::Abort), ("3", Outcome::Commit)] {
+        partition.produce(&[("a", Some(value))]);
+        partition.end_transaction(outcome);
+    }
+    partition.producers.clear();
+    partition.in_transaction = false;
+    partition.producer = None;
+    partition.produce(&[("b", Some("4"))]);
+    for _ in 0..2 {
+        partition.compact_from_start(LARGE).unwrap();
+        assert_eq!(partition.markers(), [1, 3, 5], "readers may be before them");
+        partition.now_ms += DELETE_RETENTION_MS - 1;
+    }
+    partition.compact_from_start(LARGE).unwrap();
+    assert_eq!(partition.markers(), [5], "what it ended is there");
+    partition.produce(&[("a", Some("5")), ("c", Some("6"))]);
+    partition.compact_from_start(LARGE).unwrap();
+    assert_eq!(partition.markers(), [5]);
+    partition.now_ms += DELETE_RETENTION_MS;
+    partition.compact_from_start(LARGE).unwrap();
+    assert!(partition.markers().is_empty());
 }
 
 #[test]
@@ -136,7 +178,6 @@ fn what_cannot_be_read_is_kept_whole_and_said_and_supersedes_nothing() {
             Defect::UnknownCodec => matches!(why, Unopened::Unreadable(BatchError::Codec { .. })),
             Defect::Count => matches!(why, Unopened::Unreadable(BatchError::Record { .. })),
             Defect::OtherOffset => matches!(why, Unopened::Misplaced { .. }),
-            Defect::Transactional => *why == Unopened::Transactional,
         };
         assert!(as_expected, "{defect:?}: {why}");
     }

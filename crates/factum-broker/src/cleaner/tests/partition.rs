@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use factum_event::batch::{Batch, BatchBuilder, BatchRecord, Codec, ProducerState, crc32c};
 use factum_event::{Offset, Record, Timestamp};
 
+use parking_lot::Mutex;
+
 use super::super::*;
+use crate::transactions::PartitionTransactions;
 
 pub(super) const DELETE_RETENTION_MS: i64 = 100;
 pub(super) const UNPACK_LIMIT: usize = 1 << 12;
@@ -39,12 +43,11 @@ pub(super) enum Defect {
     UnknownCodec,
     Count,
     OtherOffset,
-    Transactional,
 }
 
 impl Defect {
-    pub(super) const ALL: [Self; 5] =
-        [Self::BitFlip, Self::UnknownCodec, Self::Count, Self::OtherOffset, Self::Transactional];
+    pub(super) const ALL: [Self; 4] =
+        [Self::BitFlip, Self::UnknownCodec, Self::Count, Self::OtherOffset];
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ pub(super) struct Partition {
     pub(super) producers: HashMap<i64, Offset>,
     pub(super) goes_backwards: bool,
     pub(super) sequence: i32,
+    pub(super) transactions: Arc<Mutex<PartitionTransactions>>,
+    /// Whether the producer writes in a transaction.
+    pub(super) in_transaction: bool,
 }
 
 impl Default for Partition {
@@ -77,6 +83,8 @@ impl Default for Partition {
             producers: HashMap::new(),
             goes_backwards: false,
             sequence: 0,
+            transactions: Arc::default(),
+            in_transaction: false,
         }
     }
 }
@@ -97,6 +105,10 @@ impl Partition {
         let producer =
             self.producer.map(|id| ProducerState { id, epoch: 0, base_sequence: self.sequence });
         let mut builder = BatchBuilder::new(self.codec, producer);
+        if let Some(id) = self.producer.filter(|_| self.in_transaction) {
+            builder = builder.transactional();
+            self.transactions.lock().wrote(id, base_offset);
+        }
         for (key, value) in records {
             self.end = self.end.next();
             let timestamp = Timestamp::from_millis(self.now_ms + self.end.get() % 3);
@@ -112,6 +124,27 @@ impl Partition {
         }
     }
 
+    /// Ends the producer's transaction.
+    pub(super) fn end_transaction(&mut self, outcome: factum_event::batch::Outcome) {
+        let (id, base_offset) = (self.producer.unwrap(), self.end);
+        let at = Timestamp::from_millis(self.now_ms);
+        let marker = Batch::marker((id, 0), outcome, 0, at).unwrap().at(base_offset);
+        self.end = self.end.next();
+        self.transactions.lock().ended(id, base_offset, outcome);
+        self.batches.push(SourceBatch {
+            base_offset,
+            last_offset: base_offset,
+            appended_at: Timestamp::from_millis(0),
+            bytes: marker.bytes().clone(),
+        });
+    }
+
+    /// Where markers are.
+    pub(super) fn markers(&self) -> Vec<i64> {
+        let is_marker = |stored: &&SourceBatch| stored.bytes[22] & 0x20 != 0;
+        self.batches.iter().filter(is_marker).map(|stored| stored.base_offset.get()).collect()
+    }
+
     pub(super) fn spoil_last(&mut self, defect: Defect) {
         let last = self.batches.last_mut().unwrap();
         let mut bytes = last.bytes.to_vec();
@@ -121,7 +154,6 @@ impl Partition {
             Defect::UnknownCodec => bytes[22] |= 7,
             Defect::Count => bytes[60] += 1,
             Defect::OtherOffset => bytes[0] = 1,
-            Defect::Transactional => bytes[22] |= 0x10,
         }
         if defect != Defect::BitFlip {
             let crc = crc32c(&bytes[21..]);
@@ -171,10 +203,12 @@ impl Partition {
     }
 
     pub(super) fn run(&self, budget: usize, pace: Pace<'_>) -> (Outcome, Vec<(SourceBatch, Fate)>) {
+        let aborted = self.transactions.lock().aborted(self.start, self.end);
         let job = CompactionJob {
             start: self.start,
             first_dirty: self.first_dirty(),
             first_uncleanable: self.first_uncleanable(),
+            aborted: &aborted,
             now: Timestamp::from_millis(self.now_ms),
             delete_retention_ms: DELETE_RETENTION_MS,
             unpack_limit: UNPACK_LIMIT,
@@ -227,8 +261,7 @@ impl Partition {
 pub(super) fn readable(stored: &SourceBatch) -> Option<Vec<BatchRecord>> {
     let batch = Batch::parse(stored.bytes.clone()).ok()?;
     let in_place = batch.header().base_offset == stored.base_offset.get();
-    let free = !batch.header().attributes.is_transactional();
-    batch.records(UNPACK_LIMIT).ok().filter(|_| in_place && free)
+    batch.records(UNPACK_LIMIT).ok().filter(|_| in_place)
 }
 
 struct Reader<'a> {

@@ -1,15 +1,30 @@
 //! ApiVersions (18): what this broker speaks. The first request of every client.
 //!
 //! * An unknown version is answered by `dispatch`, in version 0, without reading its body (KIP-511).
-//! * 3: client software name and version, which must be plain words; features (none here).
+//! * 3: client software name and version, which must be plain words; features: transactions of
+//!   KIP-890, which clients use only where they are told of them.
 //! * 5: the cluster and node that the client believes it has reached (KIP-1242); if it is wrong,
 //!   it is told to start again from its bootstrap servers.
 
 use factum_wire::ErrorCode;
-use factum_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use factum_wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+
+use super::text;
 
 use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
+
+/// The feature that says which rules of transactions are in use, and the level of KIP-890.
+const TRANSACTION_VERSION: &str = "transaction.version";
+const TRANSACTION_LEVEL: i16 = 2;
+
+/// Features never change here.
+const FEATURES_EPOCH: i64 = 0;
+
+/// The first version in which a feature's lowest level may be 0.
+const ZERO_LEVELS_SINCE: i16 = 4;
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -19,8 +34,25 @@ pub(in crate::kafka) async fn handle(
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: factum_wire::api::advertised(),
+        supported_features: supported(call.version()),
+        finalized_features_epoch: FEATURES_EPOCH,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: text(TRANSACTION_VERSION),
+            max_version_level: TRANSACTION_LEVEL,
+            min_version_level: TRANSACTION_LEVEL,
+        }],
         ..Default::default()
     }
+}
+
+/// The features that this broker could use; before version 4, clients do not understand a lowest
+/// level of 0 (KAFKA-17492).
+fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    if version < ZERO_LEVELS_SINCE {
+        return Vec::new();
+    }
+    let (min_version, max_version) = (0, TRANSACTION_LEVEL);
+    vec![SupportedFeatureKey { name: text(TRANSACTION_VERSION), min_version, max_version }]
 }
 
 fn check(call: &Call, request: &ApiVersionsRequest) -> ErrorCode {

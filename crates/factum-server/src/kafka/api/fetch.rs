@@ -8,7 +8,8 @@
 //! * 7: fetch sessions (KIP-227): this broker keeps none. It answers session 0, and a client that
 //!   asks to go on with one is told to start anew.
 //! * 13: topics by id.
-//! * There are no transactions: the last stable offset is the high watermark.
+//! * 4: who reads only what was committed gets nothing behind the last stable offset, and a list of
+//!   the aborted transactions in what it gets: it leaves their records out itself.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
 use factum_wire::messages::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
 };
 use factum_wire::{ErrorCode, Part, Records};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -153,19 +154,19 @@ impl Fetch {
     /// Reads, and takes room for what of it is in memory; where there is none, it reads less.
     async fn read(
         &self,
-        id: PartitionId,
+        (id, end): (PartitionId, Offset),
         asked: &FetchPartition,
         filled: &mut Filled,
     ) -> Result<PartitionSlice, ErrorCode> {
         let log = self.door.broker.log();
         if !filled.cramped {
-            let slice = read(log, id, asked, self.max_bytes, filled.bytes).await?;
+            let slice = read(log, id, (asked, end), self.max_bytes, filled.bytes).await?;
             if filled.take_room(&self.door.fetches_in_work, slice.bytes_in_memory()) {
                 return Ok(slice);
             }
             filled.cramped = true;
         }
-        read(log, id, asked, CRAMPED_BYTES.min(self.max_bytes), filled.bytes).await
+        read(log, id, (asked, end), CRAMPED_BYTES.min(self.max_bytes), filled.bytes).await
     }
 
     async fn partition(
@@ -174,18 +175,24 @@ impl Fetch {
         found: Result<PartitionId, ErrorCode>,
         filled: &mut Filled,
     ) -> PartitionData {
-        let extent = found.map(|id| self.door.broker.log().extent(id));
-        let slice = match found {
-            Ok(id) => self.read(id, asked, filled).await,
-            Err(error) => Err(error),
+        let ends = found.map(|id| Ends::of(&self.door.broker, id));
+        let committed_only = self.isolation_level == READ_COMMITTED;
+        let end = |ends: &Ends| if committed_only { ends.stable } else { ends.extent.end };
+        let slice = match (found, &ends) {
+            (Ok(id), Ok(ends)) => self.read((id, end(ends)), asked, filled).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
         let (error, slice) = match slice {
             Ok(slice) => (ErrorCode::None, slice),
             Err(error) => (error, PartitionSlice::empty(Offset::ZERO)),
         };
         filled.bytes += slice.len();
-        let more = |extent: &Extent| filled.bytes > 0 && slice.next < extent.end;
-        filled.done |= error != ErrorCode::None || extent.as_ref().is_ok_and(more);
+        let more = |ends: &Ends| filled.bytes > 0 && slice.next < end(ends);
+        filled.done |= error != ErrorCode::None || ends.as_ref().is_ok_and(more);
+        let aborted_transactions = match found {
+            Ok(id) if committed_only => Some(self.aborted(id, asked, &slice)),
+            _ => committed_only.then(Vec::new),
+        };
         let parts = slice.chunks.into_iter().map(|chunk| match chunk {
             Chunk::Memory(bytes) => Part::Bytes(bytes),
             Chunk::File(region) => {
@@ -195,17 +202,53 @@ impl Fetch {
             }
         });
         let records = Records::from(parts.collect::<Vec<_>>());
-        let end = extent.map_or(-1, |extent| extent.end.get());
+        let offset = |of: fn(&Ends) -> Offset| ends.as_ref().map_or(-1, |ends| of(ends).get());
         PartitionData {
             partition_index: asked.partition,
             error_code: error.code(),
-            high_watermark: end,
-            last_stable_offset: end,
-            log_start_offset: extent.map_or(-1, |extent| extent.start.get()),
-            aborted_transactions: (self.isolation_level == READ_COMMITTED).then(Vec::new),
+            high_watermark: offset(|ends| ends.extent.end),
+            last_stable_offset: offset(|ends| ends.stable),
+            log_start_offset: offset(|ends| ends.extent.start),
+            aborted_transactions,
             records: Some(records),
             ..Default::default()
         }
+    }
+}
+
+impl Fetch {
+    /// The aborted transactions that have something in a slice.
+    fn aborted(
+        &self,
+        id: PartitionId,
+        asked: &FetchPartition,
+        slice: &PartitionSlice,
+    ) -> Vec<AbortedTransaction> {
+        let from = Offset::new(asked.fetch_offset).unwrap_or(Offset::ZERO);
+        if slice.is_empty() {
+            return Vec::new();
+        }
+        let aborted = self.door.broker.aborted_transactions(id, from, slice.next);
+        let wire = |known: factum_broker::AbortedTransaction| AbortedTransaction {
+            producer_id: known.producer_id,
+            first_offset: known.first.get(),
+        };
+        aborted.into_iter().map(wire).collect()
+    }
+}
+
+/// Where a partition ends, for which reader.
+struct Ends {
+    extent: Extent,
+    /// For who reads only what was committed.
+    stable: Offset,
+}
+
+impl Ends {
+    fn of(broker: &Broker, id: PartitionId) -> Self {
+        let stable = broker.last_stable_offset(id);
+        // Read last, it is not before the other.
+        Self { extent: broker.log().extent(id), stable }
     }
 }
 
@@ -245,7 +288,7 @@ impl Topic {
 async fn read(
     log: &Log,
     id: PartitionId,
-    asked: &FetchPartition,
+    (asked, end): (&FetchPartition, Offset),
     limit: usize,
     filled: usize,
 ) -> Result<PartitionSlice, ErrorCode> {
@@ -259,11 +302,24 @@ async fn read(
     }
     let of_partition = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
     let left = limit.saturating_sub(filled);
-    if from == extent.end || (filled > 0 && left == 0) {
+    if from >= end || (filled > 0 && left == 0) {
         return Ok(PartitionSlice::empty(from));
     }
-    let slice = log.read_regions(id, from, left.min(of_partition)).await;
-    let slice = slice.map_err(|error| errors::read(&error))?;
+    let most = left.min(of_partition);
+    let slice = log.read_regions(id, from, most).await.map_err(|error| errors::read(&error))?;
+    let slice = if slice.next > end { before(log, id, (from, end), most).await? } else { slice };
     // Only the first batch of the whole answer may be above the limits; alone it is in its slice.
     Ok(if filled > 0 && slice.len() > left { PartitionSlice::empty(from) } else { slice })
+}
+
+/// Batches before `end`: these are the latest, which are mostly in memory.
+async fn before(
+    log: &Log,
+    id: PartitionId,
+    (from, end): (Offset, Offset),
+    most: usize,
+) -> Result<PartitionSlice, ErrorCode> {
+    let batches = log.read(id, from, most).await.map_err(|error| errors::read(&error))?;
+    let stable = batches.into_iter().take_while(|batch| batch.entry.base_offset < end);
+    Ok(PartitionSlice::of_batches(stable.collect(), from))
 }

@@ -1,6 +1,6 @@
-//! FindCoordinator (10): who coordinates a group. It is always this broker.
+//! FindCoordinator (10): who coordinates a group or a transactional id. It is always this broker.
 //!
-//! * 1: the type of the key: 0 group, 1 transaction, 2 share group; only groups are coordinated.
+//! * 1: the type of the key: 0 group, 1 transaction, 2 share group, which there is none of.
 //! * 4: several keys in one request (KIP-699).
 
 use factum_wire::ErrorCode;
@@ -35,10 +35,9 @@ pub(in crate::kafka) async fn handle(
 
 fn coordinator(call: &Call, key: &str, key_type: i8) -> Coordinator {
     let refused = match key_type {
-        0 => None,
-        1 => Some("there are no transactions; produce without a transactional id"),
+        0 | 1 => None,
         2 => Some("there are no share groups; use a consumer group"),
-        _ => Some("unknown type of coordinator; expected 0, a consumer group"),
+        _ => Some("unknown type of coordinator; expected 0, a group, or 1, a transactional id"),
     };
     if let Some(reason) = refused {
         return Coordinator {

@@ -1,7 +1,7 @@
 //! ListOffsets (2): the ends of a partition, and lookups by time.
 //!
-//! * Timestamp -1 is the end (also for `read_committed`: there are no transactions), -2 the start,
-//!   -3 the record with the largest timestamp (7), -4 the local start (8), -5 and -6 what a tiered
+//! * Timestamp -1 is the end (for who reads only what was committed, the last stable offset: nothing
+//!   behind that is found), -2 the start, -3 the record with the largest timestamp (7), -4 the local start (8), -5 and -6 what a tiered
 //!   log has elsewhere (9, 11): nothing here, so offset -1.
 //! * A time finds the first record whose timestamp is not before it, inside batches too.
 
@@ -18,15 +18,19 @@ use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
+/// The isolation level of who reads only what was committed.
+const READ_COMMITTED: i8 = 1;
+
 pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let committed_only = request.isolation_level == READ_COMMITTED;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let located = locate(call, &topic.name, asked).await;
+            let located = locate(call, &topic.name, asked, committed_only).await;
             partitions.push(response(asked, located));
         }
         topics.push(ListOffsetsTopicResponse { name: text(&*topic.name), partitions });
@@ -39,6 +43,7 @@ async fn locate(
     call: &Call,
     topic: &str,
     asked: &ListOffsetsPartition,
+    committed_only: bool,
 ) -> Result<Option<Located>, ErrorCode> {
     let broker = &call.door.broker;
     let topic = find_topic(broker, topic, uuid::Uuid::nil(), false)?;
@@ -56,7 +61,11 @@ async fn locate(
         time if time >= 0 => (Place::Time(Timestamp::from_millis(time)), true),
         _ => return Err(ErrorCode::InvalidRequest),
     };
-    let located = broker.locate(id, place).await.map_err(|error| errors::locate(&error))?;
+    let mut located = broker.locate(id, place).await.map_err(|error| errors::locate(&error))?;
+    let stable = broker.last_stable_offset(id);
+    if committed_only && located.offset >= stable {
+        located = Located { offset: stable, timestamp: None };
+    }
     Ok(Some(located).filter(|located| !needs_record || located.timestamp.is_some()))
 }
 

@@ -26,6 +26,7 @@ pub(super) mod offset_fetch;
 pub(super) mod produce;
 pub(super) mod sync_group;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,15 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 fn answer_within(timeout_ms: i32) -> Duration {
     let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     asked.clamp(MIN_WAIT, MAX_WAIT)
+}
+
+/// Does what was begun to its end, also where the connection closes meanwhile: the next one must
+/// find nothing half done.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Text of the broker's as a string of the protocol.

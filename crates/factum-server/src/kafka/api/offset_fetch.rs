@@ -1,7 +1,7 @@
 //! OffsetFetch (9): how far groups have come.
 //!
-//! * 2: null asks for all partitions. 7: stable offsets, which all are without transactions.
-//!   8: several groups. 9: a member's epoch, for a protocol that is not spoken here. 10: topics
+//! * 2: null asks for all partitions. 7: stable offsets: one that a transaction under way may
+//!   commit is answered with an error, to be asked for again. 8: several groups. 9: a member's epoch, for a protocol that is not spoken here. 10: topics
 //!   by id.
 //! * What was never committed has offset -1 and no error, also where the topic does not exist.
 
@@ -29,7 +29,8 @@ pub(in crate::kafka) async fn handle(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     if call.version() >= GROUPS_SINCE {
-        let groups = request.groups.into_iter().map(|asked| group(call, asked)).collect();
+        let stable = request.require_stable;
+        let groups = request.groups.into_iter().map(|asked| group(call, asked, stable)).collect();
         return OffsetFetchResponse { groups, ..Default::default() };
     }
     let topics = request.topics.map(|topics| {
@@ -41,7 +42,7 @@ pub(in crate::kafka) async fn handle(
     });
     let asked =
         OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
-    let answer = group(call, asked);
+    let answer = group(call, asked, request.require_stable);
     let topics = answer.topics.into_iter().map(as_old).collect();
     OffsetFetchResponse { error_code: answer.error_code, topics, ..Default::default() }
 }
@@ -57,16 +58,31 @@ fn as_old(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     OffsetFetchResponseTopic { name: topic.name, partitions: partitions.collect() }
 }
 
-fn group(call: &Call, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+/// How far a group has come; `stable`: not where a transaction under way may say so soon.
+fn group(call: &Call, asked: OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
     let group_id = text(&*asked.group_id);
     let Ok(group) = GroupName::new(&asked.group_id) else {
         let error_code = ErrorCode::InvalidGroupId.code();
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     };
-    let topics = match asked.topics {
+    // Asked first: what is stable then cannot be overtaken by what is read after it.
+    let unstable = if stable { call.door.broker.unstable_offsets(&group) } else { Vec::new() };
+    let mut topics = match asked.topics {
         None => all(call, &group),
         Some(topics) => topics.into_iter().map(|asked| topic(call, &group, asked)).collect(),
     };
+    for topic in &mut topics {
+        for partition in &mut topic.partitions {
+            let is_same = |(name, of): &(TopicName, Partition)| {
+                *name.as_str() == *topic.name && of.get() == partition.partition_index
+            };
+            if unstable.iter().any(is_same) {
+                let error_code = ErrorCode::UnstableOffsetCommit.code();
+                let none = response(partition.partition_index, None);
+                *partition = OffsetFetchResponsePartitions { error_code, ..none };
+            }
+        }
+    }
     OffsetFetchResponseGroup { group_id, topics, ..Default::default() }
 }
 

@@ -5,12 +5,14 @@
 //!   error then closes the connection.
 //! * An acknowledgement that does not come within `timeout_ms` is answered as timed out; the
 //!   batch may still become durable, so a client without idempotence may write it twice.
+//! * With a transactional id, what is part of a transaction goes into that of this id. 12: the
+//!   partition need not be added to it before (KIP-890).
 //! * 7: zstd. 8: error messages. 13: topics by id (KIP-516).
 //! * Versions 0 to 2 are advertised, as librdkafka wants them to be (KAFKA-18659), and refused.
 
 use std::future::Future;
 
-use factum_broker::{Pending, ProduceError, Topic};
+use factum_broker::{Pending, ProduceError, Topic, TransactionProtocol, TransactionalId};
 use factum_event::batch::{Batch, Codec};
 use factum_event::{Partition, Timestamp};
 use factum_wire::messages::{
@@ -29,6 +31,9 @@ const ZSTD_SINCE: i16 = 7;
 
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 13;
+
+/// The first version of KIP-890.
+const V2_SINCE: i16 = 12;
 
 /// A batch that was queued, or why not.
 type Queued = Result<(Pending, i64), Refusal>;
@@ -64,11 +69,11 @@ pub(in crate::kafka) async fn start(
     call: &Call,
     request: ProduceRequest,
 ) -> impl Future<Output = ProduceResponse> + Send + use<> {
-    let refused = refuse_all(&request);
+    let transaction = transactional_id(&request);
     let deadline = deadline(&request);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
-        topics.push(queue_topic(call, topic, refused, deadline).await);
+        topics.push(queue_topic(call, topic, &transaction, deadline).await);
     }
     async move {
         let mut responses = Vec::with_capacity(topics.len());
@@ -88,32 +93,33 @@ fn deadline(request: &ProduceRequest) -> Instant {
     Instant::now() + wait
 }
 
-/// What is wrong with the request as a whole.
-fn refuse_all(request: &ProduceRequest) -> Option<ErrorCode> {
+/// In whose name transactions are written; an error where the request as a whole is refused.
+fn transactional_id(request: &ProduceRequest) -> Result<Option<TransactionalId>, ErrorCode> {
     if !(-1..=1).contains(&request.acks) {
-        return Some(ErrorCode::InvalidRequiredAcks);
+        return Err(ErrorCode::InvalidRequiredAcks);
     }
-    // There are no transactions: nothing that is part of one may look committed.
-    request.transactional_id.as_ref().map(|_| ErrorCode::InvalidRequest)
+    let id = request.transactional_id.as_ref().map(|id| id.parse());
+    id.transpose().map_err(|_| ErrorCode::InvalidRequest)
 }
 
 async fn queue_topic(
     call: &Call,
     data: TopicProduceData,
-    refused: Option<ErrorCode>,
+    transaction: &Result<Option<TransactionalId>, ErrorCode>,
     deadline: Instant,
 ) -> (TopicProduceResponse, Vec<(i32, Queued)>) {
     let by_id = call.version() >= IDS_SINCE;
-    let topic = match refused {
-        Some(code) => Err(code),
-        None => find_topic(&call.door.broker, &data.name, data.topic_id, by_id),
+    let topic = match transaction {
+        Err(code) => Err(*code),
+        Ok(id) => find_topic(&call.door.broker, &data.name, data.topic_id, by_id)
+            .map(|topic| (topic, id.as_ref())),
     };
     let mut queued = Vec::with_capacity(data.partition_data.len());
     for partition in data.partition_data {
         let index = partition.index;
         let outcome = match &topic {
             // Given up before it has its offset, a batch is not appended.
-            Ok(topic) => timeout_at(deadline, queue(call, topic, partition))
+            Ok((topic, id)) => timeout_at(deadline, queue(call, topic, *id, partition))
                 .await
                 .unwrap_or_else(|_| Err(Refusal::timed_out())),
             Err(code) => Err(Refusal::new(*code, None)),
@@ -125,7 +131,12 @@ async fn queue_topic(
     (TopicProduceResponse { name: text(&*name), topic_id, ..Default::default() }, queued)
 }
 
-async fn queue(call: &Call, topic: &Topic, data: PartitionProduceData) -> Queued {
+async fn queue(
+    call: &Call,
+    topic: &Topic,
+    id: Option<&TransactionalId>,
+    data: PartitionProduceData,
+) -> Queued {
     let partition = Partition::new(data.index);
     let partition = partition.filter(|partition| topic.partition_id(*partition).is_some());
     let unknown = Refusal::new(ErrorCode::UnknownTopicOrPartition, None);
@@ -133,7 +144,15 @@ async fn queue(call: &Call, topic: &Topic, data: PartitionProduceData) -> Queued
     let batch = batch(call.version(), data.records)?;
     let broker = &call.door.broker;
     let start = topic.partition_id(partition).map(|id| broker.log().extent(id).start.get());
-    let pending = broker.enqueue(topic, partition, batch).await?;
+    let is_transactional = batch.header().attributes.is_transactional();
+    let pending = match id.filter(|_| is_transactional) {
+        Some(id) => {
+            let is_v2 = call.version() >= V2_SINCE;
+            let protocol = if is_v2 { TransactionProtocol::V2 } else { TransactionProtocol::V1 };
+            broker.enqueue_in_transaction((id, protocol), topic, partition, batch).await?
+        }
+        None => broker.enqueue(topic, partition, batch).await?,
+    };
     Ok((pending, start.unwrap_or(0)))
 }
 
