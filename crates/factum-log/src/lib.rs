@@ -55,7 +55,7 @@ mod workers;
 mod writer;
 
 pub use chain::{CHAIN_HASH_BYTES, ChainHash, ChainHead, root_hash};
-pub use disk::{Disk, DiskFile, OsDisk, ReadOnlyDisk};
+pub use disk::{Disk, DiskFile, OsDisk, ReadOnlyDisk, Space};
 pub use entry::{BatchEntry, Extent, PartitionId, StoredBatch};
 pub use error::{AppendError, OpenError, ReadError, TrimError};
 pub use log::Log;

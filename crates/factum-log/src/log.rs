@@ -10,7 +10,7 @@ use factum_event::batch::Batch;
 use factum_event::{Clock, Offset, Timestamp, TopicId};
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, DiskLock};
+use crate::disk::{Disk, DiskLock, Space};
 use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
 use crate::housekeeper::Task;
@@ -366,6 +366,20 @@ impl Log {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.shared.is_closed()
+    }
+
+    /// What people call the place of the log.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.inner.shared.disk.location()
+    }
+
+    /// How much room there is for the log.
+    ///
+    /// # Errors
+    /// As the disk says: [`Disk::space`].
+    pub fn space(&self) -> io::Result<Space> {
+        self.inner.shared.disk.space()
     }
 
     /// What the log has done and holds.

@@ -36,14 +36,31 @@ macro_rules! api_table {
             DeleteTopics = 20, 1..=6, flexible 4, DeleteTopicsRequest, DeleteTopicsResponse;
             DeleteRecords = 21, 0..=2, flexible 2, DeleteRecordsRequest, DeleteRecordsResponse;
             InitProducerId = 22, 0..=5, flexible 2, InitProducerIdRequest, InitProducerIdResponse;
+            OffsetForLeaderEpoch = 23, 2..=4, flexible 4, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+            AddPartitionsToTxn = 24, 0..=5, flexible 3, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+            AddOffsetsToTxn = 25, 0..=4, flexible 3, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+            EndTxn = 26, 0..=5, flexible 3, EndTxnRequest, EndTxnResponse;
+            WriteTxnMarkers = 27, 1..=2, flexible 1, WriteTxnMarkersRequest, WriteTxnMarkersResponse;
+            TxnOffsetCommit = 28, 0..=5, flexible 3, TxnOffsetCommitRequest, TxnOffsetCommitResponse;
             DescribeConfigs = 32, 1..=4, flexible 4, DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs = 33, 0..=2, flexible 2, AlterConfigsRequest, AlterConfigsResponse;
+            DescribeLogDirs = 35, 1..=5, flexible 2, DescribeLogDirsRequest, DescribeLogDirsResponse;
             CreatePartitions = 37, 0..=3, flexible 2, CreatePartitionsRequest, CreatePartitionsResponse;
             DeleteGroups = 42, 0..=2, flexible 2, DeleteGroupsRequest, DeleteGroupsResponse;
+            ElectLeaders = 43, 0..=2, flexible 2, ElectLeadersRequest, ElectLeadersResponse;
             IncrementalAlterConfigs = 44, 0..=1, flexible 1, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            AlterPartitionReassignments = 45, 0..=1, flexible 0, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+            ListPartitionReassignments = 46, 0..=0, flexible 0, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
             // OffsetDelete never became flexible.
             OffsetDelete = 47, 0..=0, flexible 32767, OffsetDeleteRequest, OffsetDeleteResponse;
+            DescribeQuorum = 55, 0..=2, flexible 0, DescribeQuorumRequest, DescribeQuorumResponse;
+            UpdateFeatures = 57, 0..=2, flexible 0, UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster = 60, 0..=2, flexible 0, DescribeClusterRequest, DescribeClusterResponse;
+            DescribeProducers = 61, 0..=0, flexible 0, DescribeProducersRequest, DescribeProducersResponse;
+            DescribeTransactions = 65, 0..=0, flexible 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
+            ListTransactions = 66, 0..=2, flexible 0, ListTransactionsRequest, ListTransactionsResponse;
+            ListConfigResources = 74, 0..=1, flexible 0, ListConfigResourcesRequest, ListConfigResourcesResponse;
+            DescribeTopicPartitions = 75, 0..=0, flexible 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }
     };
 }

@@ -79,6 +79,7 @@ fixed_width! {
     bool: |[byte]: [u8; 1]| byte != 0, |value| [u8::from(value)];
     i8: i8::from_be_bytes, i8::to_be_bytes;
     i16: i16::from_be_bytes, i16::to_be_bytes;
+    u16: u16::from_be_bytes, u16::to_be_bytes;
     i32: i32::from_be_bytes, i32::to_be_bytes;
     i64: i64::from_be_bytes, i64::to_be_bytes;
     Uuid: Uuid::from_bytes, Uuid::into_bytes;
@@ -200,6 +201,56 @@ impl<T: Counted> Wire for Option<T> {
 
     fn smallest(form: Form) -> usize {
         smallest_count::<T>(form)
+    }
+}
+
+/// Lets fields of [`Option`] hold structures, which have no length that could say null: a byte in
+/// front does, in both forms.
+macro_rules! nullable {
+    ($structure:ty) => {
+        impl $crate::codec::Wire for Option<$structure> {
+            fn write(&self, writer: &mut $crate::Writer, form: $crate::codec::Form) {
+                $crate::codec::write_nullable(self.as_ref(), writer, form);
+            }
+
+            fn read(
+                reader: &mut $crate::Reader,
+                form: $crate::codec::Form,
+            ) -> Result<Self, $crate::DecodeError> {
+                $crate::codec::read_nullable(reader, form)
+            }
+
+            fn smallest(_: $crate::codec::Form) -> usize {
+                1
+            }
+        }
+    };
+}
+
+pub(crate) use nullable;
+
+/// Writes 1 and the structure, or -1.
+pub(crate) fn write_nullable<T: Wire>(value: Option<&T>, writer: &mut Writer, form: Form) {
+    match value {
+        Some(value) => {
+            writer.put(&1_i8.to_be_bytes());
+            value.write(writer, form);
+        }
+        None if form.nullable => writer.put(&(-1_i8).to_be_bytes()),
+        None => writer.fail_null(form.version),
+    }
+}
+
+/// Reads a byte, and a structure unless it is negative, as Kafka does.
+pub(crate) fn read_nullable<T: Wire>(
+    reader: &mut Reader,
+    form: Form,
+) -> Result<Option<T>, DecodeError> {
+    let [mark] = reader.fixed::<1>()?;
+    match mark.cast_signed() {
+        0.. => T::read(reader, form).map(Some),
+        _ if form.nullable => Ok(None),
+        _ => Err(unexpected_null(reader, form)),
     }
 }
 

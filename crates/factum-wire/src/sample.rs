@@ -73,6 +73,12 @@ macro_rules! sample_numbers {
 
 sample_numbers! { i8 i16 i32 i64 }
 
+impl Sample for u16 {
+    fn sample(dice: &mut Dice, form: Form) -> Self {
+        i16::sample(dice, form).cast_unsigned()
+    }
+}
+
 impl Sample for bool {
     fn sample(dice: &mut Dice, _: Form) -> Self {
         dice.below(2) == 1

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! * The type says how a field is encoded ([`crate::codec`]). `Option` makes it nullable, in all
-//!   versions of the field unless `null` says in which.
+//!   versions of the field unless `null` says in which. A structure that may be null needs
+//!   [`crate::codec::nullable`] besides.
 //! * A field that a version lacks is left out on encoding, and has its default after decoding.
 //! * Tagged fields stand in rising order of their tags. One that holds its default is left out:
 //!   librdkafka up to 2.0.2 misreads tags that it has to skip.

@@ -21,6 +21,10 @@ const BEYOND_THE_COUNTERPART: &[(&str, i16)] = &[
     ("OffsetFetchRequest", 10),
     ("ApiVersionsRequest", 5),
     ("ApiVersionsResponse", 5),
+    ("WriteTxnMarkersRequest", 2),
+    ("WriteTxnMarkersResponse", 2),
+    ("DescribeLogDirsRequest", 5),
+    ("DescribeLogDirsResponse", 5),
 ];
 
 fn encode<M: Message>(message: &M, version: i16) -> Bytes {

@@ -87,8 +87,25 @@ pub trait Disk: Send + Sync + 'static {
     /// [`io::ErrorKind::WouldBlock`] where somebody else holds it.
     fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>>;
 
+    /// How much room there is.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where nobody knows, and as the operating system says.
+    fn space(&self) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// A number that nobody can foresee; from the seed on a simulated disk.
     fn random(&self) -> u64;
+}
+
+/// How much room there is on the volume of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// The size of the volume.
+    pub total_bytes: u64,
+    /// What of that may still be written.
+    pub usable_bytes: u64,
 }
 
 /// Holds the lock of a directory until it is dropped.

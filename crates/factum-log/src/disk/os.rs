@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_setfl};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_setfl, statvfs};
 use rustix::io::{Errno, pwritev};
 
-use super::{Disk, DiskFile, DiskLock};
+use super::{Disk, DiskFile, DiskLock, Space};
 
 /// The most buffers that one system call takes.
 const MAX_BUFFERS: usize = 1024;
@@ -116,6 +116,12 @@ impl Disk for OsDisk {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let volume = statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Space { total_bytes: bytes(volume.f_blocks), usable_bytes: bytes(volume.f_bavail) })
     }
 
     fn random(&self) -> u64 {
@@ -231,6 +237,14 @@ mod tests {
         assert_eq!(disk.lock("l").err().unwrap().kind(), io::ErrorKind::WouldBlock);
         drop(held);
         assert!(disk.lock("l").is_ok());
+    }
+
+    #[test]
+    fn what_may_still_be_written_fits_on_the_volume() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new(directory.path()).unwrap();
+        let space = disk.space().unwrap();
+        assert!(0 < space.total_bytes && space.usable_bytes <= space.total_bytes, "{space:?}");
     }
 
     #[test]

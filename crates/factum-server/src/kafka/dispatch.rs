@@ -179,13 +179,30 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::DeleteTopics => at_once!(delete_topics::handle),
         ApiKey::DeleteRecords => at_once!(delete_records::handle),
         ApiKey::InitProducerId => at_once!(init_producer_id::handle),
+        ApiKey::OffsetForLeaderEpoch => at_once!(offset_for_leader_epoch::handle),
+        ApiKey::AddPartitionsToTxn => at_once!(add_partitions_to_txn::handle),
+        ApiKey::AddOffsetsToTxn => at_once!(add_offsets_to_txn::handle),
+        ApiKey::EndTxn => at_once!(end_txn::handle),
+        ApiKey::WriteTxnMarkers => at_once!(write_txn_markers::handle),
+        ApiKey::TxnOffsetCommit => at_once!(txn_offset_commit::handle),
         ApiKey::DescribeConfigs => at_once!(describe_configs::handle),
         ApiKey::AlterConfigs => at_once!(alter_configs::handle),
+        ApiKey::DescribeLogDirs => at_once!(describe_log_dirs::handle),
         ApiKey::CreatePartitions => at_once!(create_partitions::handle),
         ApiKey::DeleteGroups => at_once!(delete_groups::handle),
+        ApiKey::ElectLeaders => at_once!(elect_leaders::handle),
         ApiKey::IncrementalAlterConfigs => at_once!(incremental_alter_configs::handle),
+        ApiKey::AlterPartitionReassignments => at_once!(alter_partition_reassignments::handle),
+        ApiKey::ListPartitionReassignments => at_once!(list_partition_reassignments::handle),
         ApiKey::OffsetDelete => at_once!(offset_delete::handle),
+        ApiKey::DescribeQuorum => at_once!(describe_quorum::handle),
+        ApiKey::UpdateFeatures => at_once!(update_features::handle),
         ApiKey::DescribeCluster => at_once!(describe_cluster::handle),
+        ApiKey::DescribeProducers => at_once!(describe_producers::handle),
+        ApiKey::DescribeTransactions => at_once!(describe_transactions::handle),
+        ApiKey::ListTransactions => at_once!(list_transactions::handle),
+        ApiKey::ListConfigResources => at_once!(list_config_resources::handle),
+        ApiKey::DescribeTopicPartitions => at_once!(describe_topic_partitions::handle),
     }
 }
 
@@ -260,12 +277,37 @@ first_error! {
     DeleteTopicsResponse: |it| it.responses.iter().map(|topic| topic.error_code);
     DeleteRecordsResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     InitProducerIdResponse: |it| std::iter::once(it.error_code);
+    OffsetForLeaderEpochResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    AddPartitionsToTxnResponse: |it| std::iter::once(it.error_code)
+        .chain(it.results_by_transaction.iter().flat_map(|transaction| &transaction.topic_results)
+            .chain(&it.results_by_topic_v3_and_below)
+            .flat_map(|topic| &topic.results_by_partition).map(|p| p.partition_error_code));
+    AddOffsetsToTxnResponse: |it| std::iter::once(it.error_code);
+    EndTxnResponse: |it| std::iter::once(it.error_code);
+    WriteTxnMarkersResponse: |it| it.markers.iter().flat_map(|marker| &marker.topics)
+        .flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    TxnOffsetCommitResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     DescribeConfigsResponse: |it| it.results.iter().map(|result| result.error_code);
     AlterConfigsResponse: |it| it.responses.iter().map(|resource| resource.error_code);
+    DescribeLogDirsResponse: |it| std::iter::once(it.error_code)
+        .chain(it.results.iter().map(|directory| directory.error_code));
     CreatePartitionsResponse: |it| it.results.iter().map(|result| result.error_code);
     DeleteGroupsResponse: |it| it.results.iter().map(|result| result.error_code);
+    ElectLeadersResponse: |it| std::iter::once(it.error_code)
+        .chain(it.replica_election_results.iter().flat_map(|topic| &topic.partition_result).map(|p| p.error_code));
     IncrementalAlterConfigsResponse: |it| it.responses.iter().map(|resource| resource.error_code);
+    AlterPartitionReassignmentsResponse: |it| std::iter::once(it.error_code)
+        .chain(it.responses.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    ListPartitionReassignmentsResponse: |it| std::iter::once(it.error_code);
     OffsetDeleteResponse: |it| std::iter::once(it.error_code)
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    DescribeQuorumResponse: |it| std::iter::once(it.error_code)
+        .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    UpdateFeaturesResponse: |it| std::iter::once(it.error_code);
     DescribeClusterResponse: |it| std::iter::once(it.error_code);
+    DescribeProducersResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    DescribeTransactionsResponse: |it| it.transaction_states.iter().map(|transaction| transaction.error_code);
+    ListTransactionsResponse: |it| std::iter::once(it.error_code);
+    ListConfigResourcesResponse: |it| std::iter::once(it.error_code);
+    DescribeTopicPartitionsResponse: |it| it.topics.iter().map(|topic| topic.error_code);
 }

@@ -10,6 +10,7 @@ mod api;
 mod connection;
 mod dispatch;
 mod errors;
+mod features;
 mod sending;
 
 use std::io;

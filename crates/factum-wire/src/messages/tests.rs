@@ -81,6 +81,9 @@ fn an_answer_that_only_names_an_error_fits_every_version() {
 fn default_answers_hold_empty_lists_where_null_breaks_clients() {
     assert_eq!(CreatableTopicResult::default().configs, Some(Vec::new()));
     assert_eq!(PartitionData::default().records, Some(Records::default()));
+    let partition = DescribeTopicPartitionsResponsePartition::default();
+    assert_eq!(partition.eligible_leader_replicas, Some(Vec::new()));
+    assert_eq!(partition.last_known_elr, Some(Vec::new()));
 }
 
 #[test]
@@ -107,6 +110,62 @@ fn versions_that_only_add_meaning_look_like_the_one_before() {
         body(&ListOffsetsResponse::default(), 11),
         body(&ListOffsetsResponse::default(), 10)
     );
+}
+
+#[test]
+fn write_txn_markers_2_says_which_version_of_transactions_ends() {
+    let marker = WritableTxnMarker {
+        producer_id: 1,
+        producer_epoch: 2,
+        transaction_result: true,
+        coordinator_epoch: 3,
+        transaction_version: 2,
+        ..Default::default()
+    };
+    let request = WriteTxnMarkersRequest { markers: vec![marker] };
+    // One marker: id, epoch, result, no topics, coordinator, version, tags; tags.
+    let mut bytes = vec![2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 1, 0, 0, 0, 3, 2, 0, 0];
+    assert_eq!(body(&request, 2), bytes);
+    bytes.remove(17);
+    assert_eq!(body(&request, 1), bytes);
+    assert_eq!(
+        body(&WriteTxnMarkersResponse::default(), 2),
+        body(&WriteTxnMarkersResponse::default(), 1)
+    );
+}
+
+#[test]
+fn describe_log_dirs_5_says_whether_new_partitions_go_elsewhere() {
+    let request = DescribeLogDirsRequest::default();
+    assert_eq!(body(&request, 5), body(&request, 4));
+    let directory = DescribeLogDirsResult {
+        log_dir: "/".into(),
+        total_bytes: 1,
+        usable_bytes: 2,
+        is_cordoned: true,
+        ..Default::default()
+    };
+    let response = DescribeLogDirsResponse { results: vec![directory], ..Default::default() };
+    // Throttle, error; one directory: error, path, no topics.
+    let mut bytes = vec![0, 0, 0, 0, 0, 0, 2, 0, 0, 2, b'/', 1];
+    // Total, usable, cordoned, tags; tags.
+    bytes.extend([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0]);
+    assert_eq!(body(&response, 5), bytes);
+    bytes.remove(28);
+    assert_eq!(body(&response, 4), bytes);
+}
+
+#[test]
+fn a_structure_that_may_be_null_has_a_byte_that_says_so() {
+    let first = DescribeTopicPartitionsRequest::default();
+    assert_eq!(body(&first, 0), [1, 0, 0, 0x07, 0xd0, 0xff, 0]);
+    let cursor = Cursor { topic_name: "t".into(), partition_index: 1 };
+    let next = DescribeTopicPartitionsRequest { cursor: Some(cursor), ..first.clone() };
+    let bytes = [1, 0, 0, 0x07, 0xd0, 1, 2, b't', 0, 0, 0, 1, 0, 0];
+    assert_eq!(body(&next, 0), bytes);
+    assert_eq!(decode(&bytes, 0), Ok(next));
+    // Any negative byte means null, as in Kafka.
+    assert_eq!(decode(&[1, 0, 0, 0x07, 0xd0, 0x80, 0], 0), Ok(first));
 }
 
 #[test]

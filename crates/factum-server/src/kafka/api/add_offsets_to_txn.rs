@@ -1,0 +1,13 @@
+//! AddOffsetsToTxn (25): there are no transactions yet, so it is refused.
+
+use factum_wire::ErrorCode;
+use factum_wire::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+
+use crate::kafka::dispatch::Call;
+
+pub(in crate::kafka) async fn handle(
+    _call: &Call,
+    _request: AddOffsetsToTxnRequest,
+) -> AddOffsetsToTxnResponse {
+    AddOffsetsToTxnResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() }
+}

@@ -1,0 +1,10 @@
+//! EndTxn (26): there are no transactions yet, so it is refused.
+
+use factum_wire::ErrorCode;
+use factum_wire::messages::{EndTxnRequest, EndTxnResponse};
+
+use crate::kafka::dispatch::Call;
+
+pub(in crate::kafka) async fn handle(_call: &Call, _request: EndTxnRequest) -> EndTxnResponse {
+    EndTxnResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() }
+}

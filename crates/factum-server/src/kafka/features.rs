@@ -1,0 +1,13 @@
+//! The features that are in use (KIP-584), which a version of Factum has or has not: clients read
+//! them, and change none.
+
+/// A feature in use.
+pub(super) struct Finalized {
+    /// Its name, of Kafka's.
+    pub(super) name: &'static str,
+    /// The level of it that is in use.
+    pub(super) level: i16,
+}
+
+/// Every feature in use.
+pub(super) const FINALIZED: &[Finalized] = &[];
