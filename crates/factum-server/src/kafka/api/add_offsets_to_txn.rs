@@ -1,13 +1,34 @@
-//! AddOffsetsToTxn (25): there are no transactions yet, so it is refused.
+//! AddOffsetsToTxn (25): a transaction will commit offsets of a group (KIP-98).
+//!
+//! * 2: a fenced producer has an error code of its own.
 
+use factum_broker::{Producer, TransactionalId};
+use factum_event::GroupName;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
+use super::to_its_end;
 use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
+
+/// The first version in which a fenced producer is told so.
+const FENCING_SINCE: i16 = 2;
 
 pub(in crate::kafka) async fn handle(
-    _call: &Call,
-    _request: AddOffsetsToTxnRequest,
+    call: &Call,
+    request: AddOffsetsToTxnRequest,
 ) -> AddOffsetsToTxnResponse {
-    AddOffsetsToTxnResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() }
+    let error_code = add(call, &request).await.err().unwrap_or(ErrorCode::None).code();
+    AddOffsetsToTxnResponse { error_code, ..Default::default() }
+}
+
+async fn add(call: &Call, request: &AddOffsetsToTxnRequest) -> Result<(), ErrorCode> {
+    let id: TransactionalId =
+        request.transactional_id.parse().map_err(|_| ErrorCode::InvalidRequest)?;
+    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
+    let broker = call.door.broker.clone();
+    let add = async move { broker.add_group_to_transaction(&id, producer, &group).await };
+    let knows_fencing = call.version() >= FENCING_SINCE;
+    to_its_end(add).await.map_err(|error| errors::transaction(&error, knows_fencing))
 }

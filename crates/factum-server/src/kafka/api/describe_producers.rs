@@ -1,27 +1,62 @@
-//! DescribeProducers (61): not answered yet, so every partition is refused.
+//! DescribeProducers (61): who writes to a partition, and what is open there (KIP-664).
 
+use factum_event::{Partition, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
-    DescribeProducersRequest, DescribeProducersRequestTopic, DescribeProducersResponse,
+    ActiveProducer, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersResponsePartition, DescribeProducersResponseTopic,
 };
+use uuid::Uuid;
 
-use super::text;
+use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
 
+/// An offset, sequence or epoch that there is none of.
+const NONE: i32 = -1;
+
 pub(in crate::kafka) async fn handle(
-    _call: &Call,
+    call: &Call,
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
-    let partition = |partition_index: &i32| DescribeProducersResponsePartition {
-        partition_index: *partition_index,
-        error_code: ErrorCode::InvalidRequest.code(),
+    let topic = |topic: factum_wire::messages::DescribeProducersRequestTopic| {
+        let partitions = topic.partition_indexes.iter();
+        DescribeProducersResponseTopic {
+            partitions: partitions.map(|&index| partition(call, &topic.name, index)).collect(),
+            name: text(&*topic.name),
+        }
+    };
+    let topics = request.topics.into_iter().map(topic).collect();
+    DescribeProducersResponse { topics, ..Default::default() }
+}
+
+fn partition(call: &Call, topic: &str, partition_index: i32) -> DescribeProducersResponsePartition {
+    let failed = |error: ErrorCode, message: Option<&str>| DescribeProducersResponsePartition {
+        partition_index,
+        error_code: error.code(),
+        error_message: message.map(text),
         ..Default::default()
     };
-    let topic = |asked: &DescribeProducersRequestTopic| DescribeProducersResponseTopic {
-        name: text(&*asked.name),
-        partitions: asked.partition_indexes.iter().map(partition).collect(),
+    if TopicName::new(topic).is_err() {
+        return failed(ErrorCode::InvalidTopicException, Some("that is no name of a topic"));
+    }
+    let broker = &call.door.broker;
+    let found = find_topic(broker, topic, Uuid::nil(), false);
+    let producers = match (found, Partition::new(partition_index)) {
+        (Ok(topic), Some(partition)) => broker.producers(&topic, partition),
+        (Ok(_), None) => None,
+        (Err(error), _) => return failed(error, None),
     };
-    let topics = request.topics.iter().map(topic).collect();
-    DescribeProducersResponse { topics, ..Default::default() }
+    let Some(producers) = producers else {
+        return failed(ErrorCode::UnknownTopicOrPartition, None);
+    };
+    let active = |producer: factum_broker::ActiveProducer| ActiveProducer {
+        producer_id: producer.id,
+        producer_epoch: producer.epoch.into(),
+        last_sequence: producer.last_sequence.unwrap_or(NONE),
+        last_timestamp: producer.last_seen.as_millis(),
+        coordinator_epoch: NONE,
+        current_txn_start_offset: producer.transaction.map_or(NONE.into(), |first| first.get()),
+    };
+    let active_producers = producers.into_iter().map(active).collect();
+    DescribeProducersResponsePartition { partition_index, active_producers, ..Default::default() }
 }

@@ -180,7 +180,8 @@ impl Fetch {
         let end = |ends: &Ends| if committed_only { ends.stable } else { ends.extent.end };
         let slice = match (found, &ends) {
             (Ok(id), Ok(ends)) => self.read((id, end(ends)), asked, filled).await,
-            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Err(error), _) => Err(error),
+            (_, Err(error)) => Err(*error),
         };
         let (error, slice) = match slice {
             Ok(slice) => (ErrorCode::None, slice),

@@ -1,30 +1,60 @@
-//! WriteTxnMarkers (27): there are no transactions yet, so every marker is refused.
+//! WriteTxnMarkers (27): ends what a producer has open in partitions, whatever its transactional id
+//! says. Between brokers it ends transactions; here it is for administrators, to abort one that
+//! nobody ends any more (`kafka-transactions.sh abort`, KIP-664).
 
+use factum_broker::Producer;
+use factum_event::Partition;
+use factum_event::batch::Outcome;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult,
-    WritableTxnMarkerTopic, WritableTxnMarkerTopicResult, WriteTxnMarkersRequest,
-    WriteTxnMarkersResponse,
+    WritableTxnMarkerTopicResult, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
+use uuid::Uuid;
 
-use super::text;
+use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
 
 pub(in crate::kafka) async fn handle(
-    _call: &Call,
+    call: &Call,
     request: WriteTxnMarkersRequest,
 ) -> WriteTxnMarkersResponse {
-    let partition = |partition_index: &i32| WritableTxnMarkerPartitionResult {
-        partition_index: *partition_index,
-        error_code: ErrorCode::InvalidRequest.code(),
-    };
-    let topic = |asked: &WritableTxnMarkerTopic| WritableTxnMarkerTopicResult {
-        name: text(&*asked.name),
-        partitions: asked.partition_indexes.iter().map(partition).collect(),
-    };
-    let marker = |asked: &WritableTxnMarker| WritableTxnMarkerResult {
-        producer_id: asked.producer_id,
-        topics: asked.topics.iter().map(topic).collect(),
-    };
-    WriteTxnMarkersResponse { markers: request.markers.iter().map(marker).collect() }
+    let mut markers = Vec::with_capacity(request.markers.len());
+    for marker in request.markers {
+        markers.push(write(call, marker).await);
+    }
+    WriteTxnMarkersResponse { markers }
+}
+
+async fn write(call: &Call, marker: WritableTxnMarker) -> WritableTxnMarkerResult {
+    let producer = Producer { id: marker.producer_id, epoch: marker.producer_epoch };
+    let outcome = if marker.transaction_result { Outcome::Commit } else { Outcome::Abort };
+    let mut topics = Vec::with_capacity(marker.topics.len());
+    for topic in marker.topics {
+        let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+        for partition_index in topic.partition_indexes {
+            let place = (&*topic.name, partition_index);
+            let written = write_one(call, place, (producer, outcome)).await;
+            let error_code = written.err().unwrap_or(ErrorCode::None).code();
+            partitions.push(WritableTxnMarkerPartitionResult { partition_index, error_code });
+        }
+        topics.push(WritableTxnMarkerTopicResult { name: text(&*topic.name), partitions });
+    }
+    WritableTxnMarkerResult { producer_id: marker.producer_id, topics }
+}
+
+async fn write_one(
+    call: &Call,
+    (topic, index): (&str, i32),
+    marker: (Producer, Outcome),
+) -> Result<(), ErrorCode> {
+    let broker = &call.door.broker;
+    let topic = find_topic(broker, topic, Uuid::nil(), false)?;
+    let partition = Partition::new(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if marker.0.id < 0 {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    let marked = broker.mark_partition(&topic, partition, marker).await;
+    marked.map_err(|error| errors::produce(&error))
 }
