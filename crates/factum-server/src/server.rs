@@ -185,6 +185,7 @@ fn observe(metrics: &Metrics, broker: &Broker) {
         let mut readings = log_readings(&broker);
         readings.extend(upkeep_readings(&broker));
         readings.extend(group_readings(&broker));
+        readings.extend(transaction_readings(&broker));
         readings
     });
 }
@@ -296,5 +297,29 @@ fn group_readings(broker: &Broker) -> Vec<Reading> {
             "Members removed because they were silent",
             groups.members_evicted,
         ),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn transaction_readings(broker: &Broker) -> Vec<Reading> {
+    let transactions = broker.transaction_metrics();
+    vec![
+        Reading::counter(
+            "transactions_committed",
+            "Transactions committed",
+            transactions.committed,
+        ),
+        Reading::counter("transactions_aborted", "Transactions aborted", transactions.aborted),
+        Reading::counter(
+            "transactions_timed_out",
+            "Transactions aborted because they took too long",
+            transactions.timed_out,
+        ),
+        Reading::gauge(
+            "transactions_ongoing",
+            "Transactions under way",
+            transactions.ongoing as f64,
+        ),
+        Reading::gauge("transactional_ids", "Transactional ids kept", transactions.ids as f64),
     ]
 }

@@ -67,7 +67,8 @@ impl Broker {
         if timeout_ms == 0 || timeout > max {
             return Err(TransactionError::Timeout { came: timeout, max });
         }
-        let turn = self.coordinator().turn_of_any(id, self.settings().max_transactional_ids).await?;
+        let turn =
+            self.coordinator().turn_of_any(id, self.settings().max_transactional_ids).await?;
         let now = self.clock().now();
         let Some(state) = turn.state() else {
             let producer = self.fresh_producer().await?;
