@@ -68,6 +68,16 @@ pub(crate) fn measure(
 
 fn bench(server: &Server, what: &str, verb: &str, arguments: &[&str]) -> Result<Run, Failure> {
     eprintln!("   {what}");
+    let (command, found) = run(server, verb, arguments)?;
+    Ok(Run { what: what.to_owned(), command, found })
+}
+
+/// Runs `factum bench` against a server: the command as a person would type it, and what it found.
+pub(crate) fn run(
+    server: &Server,
+    verb: &str,
+    arguments: &[&str],
+) -> Result<(String, Value), Failure> {
     let mut command = program(&binary().to_string_lossy());
     command.args(["bench", verb]).args(arguments).args(["--output", "json"]);
     let shown = format!("factum bench {verb} {}", arguments.join(" "));
@@ -75,5 +85,5 @@ fn bench(server: &Server, what: &str, verb: &str, arguments: &[&str]) -> Result<
     let printed = step::output(&mut command)?;
     let found = serde_json::from_str(&printed)
         .map_err(|error| Failure::Found(format!("{shown} printed no JSON: {error}")))?;
-    Ok(Run { what: what.to_owned(), command: shown, found })
+    Ok((shown, found))
 }
