@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::client::Client;
 use common::server::{Home, Server, until};
 use common::work::*;
-use factum_event::batch::{BatchBuilder, Codec, ProducerState};
+use factum_event::batch::{BatchBuilder, BatchRecord, Codec, ProducerState};
 use factum_wire::ErrorCode;
 use factum_wire::messages::*;
 
@@ -157,48 +157,11 @@ fn start(home: &Home) -> (Server, Client) {
     (server, client)
 }
 
-fn committed_fetch(client: &mut Client, partition: i32, offset: i64) -> PartitionData {
-    let request = FetchRequest {
-        isolation_level: READ_COMMITTED,
-        ..fetch_request("orders", partition, offset)
-    };
-    fetched(client.ask(&request))
-}
-
-/// What a client shows that reads only what was committed: it leaves out what was aborted.
+/// What a client shows that reads only what was committed.
 fn committed(client: &mut Client, partition: i32) -> Vec<String> {
-    let (mut shown, mut offset) = (Vec::new(), 0);
-    loop {
-        let data = committed_fetch(client, partition, offset);
-        ok("fetch", data.error_code);
-        let (stable, mut aborted) =
-            (data.last_stable_offset, data.aborted_transactions.clone().unwrap());
-        for batch in batches(bytes_of(data)) {
-            let header = *batch.header();
-            let last = header.base_offset + i64::from(header.last_offset_delta);
-            assert!(last < stable, "{last} is behind {stable}");
-            offset = last + 1;
-            let is_of = |known: &AbortedTransaction| known.producer_id == header.producer_id;
-            if header.attributes.is_control() {
-                let is_over =
-                    |known: &AbortedTransaction| is_of(known) && known.first_offset < last;
-                aborted.retain(|known| !is_over(known));
-                continue;
-            }
-            let is_aborted = |known: &AbortedTransaction| {
-                is_of(known) && known.first_offset <= header.base_offset
-            };
-            if header.attributes.is_transactional() && aborted.iter().any(is_aborted) {
-                continue;
-            }
-            for found in batch.records(UNPACKED).unwrap() {
-                shown.push(String::from_utf8(found.record.value.unwrap().to_vec()).unwrap());
-            }
-        }
-        if offset >= stable {
-            return shown;
-        }
-    }
+    let (shown, _) = committed_from(client, "orders", partition, 0).unwrap();
+    let value = |found: BatchRecord| found.record.value.unwrap();
+    shown.into_iter().map(|found| String::from_utf8(value(found).to_vec()).unwrap()).collect()
 }
 
 fn stable(client: &mut Client, partition: i32) -> i64 {

@@ -285,3 +285,43 @@ fn crc32c(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 };
     !bytes.iter().fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
+
+/// What a reader is shown of a partition from `offset` on that reads only what was committed, and
+/// up to where that is: it leaves out the aborted transactions that it is told of, as clients do.
+pub fn committed_from(
+    client: &mut Client,
+    topic: &str,
+    partition: i32,
+    mut offset: i64,
+) -> std::io::Result<(Vec<BatchRecord>, i64)> {
+    let mut shown = Vec::new();
+    loop {
+        let request =
+            FetchRequest { isolation_level: 1, ..fetch_request(topic, partition, offset) };
+        let data = fetched(client.try_call(&request, newest(ApiKey::Fetch))?);
+        ok(&format!("fetch {topic}-{partition} from {offset}"), data.error_code);
+        let stable = data.last_stable_offset;
+        let mut aborted = data.aborted_transactions.clone().expect("a list for who asks for it");
+        for batch in batches(bytes_of(data)) {
+            let header = *batch.header();
+            let last = header.base_offset + i64::from(header.last_offset_delta);
+            assert!(last < stable, "{topic}-{partition}: {last} is behind {stable}");
+            let from = std::mem::replace(&mut offset, last + 1);
+            let is_of = |known: &AbortedTransaction| known.producer_id == header.producer_id;
+            if header.attributes.is_control() {
+                aborted.retain(|known| !is_of(known) || known.first_offset > last);
+                continue;
+            }
+            let is_aborted =
+                |known: &AbortedTransaction| is_of(known) && known.first_offset <= last;
+            if header.attributes.is_transactional() && aborted.iter().any(is_aborted) {
+                continue;
+            }
+            let records = batch.records(UNPACKED).expect("readable records");
+            shown.extend(records.into_iter().filter(|record| record.offset.get() >= from));
+        }
+        if offset >= stable {
+            return Ok((shown, offset));
+        }
+    }
+}

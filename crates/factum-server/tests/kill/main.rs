@@ -1,7 +1,7 @@
 //! `kill -9` under mixed load: what was acknowledged is there, once, in order, whatever happens.
 //!
 //! Actors use the server at the same time, each in its own way: idempotent and plain producers,
-//! publishing over HTTP, members of a consumer group, a tool that commits, somebody who creates
+//! publishing over HTTP, transactional producers, members of a consumer group, a tool that commits, somebody who creates
 //! and deletes topics, one who deletes records, one who changes settings, readers that follow. The
 //! server is killed after a random number of acknowledgements, sometimes while it is still
 //! opening, and started again on what it left, with journals of another size. In every life the
@@ -36,6 +36,7 @@ mod reading;
 mod settings;
 mod tear;
 mod topics;
+mod transfers;
 mod trim;
 mod world;
 
@@ -51,7 +52,7 @@ use world::{Actor, Life, Tally, Working, World};
 
 const KILLS: u64 = 100;
 /// Of how many acknowledgements a life has the most.
-const ACKNOWLEDGEMENTS: u64 = 150;
+const ACKNOWLEDGEMENTS: u64 = 250;
 
 /// Written by idempotent producers alone, each in its own partitions.
 const ORDERS: &str = "orders";
@@ -88,6 +89,10 @@ fn writers(client: &mut Client, dice: &mut Dice) -> Vec<Box<dyn Actor>> {
     actors.push(Box::new(topics::TopicKeeper::new(fresh())));
     actors.push(Box::new(trim::Trimmer::new(client, "trimmed", fresh())));
     actors.push(Box::new(settings::Settler::new(client, "configured")));
+    for (topic, is_v2) in [("transfers-v1", false), ("transfers-v2", true)] {
+        create(client, topic, transfers::PARTITIONS);
+        actors.push(Box::new(transfers::Transfers::new(topic, is_v2, fresh())));
+    }
     let committed = Arc::new(member::Committed::default());
     for _ in 0..MEMBERS {
         let member = member::Member::new(("billing", ORDERS), ORDERS_PARTITIONS, &committed);
