@@ -5,14 +5,12 @@
 //! * 1: whether the number of replicas may change (KIP-860). It never can; the answer repeats it.
 
 use factum_event::Partition;
-use factum_wire::ErrorCode;
 use factum_wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
     ReassignablePartitionResponse, ReassignableTopic, ReassignableTopicResponse,
 };
+use factum_wire::{ErrorCode, Str};
 
-use super::alter_configs::outcome;
-use super::create_topics::Refusal;
 use super::{find_topic, text};
 use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
@@ -21,40 +19,42 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
+    // One text for all: a request may name many partitions.
+    let elsewhere = text(format!("every partition is to be on broker {NODE_ID} alone"));
+    let responses = request.topics.iter().map(|topic| reassign_in(call, topic, &elsewhere));
     AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,
-        responses: request.topics.iter().map(|topic| reassign_in(call, topic)).collect(),
+        responses: responses.collect(),
         ..Default::default()
     }
 }
 
-fn reassign_in(call: &Call, topic: &ReassignableTopic) -> ReassignableTopicResponse {
+fn reassign_in(
+    call: &Call,
+    topic: &ReassignableTopic,
+    elsewhere: &Str,
+) -> ReassignableTopicResponse {
     let result = |asked: &ReassignablePartition| {
-        let (error_code, error_message) = outcome(reassign(call, &topic.name, asked));
-        let partition_index = asked.partition_index;
-        ReassignablePartitionResponse { partition_index, error_code, error_message }
+        let error = reassign(call, &topic.name, asked);
+        ReassignablePartitionResponse {
+            partition_index: asked.partition_index,
+            error_code: error.code(),
+            error_message: (error == ErrorCode::InvalidReplicaAssignment)
+                .then(|| elsewhere.clone()),
+        }
     };
     let partitions = topic.partitions.iter().map(result).collect();
     ReassignableTopicResponse { name: text(&*topic.name), partitions }
 }
 
-fn reassign(call: &Call, name: &str, asked: &ReassignablePartition) -> Result<(), Refusal> {
-    let number = asked.partition_index;
+fn reassign(call: &Call, name: &str, asked: &ReassignablePartition) -> ErrorCode {
     let topic = find_topic(&call.door.broker, name, uuid::Uuid::nil(), false);
-    let id = topic.ok().and_then(|topic| topic.partition_id(Partition::new(number)?));
-    if id.is_none() {
-        let message = format!("there is no partition {name}-{number}");
-        return Err((ErrorCode::UnknownTopicOrPartition, message));
-    }
-    match asked.replicas.as_deref() {
-        Some([NODE_ID]) => Ok(()),
-        Some(_) => {
-            let message = format!("every partition is to be on broker {NODE_ID} alone");
-            Err((ErrorCode::InvalidReplicaAssignment, message))
-        }
-        None => {
-            let message = format!("{name}-{number} is not moving");
-            Err((ErrorCode::NoReassignmentInProgress, message))
-        }
+    let number = Partition::new(asked.partition_index);
+    let id = topic.ok().and_then(|topic| topic.partition_id(number?));
+    match (id, asked.replicas.as_deref()) {
+        (None, _) => ErrorCode::UnknownTopicOrPartition,
+        (Some(_), Some([NODE_ID])) => ErrorCode::None,
+        (Some(_), Some(_)) => ErrorCode::InvalidReplicaAssignment,
+        (Some(_), None) => ErrorCode::NoReassignmentInProgress,
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use factum_broker::Topic;
+use factum_broker::{Broker, Topic};
 use factum_event::Partition;
-use factum_log::Log;
+use factum_log::{Log, Space};
 use factum_wire::messages::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest,
     DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -22,26 +22,27 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
-    let log = call.door.broker.log();
+    let directory = directory(&call.door.broker, request.topics.as_deref());
+    DescribeLogDirsResponse { results: vec![directory], ..Default::default() }
+}
+
+/// The data directory, with the partitions that are asked for.
+fn directory(broker: &Broker, asked: Option<&[DescribableLogDirTopic]>) -> DescribeLogDirsResult {
+    let log = broker.log();
     let log_dir = absolute(log.location());
-    let result = if log.failure().is_some() {
+    if log.failure().is_some() {
         let error_code = ErrorCode::KafkaStorageError.code();
-        DescribeLogDirsResult { error_code, log_dir, ..Default::default() }
-    } else {
-        let space = log.space().ok();
-        let bytes = |of: fn(factum_log::Space) -> u64| space.map_or(-1, |space| signed(of(space)));
-        DescribeLogDirsResult {
-            log_dir,
-            topics: match &request.topics {
-                None => all(call),
-                Some(asked) => some(call, asked),
-            },
-            total_bytes: bytes(|space| space.total_bytes),
-            usable_bytes: bytes(|space| space.usable_bytes),
-            ..Default::default()
-        }
-    };
-    DescribeLogDirsResponse { results: vec![result], ..Default::default() }
+        return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
+    }
+    let space = log.space().ok();
+    let bytes = |of: fn(Space) -> u64| space.map_or(-1, |space| signed(of(space)));
+    DescribeLogDirsResult {
+        log_dir,
+        topics: asked.map_or_else(|| all(broker), |asked| some(broker, asked)),
+        total_bytes: bytes(|space| space.total_bytes),
+        usable_bytes: bytes(|space| space.usable_bytes),
+        ..Default::default()
+    }
 }
 
 fn absolute(location: String) -> Str {
@@ -51,19 +52,17 @@ fn absolute(location: String) -> Str {
     }
 }
 
-fn all(call: &Call) -> Vec<DescribeLogDirsTopic> {
-    let broker = &call.door.broker;
+fn all(broker: &Broker) -> Vec<DescribeLogDirsTopic> {
     let topics = broker.all_topics();
     topics.iter().map(|topic| describe(broker.log(), topic, topic.partition_numbers())).collect()
 }
 
-fn some(call: &Call, asked: &[DescribableLogDirTopic]) -> Vec<DescribeLogDirsTopic> {
+fn some(broker: &Broker, asked: &[DescribableLogDirTopic]) -> Vec<DescribeLogDirsTopic> {
     let mut wanted = BTreeMap::<&str, BTreeSet<Partition>>::new();
     for topic in asked {
         let numbers = topic.partitions.iter().copied().filter_map(Partition::new);
         wanted.entry(&topic.topic).or_default().extend(numbers);
     }
-    let broker = &call.door.broker;
     let found = wanted.into_iter().filter_map(|(name, numbers)| {
         let topic = broker.topic(name)?;
         Some(describe(broker.log(), &topic, numbers))
@@ -90,4 +89,41 @@ fn describe(
 /// Bytes as the protocol counts them.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use factum_broker::BrokerSettings;
+    use factum_event::log::NewTopic;
+    use factum_event::{SystemClock, TopicName};
+    use factum_log::LogSettings;
+    use factum_log::disk::sim::{Faults, SimDisk};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_takes_nothing_more_is_an_error_of_its_directory() {
+        let disk = SimDisk::new(1);
+        let log = LogSettings { journal_bytes: 1 << 20, ..LogSettings::default() };
+        let settings = BrokerSettings { log, ..BrokerSettings::default() };
+        let clock = Arc::new(SystemClock::new());
+        let (broker, _) = Broker::open(Arc::new(disk.clone()), clock, settings).unwrap();
+        let sound = directory(&broker, None);
+        assert_eq!((sound.error_code, sound.total_bytes, sound.usable_bytes), (0, -1, -1));
+        assert_eq!(sound.topics, all(&broker));
+        // A flush of a file that is made ready may take the fault; some day the journal's does.
+        for number in 0.. {
+            disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
+            let name = TopicName::new(&format!("topic-{number}")).unwrap();
+            let new = NewTopic { name, partitions: None, configs: [].into() };
+            if broker.create_topic("test", new, false).await.is_err() {
+                break;
+            }
+        }
+        let failed = directory(&broker, None);
+        assert_eq!(failed.error_code, ErrorCode::KafkaStorageError.code());
+        assert_eq!((failed.log_dir, failed.topics), (sound.log_dir, Vec::new()));
+    }
 }

@@ -2,8 +2,7 @@
 //!
 //! * The topic that clients name is Kafka's `__cluster_metadata`, with its partition 0. Here the
 //!   control topic has what that has; the offsets are its own. Anything else is unknown.
-//! * 1: when the voter was up to date (KIP-836): always. 2: errors in words, and the broker's
-//!   address (KIP-853).
+//! * 1: when the voter was up to date (KIP-836): always. 2: the broker's address (KIP-853).
 
 use factum_broker::CONTROL_TOPIC_ID;
 use factum_event::Partition;
@@ -72,11 +71,9 @@ fn metadata(call: &Call) -> DescribeQuorumResponsePartition {
 }
 
 fn unknown(asked: &DescribeQuorumRequestTopic) -> DescribeQuorumResponseTopic {
-    let message = text(format!("only {METADATA_TOPIC}-0 has a quorum; ask for it alone"));
     let partitions = asked.partitions.iter().map(|asked| DescribeQuorumResponsePartition {
         partition_index: asked.partition_index,
         error_code: ErrorCode::UnknownTopicOrPartition.code(),
-        error_message: Some(message.clone()),
         leader_id: -1,
         ..Default::default()
     });

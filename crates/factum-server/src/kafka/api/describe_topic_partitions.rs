@@ -30,11 +30,13 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    let asked: BTreeSet<&str> = request.topics.iter().map(|topic| &*topic.name).collect();
+    // One by one: a name that is repeated takes no room.
+    let mut asked = BTreeSet::<&str>::new();
+    asked.extend(request.topics.iter().map(|topic| &*topic.name));
     let cursor = request.cursor.as_ref().map(|at| (&*at.topic_name, at.partition_index));
     let Some((from, first)) = begin(cursor, &asked) else {
-        let error = |topic: &str| failed(topic, ErrorCode::InvalidRequest);
-        let topics = request.topics.iter().map(|topic| error(&topic.name)).collect();
+        let refuse = |name| failed(name, ErrorCode::InvalidRequest);
+        let topics = asked.into_iter().map(refuse).collect();
         return DescribeTopicPartitionsResponse { topics, ..Default::default() };
     };
     let mut page = Page::new(request.response_partition_limit);

@@ -6,13 +6,12 @@
 //! * 1: two kinds of elections (KIP-460): 0 of the preferred leader, 1 of any.
 
 use factum_event::Partition;
-use factum_wire::ErrorCode;
 use factum_wire::messages::{
     ElectLeadersRequest, ElectLeadersResponse, ElectLeadersTopic, PartitionElectionResult,
     ReplicaElectionResult,
 };
+use factum_wire::{ErrorCode, Str};
 
-use super::create_topics::Refusal;
 use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
 
@@ -23,20 +22,17 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ElectLeadersRequest,
 ) -> ElectLeadersResponse {
-    let kind = request.election_type;
     let asked = request.topic_partitions.as_deref();
-    if KINDS.contains(&kind) || asked.is_some_and(<[_]>::is_empty) {
-        let results = match asked {
+    if KINDS.contains(&request.election_type) || asked.is_some_and(<[_]>::is_empty) {
+        let elect = |topic: &str, partition| (elect(call, topic, partition), None);
+        let replica_election_results = match asked {
             None => all(call),
-            Some(asked) => {
-                let elect = |topic: &str, partition| elect(call, topic, partition);
-                asked.iter().map(|topic| result(topic, elect)).collect()
-            }
+            Some(asked) => asked.iter().map(|topic| result(topic, elect)).collect(),
         };
-        return ElectLeadersResponse { replica_election_results: results, ..Default::default() };
+        return ElectLeadersResponse { replica_election_results, ..Default::default() };
     }
     let error = ErrorCode::InvalidRequest;
-    let refuse = |_: &str, _| (error, format!("election type {kind}: expected 0 or 1"));
+    let refuse = |_: &str, _| (error, Some(Str::from_static("the election type is 0 or 1")));
     let results = asked.unwrap_or_default().iter().map(|topic| result(topic, refuse));
     ElectLeadersResponse {
         error_code: error.code(),
@@ -54,15 +50,11 @@ fn all(call: &Call) -> Vec<ReplicaElectionResult> {
 
 fn result(
     asked: &ElectLeadersTopic,
-    elect: impl Fn(&str, i32) -> Refusal,
+    elect: impl Fn(&str, i32) -> (ErrorCode, Option<Str>),
 ) -> ReplicaElectionResult {
     let partition = |&partition_id: &i32| {
-        let (error, message) = elect(&asked.topic, partition_id);
-        PartitionElectionResult {
-            partition_id,
-            error_code: error.code(),
-            error_message: Some(text(message)),
-        }
+        let (error, error_message) = elect(&asked.topic, partition_id);
+        PartitionElectionResult { partition_id, error_code: error.code(), error_message }
     };
     ReplicaElectionResult {
         topic: text(&*asked.topic),
@@ -71,14 +63,11 @@ fn result(
 }
 
 /// Why nothing is elected.
-fn elect(call: &Call, name: &str, partition: i32) -> Refusal {
+fn elect(call: &Call, name: &str, partition: i32) -> ErrorCode {
     let topic = find_topic(&call.door.broker, name, uuid::Uuid::nil(), false);
     let id = topic.ok().and_then(|topic| topic.partition_id(Partition::new(partition)?));
     match id {
-        Some(_) => (ErrorCode::ElectionNotNeeded, "it has the only leader that there is".into()),
-        None => (
-            ErrorCode::UnknownTopicOrPartition,
-            format!("there is no partition {name}-{partition}"),
-        ),
+        Some(_) => ErrorCode::ElectionNotNeeded,
+        None => ErrorCode::UnknownTopicOrPartition,
     }
 }
