@@ -61,6 +61,9 @@ pub enum CommitError {
     Fold(#[from] FoldError),
 }
 
+/// The changes of those commits that can be taken, and for each commit whether it can.
+type CheckedCommits = (Vec<CommitChange>, Vec<Result<(), CommitError>>);
+
 impl Broker {
     /// Commits offsets, durably; says for each, in their order, whether it was taken. Whether
     /// the committer may is for the caller to ask ([`Groups::validate_commit`]).
@@ -84,7 +87,7 @@ impl Broker {
         &self,
         group: &GroupName,
         commits: Vec<Commit>,
-    ) -> Result<(Vec<CommitChange>, Vec<Result<(), CommitError>>), CommitError> {
+    ) -> Result<CheckedCommits, CommitError> {
         let limit = self.settings().max_committed_offsets;
         if self.offsets().len().saturating_add(commits.len()) > limit {
             return Err(CommitError::TooMany { limit });
@@ -151,6 +154,15 @@ impl Broker {
         if let Err(error) = self.change_offsets(&changes).await {
             tracing::warn!(%error, "offsets of a deleted topic take room in {OFFSETS_TOPIC}");
         }
+    }
+
+    /// Catches up with all commits that are durable, also those of transactions, and those whose
+    /// committer did not wait for the answer.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    pub async fn refresh_offsets(&self) -> Result<(), FoldError> {
+        self.apply_commits().await
     }
 
     /// A committed offset.

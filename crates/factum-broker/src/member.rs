@@ -155,6 +155,7 @@ impl Member {
     async fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
         self.delivered.clear();
         self.positions.clear();
+        self.broker.refresh_offsets().await?;
         for (topic, partition) in partitions {
             let committed = self.broker.committed(&self.group, &topic, partition);
             let offset = match (committed, self.start) {

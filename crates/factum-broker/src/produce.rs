@@ -136,6 +136,14 @@ pub enum Pending {
 }
 
 impl Pending {
+    /// The offset that its first record has.
+    pub(crate) const fn base_offset(&self) -> Offset {
+        match self {
+            Self::Appending { appending, .. } => appending.base_offset(),
+            Self::Duplicate { base_offset, .. } => *base_offset,
+        }
+    }
+
     /// Waits until the batch is durable.
     ///
     /// # Errors
@@ -155,7 +163,7 @@ impl Pending {
     }
 }
 
-async fn wait_until_durable(
+pub(crate) async fn wait_until_durable(
     log: &Log,
     partition: PartitionId,
     last_offset: Offset,
@@ -287,7 +295,7 @@ pub(crate) fn pass_gate(
                 Passing::Plain => {}
                 Passing::Transactional { .. } => gate.transactions.wrote(producer_id, base_offset),
                 Passing::Marker(outcome) => {
-                    gate.transactions.ended(producer_id, base_offset, outcome)
+                    gate.transactions.ended(producer_id, base_offset, outcome);
                 }
             }
             Ok(Some(Pending::Appending { appending, append_time }))

@@ -254,9 +254,8 @@ fn producing_to_what_is_not_there_or_not_allowed_names_the_reason() {
     check("one of Factum's own topics", to("__factum_offsets", 0), 12, TopicAuthorizationFailed);
     check("acks 5", ProduceRequest { acks: 5, ..to("orders", 0) }, 12, InvalidRequiredAcks);
     check("acks -2", ProduceRequest { acks: -2, ..to("orders", 0) }, 12, InvalidRequiredAcks);
-    let transactional_id = Some(name("transfer"));
-    let request = ProduceRequest { transactional_id, ..to("orders", 0) };
-    check("a transaction", request, 12, InvalidRequest);
+    let request = ProduceRequest { transactional_id: Some(name("")), ..to("orders", 0) };
+    check("a transactional id without a letter", request, 12, InvalidRequest);
     check("acks 1", ProduceRequest { acks: 1, ..to("orders", 0) }, 12, None);
     assert_eq!(end_of(&mut client, "orders", 0), 1, "only the good one is there");
 }

@@ -1,6 +1,9 @@
 //! Transactions through the Kafka door, in both protocols, over kills.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+#![allow(clippy::cast_sign_loss, reason = "numbers of a test are not negative")]
+#![allow(clippy::print_stdout, reason = "a seed is for who reads the test")]
 
 mod common;
 

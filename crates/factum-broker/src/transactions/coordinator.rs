@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use factum_event::batch::{Batch, Outcome};
-use factum_event::{Clock, Partition, Record, Timestamp, TopicId};
-use factum_log::{Log, Reservation};
+use factum_event::{Clock, Offset, Partition, Record, Timestamp, TopicId};
+use factum_log::{AppendError, Log, Reservation};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
 
@@ -21,8 +21,9 @@ use super::state::{
     TransactionStatus, TransactionalId,
 };
 use super::unstable::UnstableOffsets;
+use crate::broker::first_partition;
 use crate::offsets::{self, OFFSETS_TOPIC_ID};
-use crate::produce::{Passing, Pending, ProduceError, batches, pass_gate};
+use crate::produce::{Passing, Pending, ProduceError, batches, pass_gate, wait_until_durable};
 use crate::topic::{TopicPartition, Topics};
 
 /// Markers say in which term of the coordinator they were written; there is one term.
@@ -45,6 +46,15 @@ struct Entry {
     turn: Arc<TurnMutex<()>>,
     /// None before the first change.
     state: Mutex<Option<TransactionState>>,
+    /// Where the record of that state is, if this process has written it.
+    record: Mutex<Option<Offset>>,
+}
+
+impl Entry {
+    fn is_now(&self, state: TransactionState, record: &Pending) {
+        *self.state.lock() = Some(state);
+        *self.record.lock() = Some(record.base_offset());
+    }
 }
 
 /// The turn of a transactional id: nobody else changes it meanwhile.
@@ -59,6 +69,21 @@ pub(super) struct Turn {
 pub(super) struct Ending {
     pub(super) outcome: Outcome,
     pub(super) marked_by: Producer,
+}
+
+/// Why pieces were not all queued.
+enum NotQueued {
+    /// None was.
+    Nothing(ProduceError),
+    /// The first ones were: they become durable, or are lost with the journal.
+    Partly(ProduceError),
+}
+
+impl From<NotQueued> for ProduceError {
+    fn from(why: NotQueued) -> Self {
+        let (NotQueued::Nothing(error) | NotQueued::Partly(error)) = why;
+        error
+    }
 }
 
 /// Something to be appended.
@@ -206,8 +231,15 @@ impl Coordinator {
     ) -> Result<Pending, ProduceError> {
         let pieces = self.stated(&turn.id, Some(&next))?;
         let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
+        turn.entry.is_now(next, &pending);
         Ok(pending)
+    }
+
+    /// Waits until the state that an id has is durable.
+    pub(super) async fn durable(&self, turn: &Turn) -> Result<(), ProduceError> {
+        let record = *turn.entry.record.lock();
+        let Some(record) = record else { return Ok(()) };
+        Ok(wait_until_durable(&self.log, first_partition(TRANSACTIONS_TOPIC_ID), record).await?)
     }
 
     /// Forgets an id.
@@ -235,13 +267,35 @@ impl Coordinator {
         let mut pieces = self.stated(&turn.id, Some(&prepared))?;
         pieces.extend(self.consequences(&prepared, ending, |_| true)?);
         pieces.extend(self.stated(&turn.id, Some(&next))?);
-        let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
-        self.counters.ended(ending.outcome);
-        Ok(pending)
+        match self.append(pieces).await {
+            Ok(pending) => {
+                self.counters.ended(ending.outcome);
+                self.has_ended(turn, state, next, &pending);
+                Ok(pending)
+            }
+            Err(NotQueued::Nothing(error)) => Err(error),
+            Err(NotQueued::Partly(error)) => {
+                // It is decided: what is left of it is done before anything else.
+                *turn.entry.state.lock() = Some(prepared);
+                Err(error)
+            }
+        }
     }
 
-    /// Does, after a restart, what is left to do of a transaction that was decided.
+    fn has_ended(
+        &self,
+        turn: &Turn,
+        ended: &TransactionState,
+        next: TransactionState,
+        pending: &Pending,
+    ) {
+        let producer_id = ended.marked_by.unwrap_or(ended.producer).id;
+        self.unstable.ended_at(producer_id, &ended.offsets, pending.base_offset());
+        turn.entry.is_now(next, pending);
+    }
+
+    /// Does what is left to do of a transaction that was decided: after a restart, or where the
+    /// disk took nothing in the middle of it.
     pub(super) async fn complete(
         &self,
         turn: &Turn,
@@ -256,7 +310,7 @@ impl Coordinator {
         let mut pieces = self.consequences(state, Ending { outcome, marked_by }, is_open)?;
         pieces.extend(self.stated(&turn.id, Some(&next))?);
         let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
+        self.has_ended(turn, state, next, &pending);
         Ok(pending)
     }
 
@@ -320,19 +374,24 @@ impl Coordinator {
     ) -> Result<Option<Pending>, ProduceError> {
         let Some(target) = self.partition(place) else { return Ok(None) };
         let piece = marker(target, marked_by, outcome, self.clock.now())?;
-        self.append(vec![piece]).await.map(Some)
+        Ok(Some(self.append(vec![piece]).await?))
     }
 
-    /// Queues pieces in their order, at least one. Given up before there is room for all, nothing
-    /// was queued.
-    async fn append(&self, pieces: Vec<Piece>) -> Result<Pending, ProduceError> {
+    /// Queues pieces in their order, of which the last is always taken. Given up before there is
+    /// room for all, nothing was queued.
+    async fn append(&self, pieces: Vec<Piece>) -> Result<Pending, NotQueued> {
         let bytes = pieces.iter().map(|piece| piece.batch.len()).sum();
-        let mut room = self.log.reserve(bytes).await?;
+        let room = self.log.reserve(bytes).await;
+        let mut room = room.map_err(|error| NotQueued::Nothing(error.into()))?;
         let mut last = None;
         for piece in pieces {
-            last = self.append_one(piece, &mut room)?.or(last);
+            match self.append_one(piece, &mut room) {
+                Ok(pending) => last = pending.or(last),
+                Err(error) if last.is_none() => return Err(NotQueued::Nothing(error)),
+                Err(error) => return Err(NotQueued::Partly(error)),
+            }
         }
-        Ok(last.expect("the state itself is always appended"))
+        last.ok_or(NotQueued::Nothing(ProduceError::Log(AppendError::Removed)))
     }
 
     fn append_one(
@@ -351,7 +410,7 @@ impl Coordinator {
         let passed = pass_gate(&self.log, &target, batch, own, self.clock.now(), how);
         match passed {
             // Of a topic that is being deleted nothing needs a marker.
-            Err(ProduceError::Log(factum_log::AppendError::Removed)) => Ok(None),
+            Err(ProduceError::Log(AppendError::Removed)) => Ok(None),
             passed => passed,
         }
     }

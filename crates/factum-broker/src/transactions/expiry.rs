@@ -11,11 +11,11 @@ use factum_event::batch::Outcome;
 
 use super::coordinator::{Coordinator, Ending, Turn};
 use super::state::{TransactionState, TransactionStatus, TransactionalId};
-use crate::produce::{Pending, ProduceError};
+use crate::produce::ProduceError;
 
 impl Coordinator {
-    /// Aborts what has taken too long, and forgets ids that were not used for `idle`. Never
-    /// waits: where there is no room in the queue, or somebody has the turn, it is for next time.
+    /// Aborts what has taken too long, does what is left of what was decided, and forgets ids that
+    /// were not used for `idle`. Never waits: where there is no room in the queue, or somebody has the turn, it is for next time.
     pub(crate) fn expire(&self, now: Timestamp, idle: Duration) {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let is_idle = |state: &TransactionState| {
@@ -24,13 +24,15 @@ impl Coordinator {
         };
         let is_late = |state: &TransactionState| state.expires_at().is_some_and(|at| at <= now);
         for (id, state) in self.all() {
-            if !is_idle(&state) && !is_late(&state) {
+            if !is_idle(&state) && !is_late(&state) && state.status.decided().is_none() {
                 continue;
             }
             let Some(turn) = self.try_turn(&id) else { continue };
             // It may have ended while the others were looked at.
             let Some(state) = turn.state() else { continue };
-            let done = if is_late(&state) {
+            let done = if let Some(outcome) = state.status.decided() {
+                at_once(self.complete(&turn, &state, outcome)).map(drop)
+            } else if is_late(&state) {
                 self.abort_late(&turn, &state, now)
             } else if is_idle(&state) {
                 at_once(self.forget(&turn)).map(drop)
@@ -55,18 +57,16 @@ impl Coordinator {
             previous: None,
             ..state.ended(TransactionStatus::CompleteAbort, now)
         };
-        let pending = at_once(self.end(turn, state, ending, next))?;
-        if let Pending::Appending { appending, .. } = &pending {
-            let record = appending.base_offset();
-            self.unstable.aborted_at(state.producer.id, &state.offsets, record);
-        }
+        drop(at_once(self.end(turn, state, ending, next))?);
         self.counters.timed_out();
         Ok(())
     }
 
     fn report(&self, id: &TransactionalId, done: Result<(), Option<ProduceError>>) {
         match done {
-            Ok(()) => tracing::info!(%id, "the transaction took too long, or the id was not used"),
+            Ok(()) => {
+                tracing::info!(%id, "a late transaction was ended, or an id not used forgotten")
+            }
             Err(None) => tracing::debug!(%id, "no room to end a transaction; tried again later"),
             Err(Some(error)) => tracing::warn!(%id, %error, "a late transaction was not ended"),
         }

@@ -78,6 +78,7 @@ impl Broker {
         };
         if let Some(known) = known {
             if state.previous == Some(known) && !state.is_ongoing() {
+                self.coordinator().durable(&turn).await?;
                 return Ok(state.producer);
             }
             turn.check(&state, known)?;
@@ -94,7 +95,7 @@ impl Broker {
             return Ok(producer);
         }
         let ending = Ending { outcome: Outcome::Abort, marked_by: state.producer.fenced() };
-        self.end_and_settle(turn, state, ending, next).await?;
+        self.end_and_apply(turn, state, ending, next).await?;
         Ok(producer)
     }
 
@@ -228,10 +229,12 @@ impl Broker {
         let is_v2 = protocol == TransactionProtocol::V2;
         // The answer to the first request was lost.
         if is_v2 && state.previous == Some(producer) && state.status == done {
+            self.coordinator().durable(&turn).await?;
             return Ok(state.producer);
         }
         turn.check(&state, producer)?;
         if !is_v2 && state.status == done {
+            self.coordinator().durable(&turn).await?;
             return Ok(producer);
         }
         let next = self.next_after(&state, done, is_v2).await?;
@@ -239,7 +242,7 @@ impl Broker {
         if state.is_ongoing() {
             let marked_by = if is_v2 { producer.fenced() } else { producer };
             let ending = Ending { outcome, marked_by };
-            self.end_and_settle(turn, state, ending, next).await?;
+            self.end_and_apply(turn, state, ending, next).await?;
         } else if is_v2 && outcome == Outcome::Abort {
             // The client cannot know whether something of what it wrote has begun a transaction.
             self.coordinator().put(&turn, next).await?.durable().await?;
@@ -290,8 +293,20 @@ impl Broker {
         &self,
         id: &TransactionalId,
         producer: Producer,
-    ) -> Result<Turn, RefusedTransaction> {
-        self.coordinator().turn(id).await.ok_or_else(|| not_its_producer(id, producer))
+    ) -> Result<Turn, ProduceError> {
+        let turn = self.coordinator().turn(id).await;
+        let turn = turn.ok_or_else(|| not_its_producer(id, producer))?;
+        self.complete_decided(&turn).await?;
+        Ok(turn)
+    }
+
+    /// Does what is left of a transaction that was decided when the disk took nothing more.
+    async fn complete_decided(&self, turn: &Turn) -> Result<(), ProduceError> {
+        let Some(state) = turn.state() else { return Ok(()) };
+        if let Some(outcome) = state.status.decided() {
+            drop(self.coordinator().complete(turn, &state, outcome).await?);
+        }
+        Ok(())
     }
 
     async fn put_if_changed(
@@ -301,14 +316,14 @@ impl Broker {
         next: TransactionState,
     ) -> Result<(), TransactionError> {
         if next == (TransactionState { changed_at: next.changed_at, ..state.clone() }) {
-            return Ok(());
+            return Ok(self.coordinator().durable(turn).await?);
         }
         self.coordinator().put(turn, next).await?.durable().await?;
         Ok(())
     }
 
     /// Ends a transaction, waits until that is durable, and applies the offsets that it commits.
-    async fn end_and_settle(
+    async fn end_and_apply(
         &self,
         turn: Turn,
         state: TransactionState,
@@ -322,7 +337,6 @@ impl Broker {
         if ending.outcome == Outcome::Commit && !state.offsets.is_empty() {
             self.apply_commits().await?;
         }
-        self.coordinator().unstable.settled(state.producer.id, &state.offsets);
         Ok(())
     }
 

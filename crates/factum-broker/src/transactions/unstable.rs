@@ -1,4 +1,7 @@
 //! Offsets that a transaction is about to commit: who asks for stable ones has to wait.
+//!
+//! What a transaction commits stands in the log before its end. Whoever finds here that an offset
+//! is stable, and reads it then from a fold that has caught up, has it as the transaction left it.
 
 use std::collections::HashMap;
 
@@ -31,21 +34,8 @@ impl UnstableOffsets {
         }
     }
 
-    /// The producer's transaction has ended, and what it committed is known.
-    pub(super) fn settled(&self, producer_id: i64, changes: &[CommitChange]) {
-        let mut offsets = self.offsets.lock();
-        for (key, _) in changes {
-            if let Some(by) = offsets.get_mut(key) {
-                by.remove(&producer_id);
-                if by.is_empty() {
-                    offsets.remove(key);
-                }
-            }
-        }
-    }
-
-    /// The producer's transaction is aborted by a record at this offset, durable or not.
-    pub(super) fn aborted_at(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
+    /// The producer's transaction is ended by a record at this offset, durable or not.
+    pub(super) fn ended_at(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
         let mut offsets = self.offsets.lock();
         for (key, _) in changes {
             if let Some(until) = offsets.get_mut(key).and_then(|by| by.get_mut(&producer_id)) {
@@ -98,12 +88,12 @@ mod tests {
         assert!(!is_unstable(100));
         unstable.add(1, &change);
         unstable.add(2, &change);
-        unstable.settled(1, &change);
+        unstable.ended_at(1, &change, end(5));
         assert!(is_unstable(100));
         assert_eq!(unstable.of_group("g", end(100)).len(), 1);
         assert!(unstable.of_group("h", end(100)).is_empty());
-        unstable.aborted_at(2, &change, end(7));
-        assert!(is_unstable(7), "the abort is on its way");
+        unstable.ended_at(2, &change, end(7));
+        assert!(is_unstable(7), "the end is on its way");
         assert!(!is_unstable(8));
         assert!(unstable.offsets.lock().is_empty());
     }

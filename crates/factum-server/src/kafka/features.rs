@@ -10,4 +10,5 @@ pub(super) struct Finalized {
 }
 
 /// Every feature in use.
-pub(super) const FINALIZED: &[Finalized] = &[];
+/// Transactions: 2 are the rules of KIP-890, which clients follow only where they are told to.
+pub(super) const FINALIZED: &[Finalized] = &[Finalized { name: "transaction.version", level: 2 }];

@@ -12,13 +12,9 @@ use factum_wire::messages::{
 };
 
 use super::text;
-
 use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
-
-/// The feature that says which rules of transactions are in use, and the level of KIP-890.
-const TRANSACTION_VERSION: &str = "transaction.version";
-const TRANSACTION_LEVEL: i16 = 2;
+use crate::kafka::features::{FINALIZED, Finalized};
 
 /// Features never change here.
 const FEATURES_EPOCH: i64 = 0;
@@ -36,11 +32,7 @@ pub(in crate::kafka) async fn handle(
         api_keys: factum_wire::api::advertised(),
         supported_features: supported(call.version()),
         finalized_features_epoch: FEATURES_EPOCH,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: text(TRANSACTION_VERSION),
-            max_version_level: TRANSACTION_LEVEL,
-            min_version_level: TRANSACTION_LEVEL,
-        }],
+        finalized_features: FINALIZED.iter().map(finalized).collect(),
         ..Default::default()
     }
 }
@@ -51,8 +43,17 @@ fn supported(version: i16) -> Vec<SupportedFeatureKey> {
     if version < ZERO_LEVELS_SINCE {
         return Vec::new();
     }
-    let (min_version, max_version) = (0, TRANSACTION_LEVEL);
-    vec![SupportedFeatureKey { name: text(TRANSACTION_VERSION), min_version, max_version }]
+    let key = |of: &Finalized| SupportedFeatureKey {
+        name: text(of.name),
+        min_version: 0,
+        max_version: of.level,
+    };
+    FINALIZED.iter().map(key).collect()
+}
+
+fn finalized(of: &Finalized) -> FinalizedFeatureKey {
+    let (max_version_level, min_version_level) = (of.level, of.level);
+    FinalizedFeatureKey { name: text(of.name), max_version_level, min_version_level }
 }
 
 fn check(call: &Call, request: &ApiVersionsRequest) -> ErrorCode {

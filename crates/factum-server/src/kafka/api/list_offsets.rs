@@ -1,8 +1,9 @@
 //! ListOffsets (2): the ends of a partition, and lookups by time.
 //!
 //! * Timestamp -1 is the end (for who reads only what was committed, the last stable offset: nothing
-//!   behind that is found), -2 the start, -3 the record with the largest timestamp (7), -4 the local start (8), -5 and -6 what a tiered
-//!   log has elsewhere (9, 11): nothing here, so offset -1.
+//!   behind that is found), -2 the start, -3 the record with the largest timestamp (7), -4 the
+//!   local start (8), -5 and -6 what a tiered log has elsewhere (9, 11): nothing here, so offset
+//!   -1.
 //! * A time finds the first record whose timestamp is not before it, inside batches too.
 
 use factum_event::batch::LEADER_EPOCH;

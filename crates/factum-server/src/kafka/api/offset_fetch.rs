@@ -1,8 +1,8 @@
 //! OffsetFetch (9): how far groups have come.
 //!
-//! * 2: null asks for all partitions. 7: stable offsets: one that a transaction under way may
-//!   commit is answered with an error, to be asked for again. 8: several groups. 9: a member's epoch, for a protocol that is not spoken here. 10: topics
-//!   by id.
+//! * 2: null asks for all partitions. 7: stable offsets: what a transaction under way may commit is
+//!   an error, to be asked for again. 8: several groups. 9: a member's epoch, for a protocol that
+//!   is not spoken here. 10: topics by id.
 //! * What was never committed has offset -1 and no error, also where the topic does not exist.
 
 use factum_broker::Committed;
@@ -28,9 +28,12 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
+    let stable = request.require_stable;
     if call.version() >= GROUPS_SINCE {
-        let stable = request.require_stable;
-        let groups = request.groups.into_iter().map(|asked| group(call, asked, stable)).collect();
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for asked in request.groups {
+            groups.push(group(call, asked, stable).await);
+        }
         return OffsetFetchResponse { groups, ..Default::default() };
     }
     let topics = request.topics.map(|topics| {
@@ -42,7 +45,7 @@ pub(in crate::kafka) async fn handle(
     });
     let asked =
         OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
-    let answer = group(call, asked, request.require_stable);
+    let answer = group(call, asked, stable).await;
     let topics = answer.topics.into_iter().map(as_old).collect();
     OffsetFetchResponse { error_code: answer.error_code, topics, ..Default::default() }
 }
@@ -59,14 +62,23 @@ fn as_old(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 }
 
 /// How far a group has come; `stable`: not where a transaction under way may say so soon.
-fn group(call: &Call, asked: OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
+async fn group(
+    call: &Call,
+    asked: OffsetFetchRequestGroup,
+    stable: bool,
+) -> OffsetFetchResponseGroup {
     let group_id = text(&*asked.group_id);
     let Ok(group) = GroupName::new(&asked.group_id) else {
         let error_code = ErrorCode::InvalidGroupId.code();
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     };
-    // Asked first: what is stable then cannot be overtaken by what is read after it.
+    // Asked first: what is stable then is known once the fold has caught up.
     let unstable = if stable { call.door.broker.unstable_offsets(&group) } else { Vec::new() };
+    if let Err(error) = call.door.broker.refresh_offsets().await {
+        tracing::error!(%error, "committed offsets cannot be read");
+        let error_code = ErrorCode::KafkaStorageError.code();
+        return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+    }
     let mut topics = match asked.topics {
         None => all(call, &group),
         Some(topics) => topics.into_iter().map(|asked| topic(call, &group, asked)).collect(),
