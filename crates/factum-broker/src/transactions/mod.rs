@@ -229,13 +229,11 @@ impl Broker {
         let is_v2 = protocol == TransactionProtocol::V2;
         // The answer to the first request was lost.
         if is_v2 && state.previous == Some(producer) && state.status == done {
-            self.coordinator().durable(&turn).await?;
-            return Ok(state.producer);
+            return self.has_ended(&turn).await.map(|()| state.producer);
         }
         turn.check(&state, producer)?;
         if !is_v2 && state.status == done {
-            self.coordinator().durable(&turn).await?;
-            return Ok(producer);
+            return self.has_ended(&turn).await.map(|()| producer);
         }
         let next = self.next_after(&state, done, is_v2).await?;
         let next_producer = next.producer;
@@ -250,6 +248,13 @@ impl Broker {
             return Err(turn.refused(&state, "no transaction is under way").into());
         }
         Ok(next_producer)
+    }
+
+    /// Waits until the end of a transaction, which somebody else has asked for, is durable, and
+    /// applies the offsets that it has committed.
+    async fn has_ended(&self, turn: &Turn) -> Result<(), TransactionError> {
+        self.coordinator().durable(turn).await?;
+        Ok(self.apply_commits().await?)
     }
 
     /// The state after a transaction of `state`.
