@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use factum_event::batch::{Batch, Outcome};
-use factum_event::{Clock, Partition, Record, Timestamp, TopicId};
+use factum_event::{Clock, Offset, Partition, Record, Timestamp, TopicId};
 use factum_log::{Log, Reservation};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
@@ -21,6 +21,7 @@ use super::state::{
     TransactionStatus, TransactionalId,
 };
 use super::unstable::UnstableOffsets;
+use crate::broker::first_partition;
 use crate::offsets::{self, OFFSETS_TOPIC_ID};
 use crate::produce::{Passing, Pending, ProduceError, batches, pass_gate};
 use crate::topic::{TopicPartition, Topics};
@@ -45,6 +46,8 @@ struct Entry {
     turn: Arc<TurnMutex<()>>,
     /// None before the first change.
     state: Mutex<Option<TransactionState>>,
+    /// The record that states it; none where that was there when the broker was opened.
+    record: Mutex<Option<Offset>>,
 }
 
 /// The turn of a transactional id: nobody else changes it meanwhile.
@@ -66,6 +69,16 @@ struct Piece {
     target: Arc<TopicPartition>,
     batch: Batch,
     how: Passing,
+}
+
+impl Entry {
+    /// Takes the next state, which stands in the log as its last record.
+    fn put(&self, next: TransactionState, pending: &Pending) {
+        if let Pending::Appending { appending, .. } = pending {
+            *self.record.lock() = Some(appending.base_offset());
+        }
+        *self.state.lock() = Some(next);
+    }
 }
 
 impl Turn {
@@ -206,8 +219,18 @@ impl Coordinator {
     ) -> Result<Pending, ProduceError> {
         let pieces = self.stated(&turn.id, Some(&next))?;
         let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
+        turn.entry.put(next, &pending);
         Ok(pending)
+    }
+
+    /// Waits until the state of an id is durable, as whoever put it there does.
+    pub(super) async fn durable(&self, turn: Turn) -> Result<(), ProduceError> {
+        let Some(record) = *turn.entry.record.lock() else { return Ok(()) };
+        // Others may go on; what they do becomes durable after this.
+        drop(turn);
+        let (log, partition) = (self.log.clone(), first_partition(TRANSACTIONS_TOPIC_ID));
+        let (base_offset, last_offset) = (record, record);
+        Pending::Duplicate { log, partition, base_offset, last_offset }.durable().await.map(drop)
     }
 
     /// Forgets an id.
@@ -236,7 +259,7 @@ impl Coordinator {
         pieces.extend(self.consequences(&prepared, ending, |_| true)?);
         pieces.extend(self.stated(&turn.id, Some(&next))?);
         let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
+        turn.entry.put(next, &pending);
         self.counters.ended(ending.outcome);
         Ok(pending)
     }
@@ -257,7 +280,7 @@ impl Coordinator {
         let mut pieces = self.consequences(state, Ending { outcome, marked_by }, is_open)?;
         pieces.extend(self.stated(&turn.id, Some(&next))?);
         let pending = self.append(pieces).await?;
-        *turn.entry.state.lock() = Some(next);
+        turn.entry.put(next, &pending);
         Ok(pending)
     }
 

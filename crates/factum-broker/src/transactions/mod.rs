@@ -77,6 +77,7 @@ impl Broker {
         };
         if let Some(known) = known {
             if state.previous == Some(known) && !state.is_ongoing() {
+                self.coordinator().durable(turn).await?;
                 return Ok(state.producer);
             }
             turn.check(&state, known)?;
@@ -111,7 +112,7 @@ impl Broker {
         let state = turn.state_of(producer)?;
         let mut next = state.begun(self.clock().now());
         next.partitions.extend(partitions);
-        self.put_if_changed(&turn, &state, next).await
+        self.put_if_changed(turn, &state, next).await
     }
 
     /// Whether the transaction under way writes to a partition.
@@ -146,7 +147,7 @@ impl Broker {
         let state = turn.state_of(producer)?;
         let mut next = state.begun(self.clock().now());
         next.groups.insert(group.clone());
-        self.put_if_changed(&turn, &state, next).await
+        self.put_if_changed(turn, &state, next).await
     }
 
     /// Commits offsets of a group with a transaction: they count once it is committed. Says for
@@ -225,13 +226,13 @@ impl Broker {
         let state = turn.state().ok_or_else(|| not_its_producer(id, producer))?;
         let done = TransactionStatus::complete(outcome);
         let is_v2 = protocol == TransactionProtocol::V2;
-        // The answer to the first request was lost.
+        // The answer to the first request was lost, or is on its way.
         if is_v2 && state.previous == Some(producer) && state.status == done {
-            return Ok(state.producer);
+            return self.ended_before(turn, state.producer).await;
         }
         turn.check(&state, producer)?;
         if !is_v2 && state.status == done {
-            return Ok(producer);
+            return self.ended_before(turn, producer).await;
         }
         let next = self.next_after(&state, done, is_v2).await?;
         let next_producer = next.producer;
@@ -246,6 +247,17 @@ impl Broker {
             return Err(turn.refused(&state, "no transaction is under way").into());
         }
         Ok(next_producer)
+    }
+
+    /// Waits until a transaction has ended that somebody else ends; answers who goes on.
+    async fn ended_before(
+        &self,
+        turn: Turn,
+        next: Producer,
+    ) -> Result<Producer, TransactionError> {
+        self.coordinator().durable(turn).await?;
+        self.apply_commits().await?;
+        Ok(next)
     }
 
     /// The state after a transaction of `state`.
@@ -295,14 +307,14 @@ impl Broker {
 
     async fn put_if_changed(
         &self,
-        turn: &Turn,
+        turn: Turn,
         state: &TransactionState,
         next: TransactionState,
     ) -> Result<(), TransactionError> {
         if next == (TransactionState { changed_at: next.changed_at, ..state.clone() }) {
-            return Ok(());
+            return Ok(self.coordinator().durable(turn).await?);
         }
-        self.coordinator().put(turn, next).await?.durable().await?;
+        self.coordinator().put(&turn, next).await?.durable().await?;
         Ok(())
     }
 
