@@ -394,7 +394,12 @@ impl Broker {
         let Some(partition) = topic.as_ref().and_then(|topic| topic.partition(id.partition)) else {
             return extent.end;
         };
-        partition.gate.lock().transactions.last_stable(extent.end).max(extent.start)
+        let mut gate = partition.gate.lock();
+        if !self.mutant().waits_for_markers() {
+            let open = gate.transactions.open().map(|(_, first)| first).min();
+            return open.map_or(extent.end, |first| first.min(extent.end)).max(extent.start);
+        }
+        gate.transactions.last_stable(extent.end).max(extent.start)
     }
 
     /// The transactions that were aborted, of those with something from `from` on and before `to`.
@@ -405,6 +410,9 @@ impl Broker {
         from: Offset,
         to: Offset,
     ) -> Vec<AbortedTransaction> {
+        if !self.mutant().tells_aborts() {
+            return Vec::new();
+        }
         let topic = self.topic_by_id(id.topic);
         let partition = topic.as_ref().and_then(|topic| topic.partition(id.partition));
         partition.map_or_else(Vec::new, |known| known.gate.lock().transactions.aborted(from, to))
@@ -434,6 +442,9 @@ impl Broker {
         fold.catch_up(self.log(), apply).await?;
         for (id, state) in self.transactions() {
             if let Some(outcome) = state.status.decided() {
+                if !self.mutant().completes_transactions() {
+                    continue;
+                }
                 let Some(turn) = self.coordinator().turn(&id).await else { continue };
                 let pending = self.coordinator().complete(&turn, &state, outcome).await?;
                 pending.durable().await?;
