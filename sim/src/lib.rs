@@ -10,6 +10,8 @@
 //! * nothing is served that was not durable: it is there after every crash;
 //! * no offset is used again with other content; starts and ends never go back;
 //! * a flipped bit leads to an error, and never to wrong bytes;
+//! * a transaction counts in all its partitions and for all its offsets, or nowhere: whoever has
+//!   seen how it ended sees nothing else, and nothing is seen of what has not ended;
 //! * everybody gets an answer in the end.
 
 mod broker_level;
@@ -19,6 +21,7 @@ mod log_level;
 mod machine;
 mod tasks;
 mod totals;
+mod transaction_level;
 
 pub use factum_broker::BrokerMutant;
 pub use factum_log::Mutant;
@@ -45,13 +48,19 @@ pub enum Level {
     Log,
     /// The broker on its log.
     Broker,
+    /// Transactions on the broker.
+    Transactions,
 }
 
 impl Level {
     /// What a seed simulates.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        if seed.is_multiple_of(2) { Self::Log } else { Self::Broker }
+        match seed % 3 {
+            0 => Self::Log,
+            1 => Self::Broker,
+            _ => Self::Transactions,
+        }
     }
 }
 
@@ -94,6 +103,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Run, Box<Found>> {
     let ran = match options.level.unwrap_or_else(|| Level::of(seed)) {
         Level::Log => log_level::run(&mut machine, of_log(options.mutant)),
         Level::Broker => broker_level::run(&mut machine, options.mutant),
+        Level::Transactions => transaction_level::run(&mut machine, options.mutant),
     };
     machine.finish();
     let totals = machine.totals;

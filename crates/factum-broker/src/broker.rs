@@ -390,8 +390,8 @@ impl Broker {
         id: PartitionId,
         mut known: PartitionTransactions,
     ) -> Result<PartitionTransactions, ReadError> {
-        let cleaned_until = self.log().cleaned_end(id);
-        let suspects = known.aborted(Offset::ZERO, cleaned_until);
+        // Also where the cleaning had too little memory for all of it.
+        let suspects = known.aborted(Offset::ZERO, self.log().replaced_end(id));
         let mut gone = std::collections::BTreeSet::new();
         for marker in suspects.iter().map(|aborted| aborted.marker) {
             let found = self.log().entries(id, marker, 1)?;

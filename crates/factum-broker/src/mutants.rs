@@ -21,6 +21,15 @@ pub enum BrokerMutant {
     /// A deletion of records is answered before it is decided durably, and made.
     #[cfg(feature = "mutants")]
     HastyDeletion,
+    /// Markers count before they are durable.
+    #[cfg(feature = "mutants")]
+    HastyMarkers,
+    /// Readers are not told what was aborted.
+    #[cfg(feature = "mutants")]
+    ForgottenAborts,
+    /// Opening leaves transactions as they are that were decided and are not done.
+    #[cfg(feature = "mutants")]
+    UnfinishedTransactions,
 }
 
 impl BrokerMutant {
@@ -52,6 +61,30 @@ impl BrokerMutant {
         match self {
             #[cfg(feature = "mutants")]
             Self::HastyDeletion => false,
+            _ => true,
+        }
+    }
+
+    pub(crate) const fn waits_for_markers(self) -> bool {
+        match self {
+            #[cfg(feature = "mutants")]
+            Self::HastyMarkers => false,
+            _ => true,
+        }
+    }
+
+    pub(crate) const fn tells_aborts(self) -> bool {
+        match self {
+            #[cfg(feature = "mutants")]
+            Self::ForgottenAborts => false,
+            _ => true,
+        }
+    }
+
+    pub(crate) const fn completes_transactions(self) -> bool {
+        match self {
+            #[cfg(feature = "mutants")]
+            Self::UnfinishedTransactions => false,
             _ => true,
         }
     }

@@ -169,12 +169,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes as much as one group may have of what is there. False when the queue is empty and
-    /// takes nothing more.
-    pub(crate) fn take(&self, group: &mut Vec<Item>) -> bool {
+    /// Takes as much as one group may have of what is there, and at most so many batches. False
+    /// when the queue is empty and takes nothing more.
+    pub(crate) fn take(&self, group: &mut Vec<Item>, most: usize) -> bool {
         let mut inner = self.inner.lock();
         let mut bytes = 0;
-        while group.len() < MAX_GROUP_BATCHES
+        while group.len() < most.min(MAX_GROUP_BATCHES)
             && let Some(item) = inner.items.front()
             && (group.is_empty() || bytes + item.batch.len() <= MAX_GROUP_BYTES)
         {

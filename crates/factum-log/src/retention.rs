@@ -100,6 +100,21 @@ impl Log {
             .unwrap_or(Offset::ZERO)
     }
 
+    /// Where the part of a partition ends that a cleaning has replaced, whether all of it was
+    /// cleaned or not: before it, batches may be missing.
+    #[must_use]
+    pub fn replaced_end(&self, partition: PartitionId) -> Offset {
+        let state = self.shared().partitions.get(partition);
+        state
+            .and_then(|state| {
+                let state = state.lock();
+                let replaced =
+                    state.sealed().iter().filter(|summary| summary.cleaned != Cleaned::No);
+                replaced.last().map(|summary| summary.last.next())
+            })
+            .unwrap_or(Offset::ZERO)
+    }
+
     /// As [`read`](Self::read), on the caller's thread, which it blocks.
     ///
     /// # Errors

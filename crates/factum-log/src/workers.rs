@@ -128,6 +128,12 @@ impl Workers {
         }
     }
 
+    /// The writer takes at most so many batches, at least one, into a group from now on: as it
+    /// does where it comes while somebody is queueing more.
+    pub fn take_at_most(&mut self, batches: usize) {
+        self.writer.most_batches = batches.max(1);
+    }
+
     /// What there is to do.
     pub fn pending(&mut self) -> Pending {
         if self.next_task.is_none() {

@@ -22,7 +22,7 @@ use crate::error::AppendError;
 use crate::housekeeper::Task;
 use crate::journal::blocks::BlockWriter;
 use crate::journal::file;
-use crate::journal::format::{FileHeader, Layout, UNIT, UNIT_U64, encode_group, entry_of};
+use crate::journal::format::{FileHeader, Layout, MAX_GROUP_BATCHES, UNIT, UNIT_U64, encode_group, entry_of};
 use crate::journal::index::Sealed;
 use crate::journal::journal_path;
 use crate::partitions::PartitionState;
@@ -85,6 +85,8 @@ pub(crate) struct Writer {
     /// The next journal was begun, and that failed: nothing more may go into the present one.
     must_roll: bool,
     has_ended: bool,
+    /// The most batches that a group gets.
+    pub(crate) most_batches: usize,
 }
 
 /// What one step of the writer came to.
@@ -130,6 +132,7 @@ impl Writer {
             is_stalled: false,
             must_roll: false,
             has_ended: false,
+            most_batches: MAX_GROUP_BATCHES,
         })
     }
 
@@ -169,7 +172,7 @@ impl Writer {
             if let Err(Trouble::Lasting(reason)) = self.seal_if_wanted() {
                 return self.fail(&reason);
             }
-            if !self.shared.queue.take(&mut self.group) {
+            if !self.shared.queue.take(&mut self.group, self.most_batches) {
                 self.has_ended = true;
                 return Step::Ended;
             }

@@ -8,7 +8,7 @@ mod commits;
 mod life;
 mod partition;
 mod policy;
-mod random;
+pub(crate) mod random;
 mod sequences;
 mod served;
 mod topics;

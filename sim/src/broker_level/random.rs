@@ -56,7 +56,16 @@ pub(crate) fn batch(
     is_keyed: bool,
 ) -> Batch {
     let codec = if machine.random.one_in(6) { Codec::Lz4 } else { Codec::None };
-    let mut builder = BatchBuilder::new(codec, producer);
+    filled(machine, BatchBuilder::new(codec, producer), is_keyed)
+}
+
+/// A batch of keyed records that is part of a transaction.
+pub(crate) fn transactional(machine: &mut Machine, producer: ProducerState) -> Batch {
+    let codec = if machine.random.one_in(6) { Codec::Lz4 } else { Codec::None };
+    filled(machine, BatchBuilder::new(codec, Some(producer)).transactional(), true)
+}
+
+fn filled(machine: &mut Machine, mut builder: BatchBuilder, is_keyed: bool) -> Batch {
     let longest = if machine.random.one_in(40) { 8000 } else { 600 };
     // Some records were made long before they were sent.
     let age_ms = if machine.random.one_in(8) { 7_200_000 } else { 2000 };

@@ -113,7 +113,7 @@ impl Broker {
         let state = turn.state_of(producer)?;
         let mut next = state.begun(self.clock().now());
         next.partitions.extend(partitions);
-        self.put_if_changed(&turn, &state, next).await
+        self.put_if_changed(turn, &state, next).await
     }
 
     /// Whether the transaction under way writes to a partition.
@@ -148,7 +148,7 @@ impl Broker {
         let state = turn.state_of(producer)?;
         let mut next = state.begun(self.clock().now());
         next.groups.insert(group.clone());
-        self.put_if_changed(&turn, &state, next).await
+        self.put_if_changed(turn, &state, next).await
     }
 
     /// Commits offsets of a group with a transaction: they count once it is committed. Says for
@@ -227,7 +227,7 @@ impl Broker {
         let state = turn.state().ok_or_else(|| not_its_producer(id, producer))?;
         let done = TransactionStatus::complete(outcome);
         let is_v2 = protocol == TransactionProtocol::V2;
-        // The answer to the first request was lost.
+        // The answer to the first request was lost, or is on its way.
         if is_v2 && state.previous == Some(producer) && state.status == done {
             return self.has_ended(&turn).await.map(|()| state.producer);
         }
@@ -316,14 +316,14 @@ impl Broker {
 
     async fn put_if_changed(
         &self,
-        turn: &Turn,
+        turn: Turn,
         state: &TransactionState,
         next: TransactionState,
     ) -> Result<(), TransactionError> {
         if next == (TransactionState { changed_at: next.changed_at, ..state.clone() }) {
             return Ok(self.coordinator().durable(turn).await?);
         }
-        self.coordinator().put(turn, next).await?.durable().await?;
+        self.coordinator().put(&turn, next).await?.durable().await?;
         Ok(())
     }
 
@@ -402,7 +402,12 @@ impl Broker {
         let Some(partition) = topic.as_ref().and_then(|topic| topic.partition(id.partition)) else {
             return extent.end;
         };
-        partition.gate.lock().transactions.last_stable(extent.end).max(extent.start)
+        let mut gate = partition.gate.lock();
+        if !self.mutant().waits_for_markers() {
+            let open = gate.transactions.open().map(|(_, first)| first).min();
+            return open.map_or(extent.end, |first| first.min(extent.end)).max(extent.start);
+        }
+        gate.transactions.last_stable(extent.end).max(extent.start)
     }
 
     /// The transactions that were aborted, of those with something from `from` on and before `to`.
@@ -413,6 +418,9 @@ impl Broker {
         from: Offset,
         to: Offset,
     ) -> Vec<AbortedTransaction> {
+        if !self.mutant().tells_aborts() {
+            return Vec::new();
+        }
         let topic = self.topic_by_id(id.topic);
         let partition = topic.as_ref().and_then(|topic| topic.partition(id.partition));
         partition.map_or_else(Vec::new, |known| known.gate.lock().transactions.aborted(from, to))
@@ -442,6 +450,9 @@ impl Broker {
         fold.catch_up(self.log(), apply).await?;
         for (id, state) in self.transactions() {
             if let Some(outcome) = state.status.decided() {
+                if !self.mutant().completes_transactions() {
+                    continue;
+                }
                 let Some(turn) = self.coordinator().turn(&id).await else { continue };
                 let pending = self.coordinator().complete(&turn, &state, outcome).await?;
                 pending.durable().await?;
