@@ -1,8 +1,7 @@
 //! What clients get, compared with what they may get.
 
 use factum_broker::{
-    AdminError, CommitError, CommitKey, Pending, ProduceError, Produced, Producer,
-    TransactionError,
+    AdminError, CommitError, CommitKey, Pending, ProduceError, Produced, Producer, TransactionError,
 };
 use factum_event::batch::{Batch, Outcome};
 use factum_event::log::LogError;
@@ -498,10 +497,9 @@ impl Life<'_> {
         self.look_at(id)?;
         let offsets: Vec<_> = shown.records.iter().map(|found| found.offset.get()).collect();
         let (from, next) = (shown.from, shown.next);
-        self.machine.history.note(format!(
-            "{}/{} shows {from} to {next}: {offsets:?}",
-            id.topic, id.partition
-        ));
+        self.machine
+            .history
+            .note(format!("{}/{} shows {from} to {next}: {offsets:?}", id.topic, id.partition));
         self.machine.totals.compared += 1;
         let partition = self.world.partitions.get_mut(&id).ok_or("there is no such partition")?;
         partition.check((from, next), &shown.records, &mut self.world.transactions)

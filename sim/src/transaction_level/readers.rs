@@ -52,7 +52,8 @@ impl Fetched {
         let mut aborting = BTreeSet::new();
         let mut records = Vec::new();
         for stored in &self.batches {
-            while let Some(known) = coming.next_if(|known| known.first <= stored.entry.last_offset) {
+            while let Some(known) = coming.next_if(|known| known.first <= stored.entry.last_offset)
+            {
                 aborting.insert(known.producer_id);
             }
             let (producer, attributes) = (stored.entry.producer_id, stored.entry.attributes());
@@ -81,9 +82,7 @@ pub(crate) async fn read(
 ) -> Result<Shown, LogError> {
     let chunk = EventLog::read(broker, topic, id.partition, from, limit).await?;
     let found = chunk.records.into_iter();
-    let records = found.map(|found| BatchRecord {
-        offset: found.position.offset,
-        record: found.record,
-    });
+    let records =
+        found.map(|found| BatchRecord { offset: found.position.offset, record: found.record });
     Ok(Shown { from, next: chunk.next, records: records.collect() })
 }

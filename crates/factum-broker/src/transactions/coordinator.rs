@@ -93,16 +93,6 @@ struct Piece {
     how: Passing,
 }
 
-impl Entry {
-    /// Takes the next state, which stands in the log as its last record.
-    fn put(&self, next: TransactionState, pending: &Pending) {
-        if let Pending::Appending { appending, .. } = pending {
-            *self.record.lock() = Some(appending.base_offset());
-        }
-        *self.state.lock() = Some(next);
-    }
-}
-
 impl Turn {
     pub(super) fn state(&self) -> Option<TransactionState> {
         self.entry.state.lock().clone()

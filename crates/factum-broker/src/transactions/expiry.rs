@@ -65,7 +65,7 @@ impl Coordinator {
     fn report(&self, id: &TransactionalId, done: Result<(), Option<ProduceError>>) {
         match done {
             Ok(()) => {
-                tracing::info!(%id, "a late transaction was ended, or an id not used forgotten")
+                tracing::info!(%id, "a late transaction was ended, or an id not used forgotten");
             }
             Err(None) => tracing::debug!(%id, "no room to end a transaction; tried again later"),
             Err(Some(error)) => tracing::warn!(%id, %error, "a late transaction was not ended"),

@@ -321,7 +321,7 @@ impl Broker {
         next: TransactionState,
     ) -> Result<(), TransactionError> {
         if next == (TransactionState { changed_at: next.changed_at, ..state.clone() }) {
-            return Ok(self.coordinator().durable(turn).await?);
+            return Ok(self.coordinator().durable(&turn).await?);
         }
         self.coordinator().put(&turn, next).await?.durable().await?;
         Ok(())
