@@ -22,6 +22,8 @@ class Speaker:
     header_map: bool = False  # keeps headers in a map: equal names stand side by side
     null_headers: bool = True  # can write a header whose value is null
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
+    reads_committed: bool = True  # leaves out every aborted transaction
+    overlapping_aborts: bool = True  # also those that overlap
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
@@ -120,7 +122,12 @@ SPEAKERS = {
     "kcat": KcatSpeaker("kcat", timestamps=False, holds_at_once=True),
     "confluent": Speaker("confluent"),
     "java": Speaker("java"),
-    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False),
+    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False),
     "franz-go": Speaker("franz-go"),
-    "platformatic": Speaker("platformatic", cannot_read=platformatic_cannot_read(), cannot_read_from=(("java", "snappy"),)),
+    "platformatic": Speaker(
+        "platformatic",
+        reads_committed=False,
+        cannot_read=platformatic_cannot_read(),
+        cannot_read_from=(("java", "snappy"),),
+    ),
 }
