@@ -12,6 +12,8 @@ from .session import Session, Unsupported
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
+PARTS = ("scenario", "cross", "admin", "transactions", "events")
+
 
 @dataclasses.dataclass
 class Speaker:
@@ -24,6 +26,7 @@ class Speaker:
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
     reads_committed: bool = True  # leaves out every aborted transaction
     overlapping_aborts: bool = True  # also those that overlap
+    parts: tuple = PARTS  # of the suite that it takes part in
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
@@ -130,4 +133,5 @@ SPEAKERS = {
         cannot_read=platformatic_cannot_read(),
         cannot_read_from=(("java", "snappy"),),
     ),
+    "aiokafka": Speaker("aiokafka", parts=("transactions",)),
 }

@@ -28,6 +28,7 @@ FENCED = {
     "kafkajs": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
     "franz-go": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
     "platformatic": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
+    "aiokafka": {"ProducerFenced"},
 }
 
 
@@ -210,6 +211,7 @@ class Transactions:
         return (
             f"{answer['commits']} committed, {answer['aborts']} aborted, {len(repaired)} failed and began again"
             + (f" ({'; '.join(sorted(set(repaired)))})"[:200] if repaired else "")
+            + ("" if self.suite.broker.restartable else ", broker left running")
         )
 
     def kill(self):
