@@ -119,7 +119,8 @@ class Transform:
         self.number = self.commits = self.aborts = 0
         self.done, self.repaired = {}, []
         # A broker that was killed may not know its members: heartbeats tell.
-        self.consumer = transactions.consumer(group, True, **{"heartbeat.interval.ms": 500})
+        timing = {"session.timeout.ms": 10000, "heartbeat.interval.ms": 500}
+        self.consumer = transactions.consumer(group, True, **timing)
         self.consumer.subscribe([source])
         self.producer = self.open()
 

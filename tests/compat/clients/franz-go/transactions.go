@@ -124,7 +124,8 @@ func (t *transform) open(ctx context.Context) error {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RequireStableFetchOffsets(),
-		kgo.HeartbeatInterval(500*time.Millisecond),
+		kgo.SessionTimeout(10*time.Second),
+		kgo.HeartbeatInterval(500*time.Millisecond), // a broker that was killed may not know its members
 		kgo.FetchMaxWait(200*time.Millisecond),
 	)...)
 	if err != nil {

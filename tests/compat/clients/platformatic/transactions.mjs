@@ -67,9 +67,9 @@ export function transactions({ Consumer, Producer, admin, base, say, encode, dec
       this.consumer = new Consumer({ ...base, ...options, groupId: this.group, autocommit: false, maxWaitTime: 200 })
       await this.restart()
       while (this.sum() < this.count) {
-        const messages = await this.read()
+        const messages = await this.read().catch(error => { process.stderr.write(`stream: ${error.stack}\n`) })
         try {
-          if (!await this.transact(messages)) await this.restart()
+          if (!messages || !await this.transact(messages)) await this.restart()
         } catch (error) {
           await this.repair(error)
           await this.restart()
@@ -85,7 +85,6 @@ export function transactions({ Consumer, Producer, admin, base, say, encode, dec
       this.stream = await this.consumer.consume({
         topics: [this.source], mode: 'committed', fallbackMode: 'earliest', autocommit: false, maxWaitTime: 200, isolationLevel: 1,
       })
-      this.stream.on('error', error => process.stderr.write(`stream: ${error.stack}\n`))
       this.messages = this.stream[Symbol.asyncIterator]()
       await previous?.close()
       const [found] = await admin.listConsumerGroupOffsets({ groups: [this.group] })
@@ -95,6 +94,7 @@ export function transactions({ Consumer, Producer, admin, base, say, encode, dec
       }
     }
 
+    // Nothing where the broker was away for longer than the stream has patience.
     async read() {
       const messages = []
       do messages.push((await this.messages.next()).value)

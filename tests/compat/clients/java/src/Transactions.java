@@ -109,6 +109,7 @@ final class Transactions {
         Map<String, Object> settings = Map.of(
             "group.id", command.get("group").asText(),
             "max.poll.records", command.get("batch").asText(),
+            "session.timeout.ms", "10000",
             "heartbeat.interval.ms", "500");
         try (var consumer = consumer(true, settings)) {
             consumer.subscribe(List.of(command.get("source").asText()));
