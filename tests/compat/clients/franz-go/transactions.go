@@ -15,7 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const maxRepairs = 100
+const (
+	maxRepairs = 100
+	patience   = 20 * time.Second
+)
 
 func decode(raw json.RawMessage) (decoded []byte, err error) {
 	err = json.Unmarshal(raw, &decoded) // encoding/json reads base64, and null as nil
@@ -152,9 +155,18 @@ func (t *transform) run(ctx context.Context) error {
 		return err
 	}
 	for t.sum() < int64(t.cmd.Count) {
-		fetches := t.session.PollRecords(ctx, t.cmd.Batch)
+		soon, cancel := context.WithTimeout(ctx, patience)
+		fetches := t.session.PollRecords(soon, t.cmd.Batch)
+		cancel()
 		for _, failed := range fetches.Errors() {
 			fmt.Fprintf(os.Stderr, "polling: %v\n", failed.Err)
+		}
+		// Where a broker takes long to come back, it may wait for ever, with any broker.
+		if errors.Is(fetches.Err0(), context.DeadlineExceeded) {
+			if err := t.repair(ctx, errors.New("silence")); err != nil {
+				return err
+			}
+			continue
 		}
 		if fetches.NumRecords() == 0 {
 			continue
