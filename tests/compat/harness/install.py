@@ -76,18 +76,21 @@ class Installer:
             run(["apt-get", "install", "-y", "--no-install-recommends", "kcat"])
         return [need("kcat")]
 
-    def python(self):
-        """The interpreter of the virtual environment with confluent-kafka and cloudevents."""
-        requirements = CLIENTS / "confluent" / "requirements.txt"
+    def python(self, name):
+        """The interpreter of a virtual environment with what `clients/NAME` requires."""
+        requirements = CLIENTS / name / "requirements.txt"
 
         def install(directory):
             run([sys.executable, "-m", "venv", directory / "venv"])
             run([directory / "venv/bin/pip", "install", "-q", "--disable-pip-version-check", "-r", requirements])
 
-        return self.once("confluent", [requirements], install) / "venv/bin/python"
+        return self.once(name, [requirements], install) / "venv/bin/python"
 
     def confluent(self):
-        return [self.python(), CLIENTS / "confluent" / "client.py"]
+        return [self.python("confluent"), CLIENTS / "confluent" / "client.py"]
+
+    def aiokafka(self):
+        return [self.python("aiokafka"), CLIENTS / "aiokafka" / "client.py"]
 
     def node_modules(self, name):
         need("npm")

@@ -240,3 +240,8 @@ class Scenario:
         speak = self.suite.speak[self.client]
         oracle.compare(expected, received, topic.positions or None, timestamps=speak.timestamps)
         return f"{len(expected)} records"
+
+
+def run(suite, clients):
+    for client in clients:
+        Scenario(suite, client).run()

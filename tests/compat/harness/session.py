@@ -1,5 +1,6 @@
 """A client program as a process that takes JSON commands and answers JSON events."""
 
+import base64
 import collections
 import json
 import queue
@@ -133,6 +134,17 @@ class Session:
 
     def admin(self, step, **arguments):
         return self.ask("admin", "admin", step=step, **arguments).get("value")
+
+    def txn(self, step, producer, **arguments):
+        """A step of a transaction; `producer` is a name, without an id it is a plain producer."""
+        self.ask("txn", "txn", step=step, producer=producer, **arguments)
+
+    def collect(self, topic, partitions, committed, timeout_s, last="last"):
+        """Reads each partition from its start to the record with the value `last`."""
+        self.records = []
+        value = base64.b64encode(last.encode()).decode()
+        self.ask("collect", "read", timeout_s, topic=topic, partitions=partitions, committed=committed, last=value)
+        return self.records
 
     def close(self):
         """Ends the process: its standard input closes, then it is killed if it stays."""

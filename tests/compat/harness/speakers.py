@@ -12,6 +12,8 @@ from .session import Session, Unsupported
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
+PARTS = ("scenario", "cross", "admin", "transactions", "events")
+
 
 @dataclasses.dataclass
 class Speaker:
@@ -22,6 +24,9 @@ class Speaker:
     header_map: bool = False  # keeps headers in a map: equal names stand side by side
     null_headers: bool = True  # can write a header whose value is null
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
+    reads_committed: bool = True  # leaves out every aborted transaction
+    overlapping_aborts: bool = True  # also those that overlap
+    parts: tuple = PARTS  # of the suite that it takes part in
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
@@ -120,7 +125,13 @@ SPEAKERS = {
     "kcat": KcatSpeaker("kcat", timestamps=False, holds_at_once=True),
     "confluent": Speaker("confluent"),
     "java": Speaker("java"),
-    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False),
+    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False),
     "franz-go": Speaker("franz-go"),
-    "platformatic": Speaker("platformatic", cannot_read=platformatic_cannot_read(), cannot_read_from=(("java", "snappy"),)),
+    "platformatic": Speaker(
+        "platformatic",
+        reads_committed=False,
+        cannot_read=platformatic_cannot_read(),
+        cannot_read_from=(("java", "snappy"),),
+    ),
+    "aiokafka": Speaker("aiokafka", parts=("transactions",)),
 }

@@ -13,6 +13,7 @@ import threading
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaException,
     Producer,
     TopicPartition,
@@ -25,6 +26,8 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
+
+from transactions import Transactions
 
 BOOTSTRAP = sys.argv[1]
 TIMEOUT_S = 30
@@ -126,7 +129,9 @@ class Member:
 
 
 class Client:
-    def __init__(self):
+    def __init__(self, commands):
+        self.commands = commands
+        self.transactions = Transactions(BOOTSTRAP, say)
         self.admin_client = AdminClient({"bootstrap.servers": BOOTSTRAP})
         self.producers = {}
         self.member = None
@@ -217,6 +222,15 @@ class Client:
         consumer.close()
         say("read", count=seen)
 
+    def txn(self, **arguments):
+        self.transactions.txn(**arguments)
+
+    def collect(self, **arguments):
+        self.transactions.collect(as_record=as_record, **arguments)
+
+    def transform(self, **arguments):
+        self.transactions.transform(self.commands, **arguments)
+
     # administration: one method per step
 
     def admin(self, step, **arguments):
@@ -261,11 +275,12 @@ class Client:
         found = self.admin_client.describe_consumer_groups([group])[group].result(TIMEOUT_S)
         return {"state": found.state.name, "members": len(found.members)}
 
-    def admin_list_offsets(self, topic, spec):
+    def admin_list_offsets(self, topic, spec, committed=False):
         named = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest, "max_timestamp": OffsetSpec.max_timestamp}
         what = named[spec]() if spec in named else OffsetSpec.for_timestamp(spec)
         parts = {TopicPartition(topic, p): what for p in self.partitions(topic)}
-        found = self.admin_client.list_offsets(parts)
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        found = self.admin_client.list_offsets(parts, isolation_level=level)
         return [[t.partition, f.result(TIMEOUT_S).offset] for t, f in found.items()]
 
     def admin_offsets_for_times(self, topic, timestamp):
@@ -322,7 +337,7 @@ def fail(error):
 def main():
     commands = queue.Queue()
     threading.Thread(target=read_commands, args=(commands,), daemon=True).start()
-    client = Client()
+    client = Client(commands)
     say("ready")
     while True:
         try:

@@ -77,7 +77,7 @@ func (c *client) step(ctx context.Context, cmd command, step string) (any, error
 		_, err := c.admin.DeleteTopic(ctx, cmd.Topic)
 		return nil, err
 	}
-	return nil, errUnsupported
+	return c.transactionStep(ctx, cmd, step)
 }
 
 func (c *client) describeTopic(ctx context.Context, topic string) (any, error) {
@@ -113,7 +113,11 @@ func (c *client) listOffsets(ctx context.Context, cmd command) (any, error) {
 		case "earliest":
 			found, err = c.admin.ListStartOffsets(ctx, cmd.Topic)
 		case "latest":
-			found, err = c.admin.ListEndOffsets(ctx, cmd.Topic)
+			if cmd.Committed {
+				found, err = c.admin.ListCommittedOffsets(ctx, cmd.Topic)
+			} else {
+				found, err = c.admin.ListEndOffsets(ctx, cmd.Topic)
+			}
 		case "max_timestamp":
 			found, err = c.admin.ListMaxTimestampOffsets(ctx, cmd.Topic)
 		}

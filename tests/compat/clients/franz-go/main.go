@@ -34,6 +34,22 @@ type command struct {
 	Spec       any               `json:"spec"`
 	Timestamp  int64             `json:"timestamp"`
 	Offsets    [][]any           `json:"offsets"`
+
+	// of transactions
+	Producer   string              `json:"producer"`
+	ID         string              `json:"id"`
+	TimeoutMs  int                 `json:"timeout_ms"`
+	Records    [][]json.RawMessage `json:"records"`
+	Committed  bool                `json:"committed"`
+	Last       string              `json:"last"`
+	Source     string              `json:"source"`
+	Target     string              `json:"target"`
+	Batch      int                 `json:"batch"`
+	AbortEvery int                 `json:"abort_every"`
+	HoldAt     int                 `json:"hold_at"`
+	Partition  int32               `json:"partition"`
+	Started    int64               `json:"started"`
+	States     []string            `json:"states"`
 }
 
 var outLock sync.Mutex
@@ -75,13 +91,18 @@ type client struct {
 	plain     *kgo.Client
 	admin     *kadm.Client
 	producers map[string]*kgo.Client
+	named     map[string]*kgo.Client // of transactions
 	member    *member
+	commands  chan command
+}
+
+func (c *client) base() []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers(c.bootstrap), kgo.ClientID("compat-franz-go"),
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil))}
 }
 
 func (c *client) open(options ...kgo.Opt) (*kgo.Client, error) {
-	base := []kgo.Opt{kgo.SeedBrokers(c.bootstrap), kgo.ClientID("compat-franz-go"),
-		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil))}
-	return kgo.NewClient(append(base, options...)...)
+	return kgo.NewClient(append(c.base(), options...)...)
 }
 
 func (c *client) producer(codec string, idempotent bool) (*kgo.Client, error) {
@@ -212,6 +233,17 @@ func (c *client) obey(cmd command) error {
 		return nil
 	case "read":
 		return c.read(ctx, cmd)
+	case "txn":
+		err := c.txn(ctx, cmd)
+		if err == nil {
+			say("txn", nil)
+		}
+		return err
+	case "collect":
+		return c.collect(ctx, cmd)
+	case "transform":
+		work := transform{c: c, cmd: cmd, commands: c.commands, done: map[int32]int64{}, repaired: []string{}}
+		return work.run(context.Background())
 	case "admin":
 		value, err := c.step(ctx, cmd, cmd.Step)
 		if errors.Is(err, errUnsupported) {
@@ -241,15 +273,14 @@ func readCommands(commands chan<- command) {
 }
 
 func main() {
-	c := &client{bootstrap: os.Args[1], producers: map[string]*kgo.Client{}}
+	c := &client{bootstrap: os.Args[1], producers: map[string]*kgo.Client{}, named: map[string]*kgo.Client{}, commands: make(chan command)}
 	var err error
 	if c.plain, err = c.open(); err != nil {
 		fail(err)
 		os.Exit(1)
 	}
 	c.admin = kadm.NewClient(c.plain)
-	commands := make(chan command)
-	go readCommands(commands)
+	go readCommands(c.commands)
 	say("ready", nil)
 	for {
 		var holding chan struct{}
@@ -258,7 +289,7 @@ func main() {
 			close(holding)
 		}
 		select {
-		case cmd, open := <-commands:
+		case cmd, open := <-c.commands:
 			if !open {
 				return
 			}

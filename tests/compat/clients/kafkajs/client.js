@@ -42,6 +42,7 @@ const kafka = new Kafka({
 const admin = kafka.admin({ retry: { initialRetryTime: 100, retries: 5 } })
 const producers = new Map()
 let member = null
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
 // kafkajs keeps headers in an object: a repeated name is an array.
 function toHeaders(list) {
@@ -199,6 +200,10 @@ const verbs = {
   },
 }
 
+Object.assign(verbs, require('./transactions').verbs({
+  kafka, Partitioners, say, encode, decode, asRecord, next: async () => JSON.parse((await lines.next()).value),
+}))
+
 const byPartition = list => list.map(({ partition, offset }) => [partition, Number(offset)])
 
 const steps = {
@@ -258,7 +263,7 @@ async function main() {
   await installZstd()
   await admin.connect()
   say('ready')
-  for await (const line of readline.createInterface({ input: process.stdin })) {
+  for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     const { do: verb, ...rest } = JSON.parse(line)
     try {
       await verbs[verb](rest)

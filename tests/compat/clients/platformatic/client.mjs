@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import readline from 'node:readline'
 import zlib from 'node:zlib'
+import { transactions } from './transactions.mjs'
 
 // The package lives in the suite's cache, not beside this file.
 const require = createRequire(path.join(process.env.COMPAT_MODULES, 'from-here.js'))
@@ -138,6 +139,11 @@ const verbs = {
   },
 }
 
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+Object.assign(verbs, transactions({
+  Consumer, Producer, admin, base, say, encode, decode, asRecord, next: async () => JSON.parse((await lines.next()).value),
+}))
+
 const SPECS = { earliest: -2n, latest: -1n, max_timestamp: -3n }
 
 const steps = {
@@ -195,7 +201,7 @@ function fail(error) {
 }
 
 say('ready')
-for await (const line of readline.createInterface({ input: process.stdin })) {
+for await (const line of { [Symbol.asyncIterator]: () => lines }) {
   const { do: verb, ...rest } = JSON.parse(line)
   try {
     await verbs[verb](rest)

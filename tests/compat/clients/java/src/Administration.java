@@ -1,16 +1,23 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.apache.kafka.clients.admin.AbortTransactionSpec;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ListOffsetsOptions;
+import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.ProducerState;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -63,7 +70,7 @@ final class Administration {
                 var found = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
                 return Map.of("state", found.groupState().toString(), "members", found.members().size());
             case "list_offsets":
-                return listOffsets(topic, command.get("spec"));
+                return listOffsets(topic, command.get("spec"), command.path("committed").asBoolean());
             case "offsets_for_times":
                 return offsetsForTimes(topic, command.get("timestamp").asLong());
             case "group_offsets":
@@ -79,6 +86,18 @@ final class Administration {
                 return null;
             case "delete_topic":
                 admin.deleteTopics(List.of(topic)).all().get();
+                return null;
+            case "list_transactions":
+                return listTransactions(command);
+            case "describe_transaction":
+                return describeTransaction(command.get("id").asText());
+            case "describe_producers":
+                return describeProducers(topic, command.get("partition").asInt()).stream().map(Administration::asMap).toList();
+            case "abort_transaction":
+                abortTransaction(new TopicPartition(topic, command.get("partition").asInt()), command.get("started").asLong());
+                return null;
+            case "fence_producer":
+                admin.fenceProducers(List.of(command.get("id").asText())).all().get();
                 return null;
             default:
                 throw new IllegalArgumentException("no such step: " + step);
@@ -111,7 +130,54 @@ final class Administration {
             .map(found -> new TopicPartition(topic, found.partition())).toList();
     }
 
-    private Object listOffsets(String topic, JsonNode spec) throws Exception {
+    private Object listTransactions(JsonNode command) throws Exception {
+        Set<TransactionState> states = new HashSet<>();
+        command.path("states").forEach(state -> states.add(TransactionState.parse(state.asText())));
+        return admin.listTransactions(new ListTransactionsOptions().filterStates(states)).all().get().stream().map(found ->
+            Map.of("id", found.transactionalId(), "producer_id", found.producerId(), "state", found.state().toString())).toList();
+    }
+
+    private Object describeTransaction(String id) throws Exception {
+        var found = admin.describeTransactions(List.of(id)).description(id).get();
+        List<Object> partitions = new ArrayList<>();
+        found.topicPartitions().forEach(part -> partitions.add(new Object[] {part.topic(), part.partition()}));
+        return Map.of(
+            "state", found.state().toString(),
+            "producer_id", found.producerId(),
+            "epoch", found.producerEpoch(),
+            "timeout_ms", found.transactionTimeoutMs(),
+            "started_ms", found.transactionStartTimeMs().orElse(-1),
+            "partitions", partitions);
+    }
+
+    private List<ProducerState> describeProducers(String topic, int partition) throws Exception {
+        var part = new TopicPartition(topic, partition);
+        return admin.describeProducers(List.of(part)).partitionResult(part).get().activeProducers();
+    }
+
+    private static Map<String, Object> asMap(ProducerState found) {
+        Map<String, Object> fields = new HashMap<>();
+        fields.put("producer_id", found.producerId());
+        fields.put("epoch", found.producerEpoch());
+        fields.put("last_sequence", found.lastSequence());
+        var started = found.currentTransactionStartOffset();
+        fields.put("started", started.isPresent() ? started.getAsLong() : null);
+        return fields;
+    }
+
+    /** As `kafka-transactions.sh abort`: with what the partition says of the producer. */
+    private void abortTransaction(TopicPartition part, long started) throws Exception {
+        for (ProducerState found : describeProducers(part.topic(), part.partition())) {
+            if (found.currentTransactionStartOffset().orElse(-1) == started) {
+                admin.abortTransaction(new AbortTransactionSpec(
+                    part, found.producerId(), (short) found.producerEpoch(), found.coordinatorEpoch().orElse(0))).all().get();
+                return;
+            }
+        }
+        throw new IllegalStateException("no transaction began at " + started + " in " + part);
+    }
+
+    private Object listOffsets(String topic, JsonNode spec, boolean committed) throws Exception {
         OffsetSpec what = switch (spec.asText()) {
             case "earliest" -> OffsetSpec.earliest();
             case "latest" -> OffsetSpec.latest();
@@ -121,7 +187,8 @@ final class Administration {
         Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
         partitions(topic).forEach(part -> asked.put(part, what));
         List<Object> answers = new ArrayList<>();
-        admin.listOffsets(asked).all().get().forEach((part, at) -> answers.add(new long[] {part.partition(), at.offset()}));
+        var level = committed ? IsolationLevel.READ_COMMITTED : IsolationLevel.READ_UNCOMMITTED;
+        admin.listOffsets(asked, new ListOffsetsOptions(level)).all().get().forEach((part, at) -> answers.add(new long[] {part.partition(), at.offset()}));
         return answers;
     }
 

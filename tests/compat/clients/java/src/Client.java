@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -34,23 +35,25 @@ public final class Client {
     private final String bootstrap;
     private final Map<String, KafkaProducer<byte[], byte[]>> producers = new HashMap<>();
     private final Administration administration;
+    private final Transactions transactions;
+    private final BlockingQueue<String> commands = new LinkedBlockingQueue<>();
     private Member member;
 
     Client(String bootstrap) {
         this.bootstrap = bootstrap;
         this.administration = new Administration(bootstrap);
+        this.transactions = new Transactions(bootstrap);
     }
 
     public static void main(String[] arguments) throws Exception {
         var client = new Client(arguments[0]);
-        var commands = new LinkedBlockingQueue<String>();
-        var reader = new Thread(() -> readCommands(commands));
+        var reader = new Thread(client::readCommands);
         reader.setDaemon(true);
         reader.start();
         say("ready", Map.of());
         while (true) {
             try {
-                String line = client.member == null ? commands.take() : commands.poll();
+                String line = client.member == null ? client.commands.take() : client.commands.poll();
                 if (line == null) {
                     client.member.step();
                 } else if (line.isEmpty()) {
@@ -64,7 +67,7 @@ public final class Client {
         }
     }
 
-    private static void readCommands(LinkedBlockingQueue<String> commands) {
+    private void readCommands() {
         try (var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
             for (String line = in.readLine(); line != null; line = in.readLine()) {
                 commands.add(line);
@@ -91,6 +94,9 @@ public final class Client {
                 say("left", Map.of());
             }
             case "read" -> read(command);
+            case "txn" -> transactions.step(command);
+            case "collect" -> transactions.collect(command);
+            case "transform" -> transactions.transform(command, commands);
             case "admin" -> administration.run(command);
             default -> throw new IllegalArgumentException("no such verb: " + command);
         }
