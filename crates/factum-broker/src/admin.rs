@@ -249,7 +249,8 @@ impl Broker {
         let topic = self.topic_by_id(topic).expect("Factum's own topics are never deleted");
         let mut last = None;
         for batch in batches(records, topic.settings.max_message_bytes)? {
-            last = Some(self.enqueue_checked(&topic, Partition::ZERO, batch, Passing::Plain).await?);
+            last =
+                Some(self.enqueue_checked(&topic, Partition::ZERO, batch, Passing::Plain).await?);
         }
         // Batches of one partition become durable in their order.
         match last {

@@ -349,7 +349,11 @@ impl Broker {
         }
     }
 
-    fn replay(&self, partition: &TopicPartition, entry: &BatchEntry) -> Result<(), BrokerOpenError> {
+    fn replay(
+        &self,
+        partition: &TopicPartition,
+        entry: &BatchEntry,
+    ) -> Result<(), BrokerOpenError> {
         let attributes = entry.attributes();
         let outcome = match attributes.is_control() {
             true => self.outcome_at(partition.id, entry.base_offset)?,

@@ -235,7 +235,11 @@ mod tests {
             matches!(states.judge(&header(2), false), Ok(Verdict::Duplicate { .. })),
             "five are known"
         );
-        assert_eq!(states.judge(&header(12), false), Ok(Verdict::Append), "never durable, never happened");
+        assert_eq!(
+            states.judge(&header(12), false),
+            Ok(Verdict::Append),
+            "never durable, never happened"
+        );
         for at in 0..checkpoint.encode().len() as u64 {
             disk.flip_bit(PATH, at, 1).unwrap();
             assert!(Checkpoint::read(&disk).is_none(), "byte {at}");

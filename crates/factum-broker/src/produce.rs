@@ -286,7 +286,9 @@ pub(crate) fn pass_gate(
             match how {
                 Passing::Plain => {}
                 Passing::Transactional { .. } => gate.transactions.wrote(producer_id, base_offset),
-                Passing::Marker(outcome) => gate.transactions.ended(producer_id, base_offset, outcome),
+                Passing::Marker(outcome) => {
+                    gate.transactions.ended(producer_id, base_offset, outcome)
+                }
             }
             Ok(Some(Pending::Appending { appending, append_time }))
         }

@@ -1,7 +1,9 @@
 //! What the log says of a batch, and a batch as it is read.
 
 use bytes::{Bytes, BytesMut};
-use factum_event::batch::{Attributes, Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c};
+use factum_event::batch::{
+    Attributes, Batch, BatchError, HEADER_BYTES, LEADER_EPOCH, PREFIX_BYTES, crc32c,
+};
 use factum_event::{Offset, Partition, Timestamp, TopicId};
 
 /// Bytes of a batch that the entry foretells; its CRC covers all after them.

@@ -22,7 +22,9 @@ use crate::error::AppendError;
 use crate::housekeeper::Task;
 use crate::journal::blocks::BlockWriter;
 use crate::journal::file;
-use crate::journal::format::{FileHeader, Layout, MAX_GROUP_BATCHES, UNIT, UNIT_U64, encode_group, entry_of};
+use crate::journal::format::{
+    FileHeader, Layout, MAX_GROUP_BATCHES, UNIT, UNIT_U64, encode_group, entry_of,
+};
 use crate::journal::index::Sealed;
 use crate::journal::journal_path;
 use crate::partitions::PartitionState;

@@ -1,8 +1,7 @@
 //! What clients get, compared with what they may get.
 
 use factum_broker::{
-    AdminError, CommitError, CommitKey, Pending, ProduceError, Produced, Producer,
-    TransactionError,
+    AdminError, CommitError, CommitKey, Pending, ProduceError, Produced, Producer, TransactionError,
 };
 use factum_event::batch::{Batch, Outcome};
 use factum_event::log::LogError;
@@ -23,6 +22,7 @@ pub(crate) struct Asked {
     /// Another instance had its id.
     pub(crate) was_replaced: bool,
     pub(crate) transaction: Option<Number>,
+    pub(crate) at: Timestamp,
     /// It waits for an answer to the same already.
     pub(crate) is_extra: bool,
 }
@@ -167,7 +167,7 @@ impl Life<'_> {
     fn served(&mut self, asked: Asked) -> Result<(), Violation> {
         self.machine.totals.acknowledged += 1;
         let client = &self.world.clients[asked.client];
-        self.world.used_at[client.id] = self.machine.now();
+        self.world.used_at[client.id] = asked.at;
         if asked.was_replaced {
             return Err(format!("client {} was fenced off, and is served", asked.client));
         }
@@ -498,10 +498,9 @@ impl Life<'_> {
         self.look_at(id)?;
         let offsets: Vec<_> = shown.records.iter().map(|found| found.offset.get()).collect();
         let (from, next) = (shown.from, shown.next);
-        self.machine.history.note(format!(
-            "{}/{} shows {from} to {next}: {offsets:?}",
-            id.topic, id.partition
-        ));
+        self.machine
+            .history
+            .note(format!("{}/{} shows {from} to {next}: {offsets:?}", id.topic, id.partition));
         self.machine.totals.compared += 1;
         let partition = self.world.partitions.get_mut(&id).ok_or("there is no such partition")?;
         partition.check((from, next), &shown.records, &mut self.world.transactions)

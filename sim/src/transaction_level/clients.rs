@@ -124,8 +124,11 @@ impl Life<'_> {
 
     fn begin(&mut self, at: usize, producer: Producer) {
         let client = &mut self.world.clients[at];
-        let mut transaction =
-            Transaction::new(client.id, (producer, client.protocol), (self.machine.now(), client.timeout));
+        let mut transaction = Transaction::new(
+            client.id,
+            (producer, client.protocol),
+            (self.machine.now(), client.timeout),
+        );
         transaction.may_abort = client.is_challenged;
         client.transaction = Some(self.world.transactions.len());
         if client.is_v2() {
@@ -156,7 +159,8 @@ impl Life<'_> {
         let client = &mut self.world.clients[at];
         client.is_busy = true;
         let (was_replaced, transaction) = (client.is_replaced, client.transaction);
-        Asked { client: at, was_replaced, transaction, is_extra: false }
+        let now = self.machine.now();
+        Asked { client: at, was_replaced, transaction, at: now, is_extra: false }
     }
 
     /// A new instance of an application comes, while the old one may still be there.
@@ -165,8 +169,7 @@ impl Life<'_> {
         if self.world.clients.iter().filter(|client| !client.is_gone).count() > 2 * IDS.len() {
             return Ok(());
         }
-        let protocol =
-            self.machine.one_of(&[TransactionProtocol::V1, TransactionProtocol::V2]);
+        let protocol = self.machine.one_of(&[TransactionProtocol::V1, TransactionProtocol::V2]);
         let seconds = self.machine.one_of(&[5, 60, 600]);
         let at = self.world.clients.len();
         self.world.clients.push(Client::new(id, protocol, Duration::from_secs(seconds)));
@@ -286,7 +289,8 @@ impl Life<'_> {
         self.start(async move {
             let by = (&of, producer, protocol);
             let result = broker.commit_in_transaction(by, &key.group, vec![commit]).await;
-            let result = result.and_then(|results| Ok(results.into_iter().collect::<Result<(), _>>()?));
+            let result =
+                result.and_then(|results| Ok(results.into_iter().collect::<Result<(), _>>()?));
             Answer::Offered { asked, key, value, result }
         })
     }

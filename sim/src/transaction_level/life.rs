@@ -73,7 +73,8 @@ impl<'a> Life<'a> {
         self.world.end_all(self.machine, &self.broker, &mut self.workers)?;
         self.drive()?;
         for id in self.world.partitions.keys().copied().collect::<Vec<_>>() {
-            let (end, stable) = (self.broker.log().extent(id).end, self.broker.last_stable_offset(id));
+            let (end, stable) =
+                (self.broker.log().extent(id).end, self.broker.last_stable_offset(id));
             if stable != end {
                 let violation = format!("it ends at {end}, and is stable up to {stable}");
                 return Err(about(id, &violation));

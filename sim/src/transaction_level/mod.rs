@@ -210,8 +210,7 @@ impl World {
             let of = |partition: &Partition| {
                 partition.sent.values().any(|sent| sent.transaction == Some(number))
             };
-            let is_durable =
-                !transaction.offsets.is_empty() || self.partitions.values().any(of);
+            let is_durable = !transaction.offsets.is_empty() || self.partitions.values().any(of);
             let state = broker.transaction(&name(transaction.id));
             if !transaction.reopened(state.as_ref(), is_durable)? {
                 continue;
@@ -299,7 +298,13 @@ impl World {
             from = take(&mut applications, shown, from).map_err(about)?;
         }
         if clients != applications {
-            return Err(about("clients are shown other records than applications".into()));
+            let differs = |(a, b): &(&BatchRecord, &BatchRecord)| a != b;
+            let differ = clients.iter().zip(&applications).find(differs);
+            let first = differ.map(|(a, b)| (a.offset.get(), b.offset.get()));
+            let (clients, applications) = (clients.len(), applications.len());
+            return Err(about(format!(
+                "clients are shown {clients} records, applications {applications}: {first:?}"
+            )));
         }
         machine.totals.compared += 1;
         partition.check(range, &clients, &mut self.transactions).map_err(about)
@@ -330,7 +335,8 @@ impl World {
             let theirs = self.transactions.iter_mut().filter(|one| one.id == id);
             theirs.for_each(|one| one.may_abort = true);
             let name = name(id);
-            wait(workers, broker.init_transactions(&name, LONGEST, None))?.map_err(|error| error.to_string())?;
+            wait(workers, broker.init_transactions(&name, LONGEST, None))?
+                .map_err(|error| error.to_string())?;
         }
         self.transactions.iter_mut().for_each(|one| one.is_over = true);
         Ok(())
@@ -353,10 +359,7 @@ fn committed(broker: &Broker, key: &CommitKey) -> Option<i64> {
 }
 
 /// Lets the log work until something is done.
-fn wait<T>(
-    workers: &mut BrokerWorkers,
-    future: impl Future<Output = T>,
-) -> Result<T, Violation> {
+fn wait<T>(workers: &mut BrokerWorkers, future: impl Future<Output = T>) -> Result<T, Violation> {
     let mut future = pin!(future);
     for _ in 0..MAX_TURNS {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -101,7 +101,8 @@ impl Partition {
 
     /// The sequence with which a producer goes on.
     pub(crate) fn next_sequence(&self, (id, epoch): (i64, i16)) -> i32 {
-        let theirs = |sent: &&Sent| (sent.header.producer_id, sent.header.producer_epoch) == (id, epoch);
+        let theirs =
+            |sent: &&Sent| (sent.header.producer_id, sent.header.producer_epoch) == (id, epoch);
         let last = self.sent.values().rev().find(theirs);
         last.map_or(0, |sent| sent.header.base_sequence + sent.header.record_count)
     }
@@ -134,7 +135,8 @@ impl Partition {
             return Err(format!("{start} to {end} is stable up to {stable}, and was up to {was}"));
         }
         (self.start, self.end, self.stable) = (start, end, stable);
-        let is_open = |sent: &Sent| sent.transaction.is_some_and(|of| transactions[of].must_be_open());
+        let is_open =
+            |sent: &Sent| sent.transaction.is_some_and(|of| transactions[of].must_be_open());
         match self.sent.range(start..stable).find(|(_, sent)| is_open(sent)) {
             Some((base, _)) => Err(format!("stable up to {stable}, past an open one at {base}")),
             None => Ok(()),

@@ -272,9 +272,8 @@ impl Coordinator {
         outcome: Outcome,
     ) -> Result<Pending, ProduceError> {
         let marked_by = state.marked_by.unwrap_or(state.producer);
-        let is_open = |partition: &TopicPartition| {
-            partition.gate.lock().transactions.is_open(marked_by.id)
-        };
+        let is_open =
+            |partition: &TopicPartition| partition.gate.lock().transactions.is_open(marked_by.id);
         let now = self.clock.now();
         let next = state.ended(TransactionStatus::complete(outcome), now);
         let mut pieces = self.consequences(state, Ending { outcome, marked_by }, is_open)?;

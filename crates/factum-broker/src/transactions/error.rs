@@ -46,7 +46,9 @@ pub enum RefusedTransaction {
         expected: &'static str,
     },
     /// The batch is not part of the transaction that its producer has open in the partition.
-    #[error("producer {producer_id} has an open transaction in the partition; this is not part of it")]
+    #[error(
+        "producer {producer_id} has an open transaction in the partition; this is not part of it"
+    )]
     NotTransactional {
         /// The producer.
         producer_id: i64,

@@ -19,7 +19,8 @@ impl Coordinator {
     pub(crate) fn expire(&self, now: Timestamp, idle: Duration) {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let is_idle = |state: &TransactionState| {
-            !state.is_ongoing() && now.as_millis().saturating_sub(state.changed_at.as_millis()) > idle_ms
+            !state.is_ongoing()
+                && now.as_millis().saturating_sub(state.changed_at.as_millis()) > idle_ms
         };
         let is_late = |state: &TransactionState| state.expires_at().is_some_and(|at| at <= now);
         for (id, state) in self.all() {

@@ -67,7 +67,8 @@ impl Broker {
         if timeout_ms == 0 || timeout > max {
             return Err(TransactionError::Timeout { came: timeout, max });
         }
-        let turn = self.coordinator().turn_of_any(id, self.settings().max_transactional_ids).await?;
+        let turn =
+            self.coordinator().turn_of_any(id, self.settings().max_transactional_ids).await?;
         let now = self.clock().now();
         let Some(state) = turn.state() else {
             let producer = self.fresh_producer().await?;
@@ -250,11 +251,7 @@ impl Broker {
     }
 
     /// Waits until a transaction has ended that somebody else ends; answers who goes on.
-    async fn ended_before(
-        &self,
-        turn: Turn,
-        next: Producer,
-    ) -> Result<Producer, TransactionError> {
+    async fn ended_before(&self, turn: Turn, next: Producer) -> Result<Producer, TransactionError> {
         self.coordinator().durable(turn).await?;
         self.apply_commits().await?;
         Ok(next)

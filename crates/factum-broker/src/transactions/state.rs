@@ -331,6 +331,9 @@ mod tests {
         assert_eq!(state.expires_at(), Some(Timestamp::from_millis(60_005)));
         let later = state.begun(Timestamp::from_millis(1_000));
         assert_eq!(later.expires_at(), state.expires_at());
-        assert_eq!(state.ended(TransactionStatus::CompleteAbort, state.changed_at).expires_at(), None);
+        assert_eq!(
+            state.ended(TransactionStatus::CompleteAbort, state.changed_at).expires_at(),
+            None
+        );
     }
 }

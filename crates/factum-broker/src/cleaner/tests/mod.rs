@@ -56,7 +56,8 @@ fn a_tombstone_stays_for_its_time_after_the_compaction_that_first_saw_it() {
 
 #[test]
 fn what_was_aborted_goes_and_supersedes_nothing() {
-    let mut partition = Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
+    let mut partition =
+        Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
     partition.produce(&[("a", Some("1")), ("b", Some("2"))]);
     partition.end_transaction(Outcome::Commit);
     partition.produce(&[("a", Some("3")), ("b", None)]);
@@ -72,8 +73,10 @@ fn what_was_aborted_goes_and_supersedes_nothing() {
 
 #[test]
 fn a_marker_goes_some_time_after_all_that_it_ended() {
-    let mut partition = Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
-    for (value, outcome) in [("1", Outcome::Commit), ("2", Outcome::Abort), ("3", Outcome::Commit)] {
+    let mut partition =
+        Partition { producer: Some(7), in_transaction: true, ..Partition::default() };
+    for (value, outcome) in [("1", Outcome::Commit), ("2", Outcome::Abort), ("3", Outcome::Commit)]
+    {
         partition.produce(&[("a", Some(value))]);
         partition.end_transaction(outcome);
     }

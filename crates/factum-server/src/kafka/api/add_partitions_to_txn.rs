@@ -34,7 +34,8 @@ pub(in crate::kafka) async fn handle(
         for transaction in request.transactions {
             let transactional_id = text(&*transaction.transactional_id);
             let topic_results = add(call, transaction).await;
-            results_by_transaction.push(AddPartitionsToTxnResult { transactional_id, topic_results });
+            results_by_transaction
+                .push(AddPartitionsToTxnResult { transactional_id, topic_results });
         }
         return AddPartitionsToTxnResponse { results_by_transaction, ..Default::default() };
     }
@@ -69,7 +70,8 @@ async fn add(
     };
     let added = change(call, (id, producer), places, asked.verify_only).await;
     let knows_fencing = call.version() >= FENCING_SINCE;
-    let code = added.err().map_or(ErrorCode::None, |error| errors::transaction(&error, knows_fencing));
+    let code =
+        added.err().map_or(ErrorCode::None, |error| errors::transaction(&error, knows_fencing));
     answer(&asked.topics, |_, _| code)
 }
 

@@ -39,8 +39,7 @@ async fn end(call: &Call, request: &EndTxnRequest) -> Result<Producer, ErrorCode
     let is_v2 = call.version() >= V2_SINCE;
     let protocol = if is_v2 { TransactionProtocol::V2 } else { TransactionProtocol::V1 };
     let broker = call.door.broker.clone();
-    let end =
-        async move { broker.end_transaction((&id, producer, protocol), outcome).await };
+    let end = async move { broker.end_transaction((&id, producer, protocol), outcome).await };
     let knows_fencing = call.version() >= FENCING_SINCE;
     to_its_end(end).await.map_err(|error| errors::transaction(&error, knows_fencing))
 }

@@ -44,7 +44,8 @@ pub(in crate::kafka) async fn handle(
         let ids = &request.producer_id_filters;
         (names.is_empty() || names.iter().any(|name| **name == *state.status.name()))
             && (ids.is_empty() || ids.contains(&state.producer.id))
-            && (request.duration_filter < 0 || now.saturating_sub(started) > request.duration_filter)
+            && (request.duration_filter < 0
+                || now.saturating_sub(started) > request.duration_filter)
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id.as_ref()))
     };
     let listed = |(id, state): (TransactionalId, TransactionState)| ListedTransaction {
