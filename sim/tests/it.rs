@@ -54,6 +54,16 @@ fn no_accident_breaks_a_promise_of_the_broker() {
 }
 
 #[test]
+fn no_accident_breaks_a_promise_of_transactions() {
+    let totals = all_good(0..SEEDS_TO_FIND, Level::Transactions);
+    let disk = totals.disk;
+    for count in [disk.crashes, disk.kills, disk.lost_writes, disk.torn_writes, disk.lost_syncs] {
+        assert!(count > 0, "{totals}");
+    }
+    assert!(totals.acknowledged > 0 && totals.compared > 0, "{totals}");
+}
+
+#[test]
 fn a_seed_replays_exactly() {
     let mut digests = std::collections::BTreeSet::new();
     for seed in 0..50 {
@@ -90,4 +100,19 @@ fn a_compaction_that_removes_the_last_of_a_key_is_found() {
 #[test]
 fn a_deletion_of_records_that_is_answered_too_early_is_found() {
     assert_found(Level::Broker, BrokerMutant::HastyDeletion);
+}
+
+#[test]
+fn markers_that_count_too_early_are_found() {
+    assert_found(Level::Transactions, BrokerMutant::HastyMarkers);
+}
+
+#[test]
+fn readers_that_are_not_told_what_was_aborted_are_found() {
+    assert_found(Level::Transactions, BrokerMutant::ForgottenAborts);
+}
+
+#[test]
+fn an_opening_that_leaves_transactions_unfinished_is_found() {
+    assert_found(Level::Transactions, BrokerMutant::UnfinishedTransactions);
 }

@@ -22,6 +22,7 @@ pub(crate) struct Asked {
     /// Another instance had its id.
     pub(crate) was_replaced: bool,
     pub(crate) transaction: Option<Number>,
+    pub(crate) at: Timestamp,
     /// It waits for an answer to the same already.
     pub(crate) is_extra: bool,
 }
@@ -166,7 +167,7 @@ impl Life<'_> {
     fn served(&mut self, asked: Asked) -> Result<(), Violation> {
         self.machine.totals.acknowledged += 1;
         let client = &self.world.clients[asked.client];
-        self.world.used_at[client.id] = self.machine.now();
+        self.world.used_at[client.id] = asked.at;
         if asked.was_replaced {
             return Err(format!("client {} was fenced off, and is served", asked.client));
         }

@@ -298,7 +298,13 @@ impl World {
             from = take(&mut applications, shown, from).map_err(about)?;
         }
         if clients != applications {
-            return Err(about("clients are shown other records than applications".into()));
+            let differs = |(a, b): &(&BatchRecord, &BatchRecord)| a != b;
+            let differ = clients.iter().zip(&applications).find(differs);
+            let first = differ.map(|(a, b)| (a.offset.get(), b.offset.get()));
+            let (clients, applications) = (clients.len(), applications.len());
+            return Err(about(format!(
+                "clients are shown {clients} records, applications {applications}: {first:?}"
+            )));
         }
         machine.totals.compared += 1;
         partition.check(range, &clients, &mut self.transactions).map_err(about)

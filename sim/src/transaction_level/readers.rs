@@ -6,7 +6,7 @@ use factum_broker::{AbortedTransaction, Broker, UNPACKED_LIMIT};
 use factum_event::batch::{BatchRecord, Outcome};
 use factum_event::log::{LogError, ReadLimit};
 use factum_event::{EventLog, Offset, TopicName};
-use factum_log::{PartitionId, ReadError, StoredBatch};
+use factum_log::{Extent, PartitionId, ReadError, StoredBatch};
 
 use crate::Violation;
 
@@ -41,6 +41,11 @@ pub(crate) async fn fetch(
     batches.retain(|batch| batch.entry.base_offset < stable);
     let until = batches.last().map_or(from, |last| last.entry.next_offset());
     let aborted = broker.aborted_transactions(id, from, until);
+    // What was cut off meanwhile may be forgotten.
+    let Extent { start, end } = broker.log().extent(id);
+    if from < start {
+        return Err(ReadError::OutOfRange { from, start, end });
+    }
     Ok(Fetched { from, stable, batches, aborted })
 }
 
