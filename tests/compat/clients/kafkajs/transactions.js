@@ -68,7 +68,7 @@ exports.verbs = ({ kafka, Partitioners, say, encode, decode, asRecord, next }) =
   // Reads in a group, writes what it has read, and its positions, in transactions.
   class Transform {
     constructor(command) {
-      Object.assign(this, command, { number: 0, commits: 0, aborts: 0, repaired: [], done: new Map() })
+      Object.assign(this, command, { number: 0, commits: 0, aborts: 0, repaired: [], done: new Map(), unsure: new Set() })
     }
 
     sum() { return [...this.done.values()].reduce((a, b) => a + b, 0) }
@@ -92,6 +92,7 @@ exports.verbs = ({ kafka, Partitioners, say, encode, decode, asRecord, next }) =
     }
 
     async eachBatch({ batch: { partition, messages }, resolveOffset, heartbeat, isRunning, isStale }) {
+      if (this.unsure.has(partition)) return this.rewind(partition)
       for (let at = 0; at < messages.length && isRunning() && !isStale(); at += this.batch) {
         const part = messages.slice(at, at + this.batch)
         const position = Number(part.at(-1).offset) + 1
@@ -102,7 +103,7 @@ exports.verbs = ({ kafka, Partitioners, say, encode, decode, asRecord, next }) =
         try {
           committed = await this.transact(partition, part, position)
         } catch (error) {
-          await this.repair(error)
+          await this.repair(partition, error)
         }
         if (!committed) return this.rewind(partition)
         resolveOffset(part.at(-1).offset)
@@ -135,18 +136,22 @@ exports.verbs = ({ kafka, Partitioners, say, encode, decode, asRecord, next }) =
       return true
     }
 
-    // Another producer takes over, which ends what this one has open.
-    async repair(error) {
+    // Another producer takes over before anything is read again, which ends what this one has open.
+    async repair(partition, error) {
+      this.unsure.add(partition)
       this.repaired.push(error.type ?? error.name)
       process.stderr.write(`transaction ${this.number} failed: ${error.stack} ${error.cause ?? ''}\n`)
       if (this.repaired.length > MAX_REPAIRS) return this.failed(error)
-      await this.opened.producer.disconnect()
-      this.opened = await open(this)
+      const { producer } = this.opened
+      this.opened = null
+      await producer.disconnect()
     }
 
     // Goes on at the committed position.
     async rewind(partition) {
+      this.opened ??= await open(this)
       const offset = await this.committed(partition)
+      this.unsure.delete(partition)
       this.done.set(partition, offset)
       this.seek(partition, offset)
       if (this.sum() >= this.count) this.finished()
