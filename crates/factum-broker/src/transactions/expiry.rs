@@ -15,7 +15,8 @@ use crate::produce::ProduceError;
 
 impl Coordinator {
     /// Aborts what has taken too long, does what is left of what was decided, and forgets ids that
-    /// were not used for `idle`. Never waits: where there is no room in the queue, or somebody has the turn, it is for next time.
+    /// were not used for `idle`. Never waits: where there is no room in the queue, or somebody has
+    /// the turn, it is for next time.
     pub(crate) fn expire(&self, now: Timestamp, idle: Duration) {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let is_idle = |state: &TransactionState| {

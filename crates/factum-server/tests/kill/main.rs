@@ -1,12 +1,12 @@
 //! `kill -9` under mixed load: what was acknowledged is there, once, in order, whatever happens.
 //!
-//! Actors use the server at the same time, each in its own way: idempotent and plain producers,
-//! publishing over HTTP, transactional producers, members of a consumer group, a tool that commits,
-//! somebody who creates and deletes topics, one who deletes records, one who changes settings,
-//! readers that follow. The server is killed after a random number of acknowledgements, sometimes while it is still
-//! opening, and started again on what it left, with journals of another size. In every life the
-//! actors first compare what they find with what was acknowledged to them; at the end everything
-//! is compared once more.
+//! Actors use the server at the same time, each in its own way: idempotent, transactional and plain
+//! producers, publishing over HTTP, members of a consumer group, a tool that commits, somebody who
+//! creates and deletes topics, one who deletes records, one who changes settings, readers that
+//! follow. The server is killed after a random number of acknowledgements, sometimes while it is
+//! still opening, and started again on what it left, with journals of another size. In every life
+//! the actors first compare what they find with what was acknowledged to them; at the end
+//! everything is compared once more.
 //!
 //! `FACTUM_KILLS` sets the number of kills, `FACTUM_SEED` the seed of all random choices:
 //!

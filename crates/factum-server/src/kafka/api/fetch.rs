@@ -230,7 +230,9 @@ impl Fetch {
         if slice.is_empty() {
             return Vec::new();
         }
-        let aborted = self.door.broker.aborted_transactions(id, from, slice.next);
+        let mut aborted = self.door.broker.aborted_transactions(id, from, slice.next);
+        // Kafka has them in the order of their markers; kafkajs takes them for sorted like this.
+        aborted.sort_unstable_by_key(|known| known.first);
         let wire = |known: factum_broker::AbortedTransaction| AbortedTransaction {
             producer_id: known.producer_id,
             first_offset: known.first.get(),
