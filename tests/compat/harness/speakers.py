@@ -26,6 +26,7 @@ class Speaker:
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
     reads_committed: bool = True  # leaves out every aborted transaction
     overlapping_aborts: bool = True  # also those that overlap
+    stable_offsets: bool = True  # waits for offsets that a transaction under way may commit
     parts: tuple = PARTS  # of the suite that it takes part in
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
@@ -125,7 +126,7 @@ SPEAKERS = {
     "kcat": KcatSpeaker("kcat", timestamps=False, holds_at_once=True),
     "confluent": Speaker("confluent"),
     "java": Speaker("java"),
-    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False),
+    "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False, stable_offsets=False),
     "franz-go": Speaker("franz-go"),
     "platformatic": Speaker(
         "platformatic",
@@ -133,5 +134,5 @@ SPEAKERS = {
         cannot_read=platformatic_cannot_read(),
         cannot_read_from=(("java", "snappy"),),
     ),
-    "aiokafka": Speaker("aiokafka", parts=("transactions",)),
+    "aiokafka": Speaker("aiokafka", stable_offsets=False, parts=("transactions",)),
 }
