@@ -136,6 +136,14 @@ pub enum Pending {
 }
 
 impl Pending {
+    /// The offset of the first record.
+    pub(crate) fn base_offset(&self) -> Offset {
+        match self {
+            Self::Appending { appending, .. } => appending.base_offset(),
+            Self::Duplicate { base_offset, .. } => *base_offset,
+        }
+    }
+
     /// Waits until the batch is durable.
     ///
     /// # Errors

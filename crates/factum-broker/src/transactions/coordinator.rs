@@ -74,9 +74,7 @@ struct Piece {
 impl Entry {
     /// Takes the next state, which stands in the log as its last record.
     fn put(&self, next: TransactionState, pending: &Pending) {
-        if let Pending::Appending { appending, .. } = pending {
-            *self.record.lock() = Some(appending.base_offset());
-        }
+        *self.record.lock() = Some(pending.base_offset());
         *self.state.lock() = Some(next);
     }
 }

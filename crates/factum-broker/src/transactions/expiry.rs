@@ -11,7 +11,7 @@ use factum_event::batch::Outcome;
 
 use super::coordinator::{Coordinator, Ending, Turn};
 use super::state::{TransactionState, TransactionStatus, TransactionalId};
-use crate::produce::{Pending, ProduceError};
+use crate::produce::ProduceError;
 
 impl Coordinator {
     /// Aborts what has taken too long, and forgets ids that were not used for `idle`. Never
@@ -56,10 +56,7 @@ impl Coordinator {
             ..state.ended(TransactionStatus::CompleteAbort, now)
         };
         let pending = at_once(self.end(turn, state, ending, next))?;
-        if let Pending::Appending { appending, .. } = &pending {
-            let record = appending.base_offset();
-            self.unstable.aborted_at(state.producer.id, &state.offsets, record);
-        }
+        self.unstable.aborted_at(state.producer.id, &state.offsets, pending.base_offset());
         self.counters.timed_out();
         Ok(())
     }

@@ -16,27 +16,37 @@ enum Until {
     Durable(Offset),
 }
 
+/// An offset that a transaction is about to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unstable {
+    /// Since this record of the transactions' topic: what ended before it, ended another one.
+    since: Offset,
+    until: Until,
+}
+
 /// The offsets that transactions are about to commit, by who does.
 #[derive(Debug, Default)]
 pub(crate) struct UnstableOffsets {
-    offsets: Mutex<HashMap<CommitKey, HashMap<i64, Until>>>,
+    offsets: Mutex<HashMap<CommitKey, HashMap<i64, Unstable>>>,
 }
 
 impl UnstableOffsets {
-    /// Takes the offsets of a producer's transaction.
-    pub(super) fn add(&self, producer_id: i64, changes: &[CommitChange]) {
+    /// Takes the offsets of a producer's transaction, which this record states.
+    pub(super) fn add(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
         let mut offsets = self.offsets.lock();
+        let unstable = Unstable { since: record, until: Until::Ended };
         for (key, _) in changes {
-            offsets.entry(key.clone()).or_default().insert(producer_id, Until::Ended);
+            offsets.entry(key.clone()).or_default().insert(producer_id, unstable);
         }
     }
 
-    /// The producer's transaction has ended, and what it committed is known.
-    pub(super) fn settled(&self, producer_id: i64, changes: &[CommitChange]) {
+    /// The producer's transaction has ended with this record, and what it committed is known. The
+    /// next one may have begun meanwhile.
+    pub(super) fn settled(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
         let mut offsets = self.offsets.lock();
         for (key, _) in changes {
             if let Some(by) = offsets.get_mut(key) {
-                by.remove(&producer_id);
+                by.retain(|id, unstable| *id != producer_id || unstable.since > record);
                 if by.is_empty() {
                     offsets.remove(key);
                 }
@@ -48,8 +58,9 @@ impl UnstableOffsets {
     pub(super) fn aborted_at(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
         let mut offsets = self.offsets.lock();
         for (key, _) in changes {
-            if let Some(until) = offsets.get_mut(key).and_then(|by| by.get_mut(&producer_id)) {
-                *until = Until::Durable(record);
+            let unstable = offsets.get_mut(key).and_then(|by| by.get_mut(&producer_id));
+            if let Some(unstable) = unstable {
+                unstable.until = Until::Durable(record);
             }
         }
     }
@@ -59,7 +70,7 @@ impl UnstableOffsets {
     pub(super) fn is_unstable(&self, key: &CommitKey, durable: Offset) -> bool {
         let mut offsets = self.offsets.lock();
         let Some(by) = offsets.get_mut(key) else { return false };
-        by.retain(|_, until| !matches!(until, Until::Durable(at) if *at < durable));
+        by.retain(|_, known| !matches!(known.until, Until::Durable(at) if at < durable));
         if by.is_empty() {
             offsets.remove(key);
             return false;
@@ -96,9 +107,15 @@ mod tests {
         let unstable = UnstableOffsets::default();
         let is_unstable = |durable| unstable.is_unstable(&key, end(durable));
         assert!(!is_unstable(100));
-        unstable.add(1, &change);
-        unstable.add(2, &change);
-        unstable.settled(1, &change);
+        unstable.add(1, &change, end(0));
+        unstable.add(2, &change, end(1));
+        unstable.add(1, &change, end(3));
+        unstable.settled(1, &change, end(2));
+        unstable.aborted_at(2, &change, end(4));
+        assert!(is_unstable(100), "the next transaction of the same producer has begun");
+        unstable.settled(1, &change, end(5));
+        assert!(!is_unstable(100));
+        unstable.add(2, &change, end(6));
         assert!(is_unstable(100));
         assert_eq!(unstable.of_group("g", end(100)).len(), 1);
         assert!(unstable.of_group("h", end(100)).is_empty());
