@@ -40,7 +40,7 @@ impl Waiter {
     }
 
     /// Completes when something became readable in one of the partitions, one was removed, or the
-    /// log was closed, since the waiter was made or this completed last. Dropping the future
+    /// log has failed or was closed, since the waiter was made or this completed last. Dropping the future
     /// loses nothing.
     pub async fn changed(&mut self) {
         let mut changed = pin!(self.signal.notified());

@@ -245,6 +245,10 @@ impl Writer {
         for item in self.group.drain(..) {
             let _ = item.done.send(Err(AppendError::Failed(reason.to_owned())));
         }
+        // Some wait for what others have appended.
+        for partition in self.shared.partitions.all() {
+            partition.lock().wake();
+        }
         Step::Ended
     }
 

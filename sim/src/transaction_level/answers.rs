@@ -8,11 +8,11 @@ use factum_event::log::LogError;
 use factum_event::{Offset, Timestamp};
 use factum_log::{PartitionId, ReadError};
 
+use super::about;
 use super::clients::Added;
 use super::life::Life;
 use super::readers::{Fetched, Shown};
 use super::transactions::Number;
-use super::{IDLE_MS, about};
 use crate::Violation;
 
 /// Who has asked, and what was so then.
@@ -22,7 +22,6 @@ pub(crate) struct Asked {
     /// Another instance had its id.
     pub(crate) was_replaced: bool,
     pub(crate) transaction: Option<Number>,
-    pub(crate) at: Timestamp,
     /// It waits for an answer to the same already.
     pub(crate) is_extra: bool,
 }
@@ -153,8 +152,8 @@ impl Life<'_> {
         let client = &self.world.clients[asked.client];
         let transaction = asked.transaction.map(|number| &self.world.transactions[number]);
         let is_late = transaction.is_some_and(|transaction| transaction.may_abort);
-        let idle_ms = self.machine.now().as_millis() - self.world.used_at[client.id].as_millis();
-        if !client.is_challenged && !is_late && idle_ms < IDLE_MS {
+        let is_forgotten = self.world.may_be_forgotten[client.id];
+        if !client.is_challenged && !is_late && !is_forgotten {
             return Err(format!("client {} is refused: {why}", asked.client));
         }
         let client = &mut self.world.clients[asked.client];
@@ -166,8 +165,6 @@ impl Life<'_> {
     /// Something was done for a client.
     fn served(&mut self, asked: Asked) -> Result<(), Violation> {
         self.machine.totals.acknowledged += 1;
-        let client = &self.world.clients[asked.client];
-        self.world.used_at[client.id] = asked.at;
         if asked.was_replaced {
             return Err(format!("client {} was fenced off, and is served", asked.client));
         }
@@ -196,6 +193,7 @@ impl Life<'_> {
             }
         };
         self.served(asked)?;
+        self.world.may_be_forgotten[id] = false;
         let latest = &mut self.world.latest[id];
         if latest.is_some_and(|latest| (producer.id, producer.epoch) <= (latest.id, latest.epoch)) {
             return Err(format!("client {at} is {producer:?}, after {latest:?}"));
@@ -311,7 +309,7 @@ impl Life<'_> {
         id: PartitionId,
         error: &ProduceError,
     ) -> Result<(), Violation> {
-        if matches!(error, ProduceError::Sequence(_)) && self.world.may_be_forgotten(id) {
+        if matches!(error, ProduceError::Sequence(_)) && self.world.was_cut_off(id) {
             if let Some(asked) = asked {
                 self.world.clients[asked.client].must_abort = true;
             }

@@ -159,8 +159,7 @@ impl Life<'_> {
         let client = &mut self.world.clients[at];
         client.is_busy = true;
         let (was_replaced, transaction) = (client.is_replaced, client.transaction);
-        let now = self.machine.now();
-        Asked { client: at, was_replaced, transaction, at: now, is_extra: false }
+        Asked { client: at, was_replaced, transaction, is_extra: false }
     }
 
     /// A new instance of an application comes, while the old one may still be there.

@@ -164,8 +164,7 @@ impl<'a> Life<'a> {
 
     /// Retention, compaction and the end of late transactions, while clients go on.
     fn keep_up(&mut self) -> Result<(), Violation> {
-        let now = self.machine.now();
-        self.world.transactions.iter_mut().for_each(|one| one.grows_old(now));
+        self.world.grow_old(&self.broker, self.machine.now());
         let mut answers = Vec::new();
         let Self { machine, workers, tasks, .. } = self;
         workers.step(BrokerWorker::Upkeep, &mut |workers, time| {

@@ -64,8 +64,8 @@ pub(crate) struct World {
     initializing: BTreeSet<usize>,
     /// The newest producer of each id.
     latest: [Option<Producer>; IDS.len()],
-    /// When something was done for each id.
-    used_at: [Timestamp; IDS.len()],
+    /// Whether each id was not used for so long that it may be forgotten.
+    may_be_forgotten: [bool; IDS.len()],
     /// A producer without transactions.
     plain: Option<i64>,
     is_plain_busy: bool,
@@ -81,7 +81,7 @@ pub(crate) fn run(machine: &mut Machine, mutant: BrokerMutant) -> Result<(), Vio
         offsets: Offsets::default(),
         initializing: BTreeSet::new(),
         latest: [None; IDS.len()],
-        used_at: [machine.now(); IDS.len()],
+        may_be_forgotten: [false; IDS.len()],
         plain: None,
         is_plain_busy: false,
         mutant,
@@ -233,7 +233,8 @@ impl World {
             let Some(producer) = client.producer else { continue };
             let number = client.transaction;
             let is_lost = number.is_some_and(|number| {
-                self.transactions[number].is_over && self.transactions[number].outcome.is_none()
+                let transaction = &self.transactions[number];
+                transaction.is_over && (transaction.outcome.is_none() || client.ending.is_none())
             });
             let state = broker.transaction(&name(client.id));
             if is_lost && state.is_some_and(|state| state.producer == producer) {
@@ -247,8 +248,18 @@ impl World {
         }
     }
 
+    /// Time passes: what takes long may be aborted, and what is not used forgotten.
+    fn grow_old(&mut self, broker: &Broker, now: Timestamp) {
+        self.transactions.iter_mut().for_each(|one| one.grows_old(now));
+        for (id, may_be_forgotten) in self.may_be_forgotten.iter_mut().enumerate() {
+            let changed_at = broker.transaction(&name(id)).map(|state| state.changed_at);
+            let is_idle = |at: Timestamp| now.as_millis() - at.as_millis() > IDLE_MS;
+            *may_be_forgotten |= changed_at.is_some_and(is_idle);
+        }
+    }
+
     /// Whether what producers wrote to a partition may be forgotten.
-    fn may_be_forgotten(&self, id: PartitionId) -> bool {
+    fn was_cut_off(&self, id: PartitionId) -> bool {
         self.partitions.get(&id).is_some_and(Partition::was_cut_off)
     }
 
@@ -324,8 +335,7 @@ impl World {
     ) -> Result<(), Violation> {
         if machine.random.one_in(2) {
             machine.clock.advance(LONGEST);
-            let now = machine.now();
-            self.transactions.iter_mut().for_each(|one| one.grows_old(now));
+            self.grow_old(broker, machine.now());
             workers.step(BrokerWorker::Upkeep, &mut |_, _| ControlFlow::Continue(()));
             if broker.transaction_metrics().ongoing > 0 {
                 return Err("a transaction is under way after its timeout".into());
