@@ -175,7 +175,7 @@ impl Broker {
         next.offsets.retain(|(key, _)| changes.iter().all(|(newer, _)| newer != key));
         next.offsets.extend(changes.iter().cloned());
         let pending = self.coordinator().put(&turn, next).await?;
-        self.coordinator().unstable.add(producer.id, &changes, pending.base_offset());
+        self.coordinator().unstable.add(producer.id, &changes);
         drop(turn);
         pending.durable().await?;
         Ok(results)
@@ -336,7 +336,6 @@ impl Broker {
         next: TransactionState,
     ) -> Result<(), TransactionError> {
         let pending = self.coordinator().end(&turn, &state, ending, next).await?;
-        let record = pending.base_offset();
         // Others may go on; what they do becomes durable after this.
         drop(turn);
         pending.durable().await?;
@@ -458,8 +457,7 @@ impl Broker {
                 let pending = self.coordinator().complete(&turn, &state, outcome).await?;
                 pending.durable().await?;
             } else if state.is_ongoing() {
-                let record = self.end_of_transactions();
-                self.coordinator().unstable.add(state.producer.id, &state.offsets, record);
+                self.coordinator().unstable.add(state.producer.id, &state.offsets);
             }
         }
         Ok(())

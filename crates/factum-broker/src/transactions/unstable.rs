@@ -19,27 +19,18 @@ enum Until {
     Durable(Offset),
 }
 
-/// An offset that a transaction is about to commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unstable {
-    /// Since this record of the transactions' topic: what ended before it, ended another one.
-    since: Offset,
-    until: Until,
-}
-
 /// The offsets that transactions are about to commit, by who does.
 #[derive(Debug, Default)]
 pub(crate) struct UnstableOffsets {
-    offsets: Mutex<HashMap<CommitKey, HashMap<i64, Unstable>>>,
+    offsets: Mutex<HashMap<CommitKey, HashMap<i64, Until>>>,
 }
 
 impl UnstableOffsets {
-    /// Takes the offsets of a producer's transaction, which this record states.
-    pub(super) fn add(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
+    /// Takes the offsets of a producer's transaction.
+    pub(super) fn add(&self, producer_id: i64, changes: &[CommitChange]) {
         let mut offsets = self.offsets.lock();
-        let unstable = Unstable { since: record, until: Until::Ended };
         for (key, _) in changes {
-            offsets.entry(key.clone()).or_default().insert(producer_id, unstable);
+            offsets.entry(key.clone()).or_default().insert(producer_id, Until::Ended);
         }
     }
 
@@ -47,9 +38,8 @@ impl UnstableOffsets {
     pub(super) fn ended_at(&self, producer_id: i64, changes: &[CommitChange], record: Offset) {
         let mut offsets = self.offsets.lock();
         for (key, _) in changes {
-            let unstable = offsets.get_mut(key).and_then(|by| by.get_mut(&producer_id));
-            if let Some(unstable) = unstable {
-                unstable.until = Until::Durable(record);
+            if let Some(until) = offsets.get_mut(key).and_then(|by| by.get_mut(&producer_id)) {
+                *until = Until::Durable(record);
             }
         }
     }
@@ -59,7 +49,7 @@ impl UnstableOffsets {
     pub(super) fn is_unstable(&self, key: &CommitKey, durable: Offset) -> bool {
         let mut offsets = self.offsets.lock();
         let Some(by) = offsets.get_mut(key) else { return false };
-        by.retain(|_, known| !matches!(known.until, Until::Durable(at) if at < durable));
+        by.retain(|_, until| !matches!(until, Until::Durable(at) if *at < durable));
         if by.is_empty() {
             offsets.remove(key);
             return false;
