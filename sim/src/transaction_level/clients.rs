@@ -39,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) ending: Option<Outcome>,
     /// Who has ended the last transaction, and how.
     pub(crate) last_end: Option<(Producer, Outcome, Number)>,
+    /// It has asked who it is, and asks again until there is an answer.
+    pub(crate) is_initializing: bool,
     /// It waits for an answer.
     pub(crate) is_busy: bool,
     /// Another instance wants its id.
@@ -65,6 +67,7 @@ impl Client {
             last: None,
             ending: None,
             last_end: None,
+            is_initializing: false,
             is_busy: false,
             is_challenged: false,
             is_replaced: false,
@@ -87,7 +90,7 @@ impl Client {
     /// It must ask again who it is.
     pub(crate) fn forget(&mut self) {
         self.rest();
-        (self.producer, self.last_end) = (None, None);
+        (self.producer, self.last_end, self.is_initializing) = (None, None, false);
         self.sequences.clear();
     }
 }
@@ -109,6 +112,7 @@ impl Life<'_> {
         let client = &self.world.clients[at];
         match (client.producer, client.transaction) {
             (None, _) => self.initialize(at),
+            (Some(_), _) if client.is_initializing => self.initialize(at),
             (Some(_), _) if client.ending.is_some() => self.end(at),
             (Some(_), None) if client.last_end.is_some() && self.machine.random.one_in(8) => {
                 self.end_again(at)
@@ -193,6 +197,7 @@ impl Life<'_> {
             let client = &mut self.world.clients[at];
             (client.is_challenged, client.is_replaced) = (false, false);
         }
+        self.world.clients[at].is_initializing = true;
         let asked = self.asked(at);
         let (broker, timeout) = (self.broker.clone(), self.world.clients[at].timeout);
         self.start(async move {
