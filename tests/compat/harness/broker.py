@@ -132,7 +132,7 @@ class Reference(OwnBroker):
             )
         )
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.settings)]
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self.settings)]
         done = subprocess.run([*self.java, *tool], capture_output=True, text=True, timeout=START_S)
         if done.returncode:
             raise RuntimeError(f"formatting the data directory failed: {done.stdout}{done.stderr}"[-800:])
