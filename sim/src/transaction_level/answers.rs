@@ -193,7 +193,6 @@ impl Life<'_> {
             }
         };
         self.served(asked)?;
-        self.world.may_be_forgotten[id] = false;
         let latest = &mut self.world.latest[id];
         if latest.is_some_and(|latest| (producer.id, producer.epoch) <= (latest.id, latest.epoch)) {
             return Err(format!("client {at} is {producer:?}, after {latest:?}"));

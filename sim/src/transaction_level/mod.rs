@@ -230,6 +230,10 @@ impl World {
         for client in &mut self.clients {
             let was_busy = std::mem::take(&mut client.is_busy);
             client.must_abort |= was_busy && client.ending.is_none();
+            let partitions = &self.partitions;
+            client.last.take_if(|(id, batch)| {
+                partitions.get(id).is_none_or(|partition| !partition.has(batch.header()))
+            });
             let Some(producer) = client.producer else { continue };
             let number = client.transaction;
             let is_lost = number.is_some_and(|number| {

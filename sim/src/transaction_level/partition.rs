@@ -81,6 +81,11 @@ impl Partition {
         Err(format!("a batch is said to be at {base}; it was appended at {known:?}"))
     }
 
+    /// Whether it has a batch.
+    pub(crate) fn has(&self, header: &BatchHeader) -> bool {
+        self.same_all(header).next().is_some()
+    }
+
     fn same_all<'a>(
         &'a self,
         header: &'a BatchHeader,
