@@ -63,6 +63,13 @@ fn no_accident_breaks_a_promise_of_transactions() {
     assert!(totals.acknowledged > 0 && totals.compared > 0, "{totals}");
 }
 
+/// Records were deleted up to the middle of a batch of an open transaction: readers of what is
+/// committed were shown the rest of it.
+#[test]
+fn a_partition_that_begins_within_an_open_batch_shows_none_of_it() {
+    all_good(7304..7305, Level::Transactions);
+}
+
 #[test]
 fn a_seed_replays_exactly() {
     let mut digests = std::collections::BTreeSet::new();

@@ -298,7 +298,7 @@ impl Broker {
         let stored = self.log().read(id, from, bytes).await.map_err(read_error)?;
         let mut records = Vec::new();
         let mut next = from;
-        for batch in stored.into_iter().take_while(|batch| batch.entry.base_offset < view.end) {
+        for batch in stored.into_iter().take_while(|batch| view.reaches(&batch.entry)) {
             if !view.shows(&batch.entry) {
                 next = batch.entry.last_offset.next();
                 continue;

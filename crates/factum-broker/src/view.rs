@@ -15,10 +15,16 @@ pub(crate) struct CommittedView {
 }
 
 impl CommittedView {
+    /// Whether all of a batch is before the end. Where a partition begins in the middle of a batch
+    /// that is still open, so does its end.
+    pub(crate) fn reaches(&self, batch: &BatchEntry) -> bool {
+        batch.last_offset < self.end
+    }
+
     /// Whether the records of a batch count.
     pub(crate) fn shows(&self, batch: &BatchEntry) -> bool {
         let attributes = batch.attributes();
-        if batch.base_offset >= self.end || attributes.is_control() {
+        if !self.reaches(batch) || attributes.is_control() {
             return false;
         }
         let has = |known: &AbortedTransaction| known.has(batch.producer_id, batch.base_offset);

@@ -316,7 +316,8 @@ async fn read(
     Ok(if filled > 0 && slice.len() > left { PartitionSlice::empty(from) } else { slice })
 }
 
-/// Batches before `end`: these are the latest, which are mostly in memory.
+/// Whole batches before `end`, which may be within one that is open, where the partition begins
+/// there: these are the latest, which are mostly in memory.
 async fn before(
     log: &Log,
     id: PartitionId,
@@ -324,6 +325,6 @@ async fn before(
     most: usize,
 ) -> Result<PartitionSlice, ErrorCode> {
     let batches = log.read(id, from, most).await.map_err(|error| errors::read(&error))?;
-    let stable = batches.into_iter().take_while(|batch| batch.entry.base_offset < end);
+    let stable = batches.into_iter().take_while(|batch| batch.entry.last_offset < end);
     Ok(PartitionSlice::of_batches(stable.collect(), from))
 }
