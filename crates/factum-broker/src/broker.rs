@@ -364,7 +364,7 @@ impl Broker {
         match outcome {
             Some(outcome) => gate.transactions.ended(entry.producer_id, entry.base_offset, outcome),
             None if attributes.is_transactional() && !attributes.is_control() => {
-                gate.transactions.wrote(entry.producer_id, entry.base_offset);
+                gate.transactions.wrote(entry.producer_id, entry.base_offset, entry.next_offset());
             }
             None => {}
         }

@@ -20,7 +20,7 @@ use crate::transactions::PartitionTransactions;
 pub(crate) const DIRECTORY: &str = "checkpoints";
 const PATH: &str = "checkpoints/producers";
 const MAGIC: [u8; 8] = *b"FACTUMPC";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const FIXED_BYTES: usize = 20;
 
 /// More is not read: a file of this size is no faster than the log.

@@ -293,7 +293,10 @@ pub(crate) fn pass_gate(
             gate.producers.appended(&header, base_offset, now);
             match how {
                 Passing::Plain => {}
-                Passing::Transactional { .. } => gate.transactions.wrote(producer_id, base_offset),
+                Passing::Transactional { .. } => {
+                    let next = base_offset.plus(header.offsets());
+                    gate.transactions.wrote(producer_id, base_offset, next);
+                }
                 Passing::Marker(outcome) => {
                     gate.transactions.ended(producer_id, base_offset, outcome);
                 }

@@ -407,7 +407,7 @@ impl Broker {
             let open = gate.transactions.open().map(|(_, first)| first).min();
             return open.map_or(extent.end, |first| first.min(extent.end)).max(extent.start);
         }
-        gate.transactions.last_stable(extent.end).max(extent.start)
+        gate.transactions.last_stable(extent)
     }
 
     /// The transactions that were aborted, of those with something from `from` on and before `to`.

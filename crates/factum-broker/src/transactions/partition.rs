@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, BufMut};
 use factum_event::Offset;
 use factum_event::batch::Outcome;
+use factum_log::Extent;
 
 /// A transaction of which nothing counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,19 +32,28 @@ impl AbortedTransaction {
     }
 }
 
+/// A transaction without a marker.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// The offset of its first record.
+    first: Offset,
+    /// The offset behind its last one.
+    next: Offset,
+}
+
 /// A transaction whose marker may not be durable yet.
 #[derive(Debug, Clone, Copy)]
 struct Ended {
     producer_id: i64,
-    first: Offset,
+    was: Open,
     marker: Offset,
 }
 
 /// The transactions of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionTransactions {
-    /// Where the open transaction of a producer begins.
-    open: BTreeMap<i64, Offset>,
+    /// The open transaction of a producer.
+    open: BTreeMap<i64, Open>,
     /// In the order of their markers.
     ended: VecDeque<Ended>,
     /// In the order of their markers.
@@ -56,38 +66,39 @@ impl PartitionTransactions {
         self.open.contains_key(&producer_id)
     }
 
-    /// Takes a batch of a producer's transaction.
-    pub(crate) fn wrote(&mut self, producer_id: i64, base_offset: Offset) {
-        self.open.entry(producer_id).or_insert(base_offset);
+    /// Takes a batch of a producer's transaction, up to the offset `next` behind it.
+    pub(crate) fn wrote(&mut self, producer_id: i64, base_offset: Offset, next: Offset) {
+        self.open.entry(producer_id).or_insert(Open { first: base_offset, next }).next = next;
     }
 
     /// Takes the marker of a producer's transaction; one that nothing was written in has no open
     /// transaction here.
     pub(crate) fn ended(&mut self, producer_id: i64, marker: Offset, outcome: Outcome) {
-        let Some(first) = self.open.remove(&producer_id) else { return };
-        self.ended.push_back(Ended { producer_id, first, marker });
+        let Some(was) = self.open.remove(&producer_id) else { return };
+        self.ended.push_back(Ended { producer_id, was, marker });
         if outcome == Outcome::Abort {
-            let stable = self.first_open().unwrap_or(marker.next());
+            let (first, stable) = (was.first, self.first_open().unwrap_or(marker.next()));
             self.aborted.push(AbortedTransaction { producer_id, first, marker, stable });
         }
     }
 
     /// The open transactions: their producers and first offsets.
     pub(crate) fn open(&self) -> impl Iterator<Item = (i64, Offset)> {
-        self.open.iter().map(|(id, first)| (*id, *first))
+        self.open.iter().map(|(id, open)| (*id, open.first))
     }
 
     fn first_open(&self) -> Option<Offset> {
-        self.open.values().min().copied()
+        self.open.values().map(|open| open.first).min()
     }
 
-    /// Up to where everything has ended, of what is durable before `end`.
-    pub(crate) fn last_stable(&mut self, end: Offset) -> Offset {
+    /// Up to where everything has ended, of what there is and is durable.
+    pub(crate) fn last_stable(&mut self, Extent { start, end }: Extent) -> Offset {
         while self.ended.front().is_some_and(|ended| ended.marker < end) {
             self.ended.pop_front();
         }
-        let ending = self.ended.iter().map(|ended| ended.first);
-        ending.chain(self.first_open()).min().map_or(end, |first| first.min(end))
+        self.cut_off(start);
+        let ending = self.ended.iter().map(|ended| ended.was.first);
+        ending.chain(self.first_open()).min().map_or(end, |first| first.clamp(start, end))
     }
 
     /// The aborted transactions with something from `from` on and before `to`.
@@ -106,8 +117,10 @@ impl PartitionTransactions {
         found
     }
 
-    /// Forgets aborted transactions that end before the start of the partition.
+    /// Forgets transactions of which everything is before the start of the partition. An open one
+    /// must go too: who computes them from the log does not know of it.
     pub(crate) fn cut_off(&mut self, start: Offset) {
+        self.open.retain(|_, open| open.next > start);
         let gone = self.aborted.partition_point(|known| known.marker < start);
         self.aborted.drain(..gone);
     }
@@ -120,11 +133,12 @@ impl PartitionTransactions {
     /// What is known of batches before `end`.
     pub(crate) fn before(&self, end: Offset) -> Self {
         let ending = self.ended.iter().filter(|ended| ended.marker >= end);
-        let ending = ending.map(|ended| (ended.producer_id, ended.first));
+        let ending = ending.map(|ended| (ended.producer_id, ended.was));
+        let still = self.open.iter().map(|(id, open)| (*id, *open));
         // Of two transactions of a producer, the first is the one that is open before `end`.
         let mut open = BTreeMap::new();
-        for (id, first) in ending.chain(self.open()).filter(|(_, first)| *first < end) {
-            open.entry(id).or_insert(first);
+        for (id, Open { first, next }) in ending.chain(still).filter(|(_, one)| one.first < end) {
+            open.entry(id).or_insert(Open { first, next: next.min(end) });
         }
         let aborted = self.aborted.iter().filter(|known| known.marker < end).copied().collect();
         Self { open, ended: VecDeque::new(), aborted }
@@ -133,9 +147,10 @@ impl PartitionTransactions {
     /// Writes what a checkpoint has of them.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.open.len()).unwrap_or(u32::MAX));
-        for (id, first) in self.open() {
-            out.put_i64(id);
+        for (id, Open { first, next }) in &self.open {
+            out.put_i64(*id);
             out.put_i64(first.get());
+            out.put_i64(next.get());
         }
         out.put_u32(u32::try_from(self.aborted.len()).unwrap_or(u32::MAX));
         for known in &self.aborted {
@@ -151,8 +166,9 @@ impl PartitionTransactions {
     pub(crate) fn decode(rest: &mut &[u8], end: Offset) -> Option<Self> {
         let mut known = Self::default();
         for _ in 0..rest.try_get_u32().ok()? {
-            let (id, first) = (rest.try_get_i64().ok()?, offset(rest)?);
-            if first >= end || known.open.insert(id, first).is_some() {
+            let (id, first, next) = (rest.try_get_i64().ok()?, offset(rest)?, offset(rest)?);
+            let is_new = known.open.insert(id, Open { first, next }).is_none();
+            if !is_new || first >= next || next > end {
                 return None;
             }
         }
@@ -181,6 +197,14 @@ mod tests {
         Offset::new(offset).unwrap()
     }
 
+    fn wrote(known: &mut PartitionTransactions, id: i64, offset: i64) {
+        known.wrote(id, at(offset), at(offset + 1));
+    }
+
+    fn stable(known: &mut PartitionTransactions, end: i64) -> Offset {
+        known.last_stable(Extent { start: Offset::ZERO, end: at(end) })
+    }
+
     fn firsts(known: &PartitionTransactions, from: i64, to: i64) -> Vec<i64> {
         known.aborted(at(from), at(to)).iter().map(|known| known.first.get()).collect()
     }
@@ -188,29 +212,41 @@ mod tests {
     #[test]
     fn a_marker_counts_once_it_is_durable() {
         let mut known = PartitionTransactions::default();
-        known.wrote(1, at(3));
-        known.wrote(1, at(4));
-        assert_eq!(known.last_stable(at(5)), at(3));
-        assert_eq!(known.last_stable(at(2)), at(2), "not more than is durable");
+        wrote(&mut known, 1, 3);
+        wrote(&mut known, 1, 4);
+        assert_eq!(stable(&mut known, 5), at(3));
+        assert_eq!(stable(&mut known, 2), at(2), "not more than is durable");
         known.ended(1, at(6), Outcome::Commit);
-        assert_eq!(known.last_stable(at(6)), at(3), "the marker is on its way");
-        assert_eq!(known.last_stable(at(7)), at(7));
+        assert_eq!(stable(&mut known, 6), at(3), "the marker is on its way");
+        assert_eq!(stable(&mut known, 7), at(7));
         known.ended(1, at(8), Outcome::Abort);
         assert!(firsts(&known, 0, 100).is_empty(), "nothing was written in it");
     }
 
     #[test]
+    fn an_open_transaction_of_which_nothing_is_left_holds_back_nobody() {
+        let mut known = PartitionTransactions::default();
+        known.wrote(1, at(2), at(5));
+        let mut stable = |start| known.last_stable(Extent { start: at(start), end: at(9) });
+        assert_eq!(stable(0), at(2));
+        assert_eq!(stable(4), at(4), "its last record is there");
+        assert_eq!(stable(5), at(9));
+        known.wrote(1, at(9), at(10));
+        assert_eq!(known.last_stable(Extent { start: at(5), end: at(10) }), at(9));
+    }
+
+    #[test]
     fn the_first_open_transaction_holds_back_those_after_it() {
         let mut known = PartitionTransactions::default();
-        known.wrote(1, at(0));
-        known.wrote(2, at(1));
+        wrote(&mut known, 1, 0);
+        wrote(&mut known, 2, 1);
         known.ended(2, at(2), Outcome::Abort);
-        known.wrote(2, at(3));
-        assert_eq!(known.last_stable(at(4)), at(0));
+        wrote(&mut known, 2, 3);
+        assert_eq!(stable(&mut known, 4), at(0));
         known.ended(1, at(4), Outcome::Abort);
-        assert_eq!(known.last_stable(at(5)), at(3));
+        assert_eq!(stable(&mut known, 5), at(3));
         known.ended(2, at(5), Outcome::Commit);
-        assert_eq!(known.last_stable(at(6)), at(6));
+        assert_eq!(stable(&mut known, 6), at(6));
         assert_eq!(firsts(&known, 0, 6), [1, 0], "in the order of their markers");
         assert_eq!(firsts(&known, 0, 1), [0]);
         assert_eq!(firsts(&known, 3, 6), [0], "the other ended at 2");
@@ -229,10 +265,10 @@ mod tests {
             // Some run long, across many short ones.
             let (id, begin) = (number % 7, number * 3);
             if !known.is_open(id) {
-                known.wrote(id, at(begin));
+                wrote(&mut known, id, begin);
             }
             if number % 7 != 3 || number > 30 {
-                let first = known.open[&id];
+                let first = known.open[&id].first;
                 known.ended(id, at(begin + 1), Outcome::Abort);
                 all.push((first.get(), begin + 1));
             }
@@ -252,12 +288,12 @@ mod tests {
     #[test]
     fn a_checkpoint_has_what_was_durable() {
         let mut known = PartitionTransactions::default();
-        known.wrote(1, at(0));
+        wrote(&mut known, 1, 0);
         known.ended(1, at(1), Outcome::Abort);
-        known.wrote(1, at(2));
-        known.wrote(2, at(3));
+        wrote(&mut known, 1, 2);
+        wrote(&mut known, 2, 3);
         known.ended(1, at(4), Outcome::Abort);
-        known.wrote(1, at(5));
+        wrote(&mut known, 1, 5);
         let read_back = |end: i64| {
             let mut bytes = Vec::new();
             known.before(at(end)).encode(&mut bytes);

@@ -156,7 +156,7 @@ pub(super) fn compact(
     let (start, producers, stable, aborted) = {
         let mut gate = due.partition.gate.lock();
         let extent = log.extent(id);
-        let stable = gate.transactions.last_stable(extent.end);
+        let stable = gate.transactions.last_stable(extent);
         let aborted = gate.transactions.aborted(extent.start, stable);
         (extent.start, gate.producers.oldest_batches(extent.end), stable, aborted)
     };

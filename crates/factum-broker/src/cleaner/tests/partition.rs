@@ -107,7 +107,8 @@ impl Partition {
         let mut builder = BatchBuilder::new(self.codec, producer);
         if let Some(id) = self.producer.filter(|_| self.in_transaction) {
             builder = builder.transactional();
-            self.transactions.lock().wrote(id, base_offset);
+            let next = base_offset.plus(u32::try_from(records.len()).unwrap());
+            self.transactions.lock().wrote(id, base_offset, next);
         }
         for (key, value) in records {
             self.end = self.end.next();
