@@ -1,5 +1,6 @@
 //! The broker: opening it, and what its parts share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -303,7 +304,7 @@ impl Broker {
     fn recover_partitions(&self, disk: &dyn Disk) -> Result<u64, BrokerOpenError> {
         let mut read = 0;
         let mut known = Checkpoint::read(disk).unwrap_or_default().partitions;
-        let mut gone = std::collections::BTreeSet::new();
+        let mut gone = BTreeSet::new();
         for at in self.log().partitions() {
             let topic = self.topics().by_id(at.topic);
             match topic.as_ref().and_then(|topic| topic.partition(at.partition)) {
@@ -336,7 +337,8 @@ impl Broker {
         {
             let mut gate = partition.gate.lock();
             gate.producers = known.producers;
-            gate.transactions = self.without_cleaned(partition.id, known.transactions)?;
+            let transactions = self.without_cleaned(partition.id, known.transactions)?;
+            gate.transactions = self.without_cut_off(partition.id, start, transactions)?;
         }
         loop {
             let entries = self.log().entries(partition.id, next, REPLAYED_AT_ONCE)?;
@@ -392,7 +394,7 @@ impl Broker {
     ) -> Result<PartitionTransactions, ReadError> {
         // Also where the cleaning had too little memory for all of it.
         let suspects = known.aborted(Offset::ZERO, self.log().replaced_end(id));
-        let mut gone = std::collections::BTreeSet::new();
+        let mut gone = BTreeSet::new();
         for marker in suspects.iter().map(|aborted| aborted.marker) {
             let found = self.log().entries(id, marker, 1)?;
             if found.first().is_none_or(|entry| entry.base_offset != marker) {
@@ -400,6 +402,31 @@ impl Broker {
             }
         }
         known.forget(|marker| gone.contains(&marker));
+        Ok(known)
+    }
+
+    /// What a checkpoint knows, but for what was cut off: an open transaction begins with its first
+    /// batch that is left, as for who has no checkpoint.
+    fn without_cut_off(
+        &self,
+        id: PartitionId,
+        start: Offset,
+        mut known: PartitionTransactions,
+    ) -> Result<PartitionTransactions, ReadError> {
+        known.cut_off(start);
+        let begun = known.open().filter(|(_, first)| *first < start);
+        let mut sought: BTreeSet<i64> = begun.map(|(producer_id, _)| producer_id).collect();
+        let mut next = start;
+        while !sought.is_empty() {
+            let entries = self.log().entries(id, next, REPLAYED_AT_ONCE)?;
+            let Some(last) = entries.last() else { break };
+            next = last.next_offset();
+            for entry in entries.iter().filter(|entry| entry.attributes().is_transactional()) {
+                if sought.remove(&entry.producer_id) {
+                    known.begins_at(entry.producer_id, entry.base_offset);
+                }
+            }
+        }
         Ok(known)
     }
 

@@ -125,6 +125,13 @@ impl PartitionTransactions {
         self.aborted.drain(..gone);
     }
 
+    /// What is left of a producer's open transaction begins there.
+    pub(crate) fn begins_at(&mut self, producer_id: i64, first: Offset) {
+        if let Some(open) = self.open.get_mut(&producer_id) {
+            open.first = first;
+        }
+    }
+
     /// Forgets aborted transactions of which compaction has left nothing, by their markers.
     pub(crate) fn forget(&mut self, is_gone: impl Fn(Offset) -> bool) {
         self.aborted.retain(|known| !is_gone(known.marker));

@@ -4,7 +4,7 @@ use factum_event::GroupName;
 
 use super::*;
 use crate::checkpoint::Checkpoint;
-use crate::{Commit, OFFSETS_TOPIC};
+use crate::{Commit, OFFSETS_TOPIC, Producer, TransactionProtocol, TransactionalId};
 
 const COMPACT: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.ms", "3600000"), ("min.cleanable.dirty.ratio", "0")];
@@ -142,4 +142,48 @@ fn a_producer_goes_on_where_its_batches_since_the_checkpoint_were_cut_off() {
     let world = world.reopened(&[]);
     put(&world, 6);
     assert_eq!(world.extent("orders"), (6, 7));
+}
+
+/// Where a partition began in the gap of an open transaction, what was stable depended on whether
+/// a checkpoint was there.
+#[test]
+fn what_is_stable_is_the_same_with_and_without_a_checkpoint() {
+    let id: TransactionalId = "bank".parse().unwrap();
+    let write = |world: &World, producer: Producer, base_sequence| {
+        let state = ProducerState { id: producer.id, epoch: producer.epoch, base_sequence };
+        let mut builder = BatchBuilder::new(Codec::None, Some(state)).transactional();
+        let timestamp = world.clock.now();
+        builder.push(&Record { key: None, value: None, headers: Vec::new(), timestamp });
+        let topic = world.broker.topic("orders").unwrap();
+        let (by, batch) = ((&id, TransactionProtocol::V2), builder.build().unwrap());
+        let queued = world.broker.enqueue_in_transaction(by, &topic, Partition::ZERO, batch);
+        block_on(async { queued.await?.durable().await }).unwrap();
+    };
+    let stable = |world: &World| world.broker.last_stable_offset(world.id("orders")).get();
+    let cut = |world: &World, to| {
+        let before = [(Partition::ZERO, Some(offset(to)))];
+        block_on(world.broker.delete_records("tester", &name("orders"), &before)).unwrap();
+    };
+    let world = World::new();
+    world.create("orders", &[]);
+    let timeout = Duration::from_secs(60);
+    let producer = block_on(world.broker.init_transactions(&id, timeout, None)).unwrap();
+    write(&world, producer, 0);
+    for _ in 1..4 {
+        world.put("orders", &[("plain", Some("v"))]);
+    }
+    write(&world, producer, 1);
+    assert_eq!((world.extent("orders"), stable(&world)), ((0, 5), 0));
+    Checkpoint::take(world.broker.log(), world.broker.topics()).write(&world.disk).unwrap();
+    cut(&world, 2);
+    assert_eq!(stable(&world), 2, "more than this is not remembered");
+    let world = world.reopened(&[]);
+    assert_eq!((world.extent("orders"), stable(&world)), ((2, 5), 4));
+    let world = world.reopened(&[("checkpoints", "")]);
+    assert_eq!((world.extent("orders"), stable(&world)), ((2, 5), 4));
+    Checkpoint::take(world.broker.log(), world.broker.topics()).write(&world.disk).unwrap();
+    cut(&world, 5);
+    assert_eq!(stable(&world), 5, "nothing is left of it");
+    let world = world.reopened(&[]);
+    assert_eq!((world.extent("orders"), stable(&world)), ((5, 5), 5));
 }
