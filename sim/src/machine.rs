@@ -33,6 +33,8 @@ pub(crate) struct Machine {
     lacks_seals: bool,
     /// Somebody has removed seals, and with them what chains follow.
     lacks_chains: bool,
+    /// The log checks what it may be asked for next.
+    reads_ahead: bool,
     /// Something has gone wrong with the disk since this life began.
     pub(crate) was_troubled: bool,
 }
@@ -48,6 +50,7 @@ impl Machine {
             history: History::default(),
             totals: Totals { seeds: 1, ..Totals::default() },
             is_damaged: false,
+            reads_ahead: false,
             lacks_seals: false,
             lacks_chains: false,
             was_troubled: false,
@@ -76,10 +79,12 @@ impl Machine {
     }
 
     pub(crate) fn log_settings(&mut self) -> LogSettings {
+        self.reads_ahead = self.random.one_in(2);
         LogSettings {
             journal_bytes: self.one_of(&[8 << 10, 16 << 10, 64 << 10]),
             queue_bytes: self.one_of(&[8 << 10, 64 << 10]),
             tail_bytes: self.one_of(&[0, 8 << 10, 1 << 20]),
+            read_ahead_from: if self.reads_ahead { 1 } else { usize::MAX },
             seal_bytes_per_second: 1 << 40,
         }
     }
@@ -158,6 +163,10 @@ impl Machine {
 
     /// Flips a bit of a file that nothing is written to any more.
     pub(crate) fn flip(&mut self) {
+        // The simulated disk has no page cache, in which what was checked would stay as it was.
+        if self.reads_ahead {
+            return;
+        }
         let names = self.sealed(&[".journal", ".segment", ".index"]);
         if names.is_empty() {
             return;

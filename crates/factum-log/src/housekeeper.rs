@@ -182,6 +182,7 @@ impl Housekeeper {
         for key in [FileKey::Journal(number), FileKey::Index(number)] {
             shared.files.forget(key);
         }
+        shared.ahead.forget(number);
         remove_if_there(shared.disk.as_ref(), &index_path(number))
     }
 

@@ -25,6 +25,7 @@
 //! [`Log::trim`] cuts off the beginning of partitions; [`Log::clean`] puts fewer batches in the
 //! place of many, for compaction. What to cut and what to keep is the broker's to say.
 
+mod ahead;
 mod chain;
 pub mod disk;
 mod entry;

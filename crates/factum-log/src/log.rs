@@ -10,6 +10,7 @@ use factum_event::batch::Batch;
 use factum_event::{Clock, Offset, Timestamp, TopicId};
 use parking_lot::Mutex;
 
+use crate::ahead::{MAX_IN_MEMORY, Next};
 use crate::disk::{Disk, DiskLock, Space};
 use crate::entry::{Extent, PartitionId, StoredBatch};
 use crate::error::{AppendError, OpenError, ReadError, Trying};
@@ -52,7 +53,8 @@ struct Threads {
 /// A read whose place is known.
 enum Begun {
     Memory(Vec<StoredBatch>),
-    Disk(Arc<PartitionState>),
+    /// With the file that it begins in.
+    Disk(Arc<PartitionState>, u64),
 }
 
 impl Log {
@@ -187,7 +189,7 @@ impl Log {
         let max_bytes = max_bytes.min(MAX_READ_BYTES);
         match self.begin_read(partition, from, max_bytes)? {
             Begun::Memory(batches) => Ok(batches),
-            Begun::Disk(state) => {
+            Begun::Disk(state, _) => {
                 let shared = Arc::clone(&self.inner.shared);
                 let work =
                     move |buffer: &mut [u8]| reader::read(&shared, &state, from, max_bytes, buffer);
@@ -208,15 +210,52 @@ impl Log {
         max_bytes: usize,
     ) -> Result<PartitionSlice, ReadError> {
         let max_bytes = max_bytes.min(MAX_READ_BYTES);
-        match self.begin_read(partition, from, max_bytes)? {
-            Begun::Memory(batches) => Ok(PartitionSlice::of_batches(batches, from)),
-            Begun::Disk(state) => {
-                let shared = Arc::clone(&self.inner.shared);
+        let (state, journal) = match self.begin_read(partition, from, max_bytes)? {
+            Begun::Memory(batches) => return Ok(PartitionSlice::of_batches(batches, from)),
+            Begun::Disk(state, journal) => (state, journal),
+        };
+        let slice = match self.prepared(Next { partition, from, journal }, max_bytes).await {
+            Some(slice) => slice,
+            None => {
+                let (shared, state) = (Arc::clone(&self.inner.shared), Arc::clone(&state));
                 let work = move |buffer: &mut [u8]| {
                     reader::read_regions(&shared, &state, from, max_bytes, buffer)
                 };
-                self.inner.readers.run(work).await
+                self.inner.readers.run(work).await?
             }
+        };
+        if slice.len() >= self.inner.shared.settings.read_ahead_from {
+            self.prepare(state, slice.next, max_bytes);
+        }
+        Ok(slice)
+    }
+
+    /// What was read ahead; none of it if that has failed, or is more than is wanted.
+    async fn prepared(&self, next: Next, max_bytes: usize) -> Option<PartitionSlice> {
+        let shared = &self.inner.shared;
+        let answer = shared.ahead.take(next, shared.clock.as_ref())?;
+        let slice = answer.await.ok()?.ok()?;
+        let fits = !slice.is_empty() && slice.len() <= max_bytes;
+        fits.then_some(slice)
+    }
+
+    /// Has a reader check what follows, if nobody does.
+    fn prepare(&self, state: Arc<PartitionState>, from: Offset, max_bytes: usize) {
+        let shared = &self.inner.shared;
+        let plan = state.lock().plan_read(from, max_bytes);
+        let Some(journal) = plan.ok().as_ref().and_then(Plan::journal) else { return };
+        let next = Next { partition: state.id, from, journal };
+        if shared.ahead.has(next) {
+            return;
+        }
+        let of = Arc::clone(shared);
+        let work = move |buffer: &mut [u8]| {
+            let slice = reader::read_regions(&of, &state, from, max_bytes, buffer)?;
+            let is_small = slice.bytes_in_memory() <= MAX_IN_MEMORY;
+            Ok(if is_small { slice } else { PartitionSlice::empty(from) })
+        };
+        if let Some(answer) = self.inner.readers.begin(work) {
+            shared.ahead.put(next, answer, shared.clock.as_ref());
         }
     }
 
@@ -236,13 +275,17 @@ impl Log {
             };
         };
         let plan = state.lock().plan_read(from, max_bytes)?;
+        let journal = plan.journal();
         match plan {
             Plan::Nothing => Ok(Begun::Memory(Vec::new())),
             Plan::Tail(batches) => {
                 self.count_tail(&batches);
                 Ok(Begun::Memory(batches))
             }
-            Plan::Entries(_) | Plan::Sealed(_) => Ok(Begun::Disk(state)),
+            Plan::Entries(_) | Plan::Sealed(_) => {
+                let nothing = Begun::Memory(Vec::new());
+                Ok(journal.map_or(nothing, |journal| Begun::Disk(state, journal)))
+            }
         }
     }
 

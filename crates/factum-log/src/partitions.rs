@@ -138,6 +138,17 @@ pub(crate) enum Plan {
     Nothing,
 }
 
+impl Plan {
+    /// The file on the disk that is read first.
+    pub(crate) fn journal(&self) -> Option<u64> {
+        match self {
+            Self::Entries(entries) => entries.first().map(|entry| entry.journal),
+            Self::Sealed(summary) => Some(summary.journal),
+            Self::Tail(_) | Self::Nothing => None,
+        }
+    }
+}
+
 impl PartitionState {
     fn new(id: PartitionId) -> Self {
         Self { id, inner: Mutex::default() }

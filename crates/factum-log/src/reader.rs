@@ -65,20 +65,38 @@ impl Readers {
         work: impl FnOnce(&mut [u8]) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let jobs = self.jobs.lock().clone().ok_or(ReadError::Closed)?;
-        let (done, answer) = oneshot::channel();
-        let job = move |buffer: &mut [u8]| {
-            if !done.is_closed() {
-                let _ = done.send(work(buffer));
-            }
-        };
-        jobs.send(Box::new(job)).await.map_err(|_| ReadError::Closed)?;
+        let (job, answer) = job(work);
+        jobs.send(job).await.map_err(|_| ReadError::Closed)?;
         drop(jobs);
         answer.await.unwrap_or(Err(ReadError::Closed))
+    }
+
+    /// As [`run`](Self::run), but waits neither for room nor for the answer; none without room.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut [u8]) -> Result<T, ReadError> + Send + 'static,
+    ) -> Option<oneshot::Receiver<Result<T, ReadError>>> {
+        let (job, answer) = job(work);
+        self.jobs.lock().as_ref()?.try_send(job).ok()?;
+        Some(answer)
     }
 
     pub(crate) fn close(&self) {
         self.jobs.lock().take();
     }
+}
+
+/// Work with a way back for its result; it is left out if nobody waits for that any more.
+fn job<T: Send + 'static>(
+    work: impl FnOnce(&mut [u8]) -> Result<T, ReadError> + Send + 'static,
+) -> (Job, oneshot::Receiver<Result<T, ReadError>>) {
+    let (done, answer) = oneshot::channel();
+    let job = move |buffer: &mut [u8]| {
+        if !done.is_closed() {
+            let _ = done.send(work(buffer));
+        }
+    };
+    (Box::new(job), answer)
 }
 
 /// The loop of a reader thread.

@@ -24,17 +24,20 @@ pub struct LogSettings {
     pub queue_bytes: usize,
     /// Recent batches kept in memory for readers.
     pub tail_bytes: usize,
+    /// Who reads so many bytes of the disk at once, to send them, finds what follows checked.
+    pub read_ahead_from: usize,
     /// How fast sealed journals are read again to be checked and sealed; at least 1 MiB.
     pub seal_bytes_per_second: u64,
 }
 
 impl Default for LogSettings {
-    /// 128 MiB, 16 MiB, 32 MiB, 64 MiB a second.
+    /// 128 MiB, 16 MiB, 32 MiB, 256 KiB, 64 MiB a second.
     fn default() -> Self {
         Self {
             journal_bytes: 128 << 20,
             queue_bytes: 16 << 20,
             tail_bytes: 32 << 20,
+            read_ahead_from: 256 << 10,
             seal_bytes_per_second: 64 << 20,
         }
     }
@@ -50,6 +53,7 @@ impl LogSettings {
                 .next_multiple_of(JOURNAL_UNIT),
             queue_bytes: self.queue_bytes.clamp(1, MAX_QUEUE_BYTES),
             tail_bytes: self.tail_bytes,
+            read_ahead_from: self.read_ahead_from,
             seal_bytes_per_second: self.seal_bytes_per_second.max(MIN_SEAL_RATE),
         }
     }

@@ -8,6 +8,7 @@ use factum_event::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+use crate::ahead::Ahead;
 use crate::disk::{Disk, DiskFile};
 use crate::journal::index::Sealed;
 use crate::journal::{FIRST_SEGMENT, index_path, journal_path};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) partitions: Partitions,
     pub(crate) queue: Queue,
     pub(crate) files: Files,
+    pub(crate) ahead: Ahead,
     pub(crate) counters: Counters,
     pub(crate) spare: Spare,
     /// Journals and segments by number; the active journal, the last of its kind, has no `Sealed`.
@@ -51,6 +53,7 @@ impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, settings: LogSettings) -> Self {
         Self {
             files: Files { disk: Arc::clone(&disk), open: Mutex::default() },
+            ahead: Ahead::default(),
             disk,
             clock,
             settings,

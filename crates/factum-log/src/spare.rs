@@ -123,6 +123,7 @@ mod tests {
         journal_bytes: 1 << 20,
         queue_bytes: 1,
         tail_bytes: 0,
+        read_ahead_from: usize::MAX,
         seal_bytes_per_second: 1,
     };
 

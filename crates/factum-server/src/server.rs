@@ -96,6 +96,7 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
             queue_bytes: config.queue_bytes,
             tail_bytes: config.tail_bytes,
             seal_bytes_per_second: config.seal_bytes_per_second,
+            ..LogSettings::default()
         },
         default_partitions: config.default_partitions,
         upkeep_interval: config.upkeep_interval,

@@ -92,6 +92,9 @@ impl Life<'_> {
                 checked.map_err(|violation| about(question.id, &violation))
             }
             Answer::Sent { question, from, read } => {
+                if let Ok(slice) = &read {
+                    self.sent_until.insert(question.id, slice.next);
+                }
                 let read = read.map(|slice| Served::sent(&slice));
                 let checked = self.has_read(question, from, read);
                 checked.map_err(|violation| about(question.id, &violation))

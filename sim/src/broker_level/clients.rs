@@ -87,7 +87,11 @@ impl Life<'_> {
 
     pub(super) fn read(&mut self) {
         let Some(question) = self.question() else { return };
-        let from = offset_within(self.machine, Offset::ZERO, question.asked.extent.end.next());
+        let mut from = offset_within(self.machine, Offset::ZERO, question.asked.extent.end.next());
+        if self.machine.random.one_in(2) {
+            // On, as who reads everything does.
+            from = self.sent_until.get(&question.id).copied().unwrap_or(from);
+        }
         let (log, max_bytes) = (self.broker.log().clone(), self.machine.below(60_000));
         if self.machine.random.one_in(2) {
             return self.tasks.start(async move {

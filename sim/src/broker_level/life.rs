@@ -1,8 +1,10 @@
 //! One life of a process that has a broker: what clients and workers do until it ends.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use factum_broker::{Broker, BrokerWorker, BrokerWorkers};
+use factum_event::Offset;
 use factum_log::{PartitionId, Worker};
 
 use super::answers::Answer;
@@ -30,6 +32,8 @@ pub(crate) struct Life<'a> {
     pub(super) broker: Broker,
     workers: BrokerWorkers,
     pub(super) tasks: Tasks<Answer>,
+    /// Where the last slice of a partition ended.
+    pub(super) sent_until: BTreeMap<PartitionId, Offset>,
 }
 
 impl<'a> Life<'a> {
@@ -39,7 +43,7 @@ impl<'a> Life<'a> {
         broker: Broker,
         workers: BrokerWorkers,
     ) -> Self {
-        Self { machine, world, broker, workers, tasks: Tasks::new() }
+        Self { machine, world, broker, workers, tasks: Tasks::new(), sent_until: BTreeMap::new() }
     }
 
     pub(crate) fn run(mut self) -> Result<(), Violation> {

@@ -1,14 +1,19 @@
 //! Slices of partitions, as they go to a socket: the same bytes, left in their files.
 
 use std::fs::OpenOptions;
+use std::future::Future;
 use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use factum_log::{Chunk, FileRegion, LogSettings, PartitionSlice, ReadError};
+use factum_event::Offset;
+use factum_log::{Chunk, FileRegion, Log, LogSettings, OsDisk, PartitionSlice, ReadError, Worker};
 use pollster::block_on;
 use tempfile::tempdir;
 
 use crate::real_disk::journal;
-use crate::support::{append, fill, numbered, offset, open, partition, read_from};
+use crate::support::{append, clock, fill, numbered, offset, open, partition, read_from, start};
 
 /// Larger than the window through which batches are checked.
 const LARGE: usize = 700_000;
@@ -18,6 +23,7 @@ fn settings() -> LogSettings {
         journal_bytes: 8 << 20,
         queue_bytes: 32 << 20,
         tail_bytes: 0,
+        read_ahead_from: usize::MAX,
         ..LogSettings::default()
     }
 }
@@ -163,4 +169,42 @@ fn what_is_in_memory_is_handed_out_from_there() {
     assert_eq!(log.metrics().bytes_read_disk, 0);
     let end = block_on(log.read_regions(id, offset(3), 1 << 20)).unwrap();
     assert!(end.is_empty() && end.next == offset(3));
+}
+
+#[test]
+fn who_reads_on_finds_what_follows_checked() {
+    let directory = tempdir().unwrap();
+    let disk = Arc::new(OsDisk::new(directory.path()).unwrap());
+    let settings = LogSettings { read_ahead_from: 2 * LARGE, ..settings() };
+    let (log, mut workers, _) = Log::open_stepped(disk, clock(), settings).unwrap();
+    let id = partition(1, 0);
+    for number in 0..9 {
+        let appending = start(&log, id, numbered(number, LARGE)).unwrap();
+        workers.step(Worker::Writer);
+        block_on(appending).unwrap();
+    }
+    let read = |from, batches: usize| {
+        let (log, max_bytes) = (log.clone(), batches * (LARGE + 1000));
+        Box::pin(async move { log.read_regions(id, offset(from), max_bytes).await.unwrap().next })
+    };
+    let poll = |read: Pin<&mut dyn Future<Output = Offset>>| {
+        read.poll(&mut Context::from_waker(Waker::noop()))
+    };
+    let mut begin = read(0, 3);
+    assert_eq!(poll(begin.as_mut()), Poll::Pending);
+    assert!(workers.step(Worker::Reader));
+    assert_eq!(poll(begin.as_mut()), Poll::Ready(offset(3)));
+    assert!(workers.step(Worker::Reader), "it is read ahead");
+    let follow = poll(read(3, 3).as_mut());
+    assert_eq!(follow, Poll::Ready(offset(6)), "the next slice was there");
+    assert!(workers.step(Worker::Reader));
+    let mut less = read(6, 2);
+    assert_eq!(poll(less.as_mut()), Poll::Pending, "less than that is read again");
+    assert!(workers.step(Worker::Reader));
+    assert_eq!(poll(less.as_mut()), Poll::Ready(offset(8)));
+    let mut single = read(2, 1);
+    assert_eq!(poll(single.as_mut()), Poll::Pending);
+    while workers.step(Worker::Reader) {}
+    assert_eq!(poll(single.as_mut()), Poll::Ready(offset(3)));
+    assert!(!workers.step(Worker::Reader), "who reads little reads for himself");
 }

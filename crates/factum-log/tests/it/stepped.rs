@@ -20,6 +20,7 @@ const SETTINGS: LogSettings = LogSettings {
     journal_bytes: 8 << 10,
     queue_bytes: 16 << 10,
     tail_bytes: 4 << 10,
+    read_ahead_from: 1,
     seal_bytes_per_second: 1 << 40,
 };
 

@@ -75,6 +75,7 @@ pub(crate) fn small() -> LogSettings {
         journal_bytes: 16 << 10,
         queue_bytes: 1 << 20,
         tail_bytes: 0,
+        read_ahead_from: 1,
         seal_bytes_per_second: 1 << 40,
     }
 }
