@@ -342,6 +342,7 @@ fn topics_are_described_page_by_page() {
     let one = page(&mut client, &["b"], 2000, None);
     let topic = &one.topics[0];
     assert_eq!((topic.topic_id, topic.is_internal), (id, false));
+    assert_eq!(topic.topic_authorized_operations, 0b1101_1111_1000, "all, as nobody is refused");
     let partition = &topic.partitions[2];
     let expected = DescribeTopicPartitionsResponsePartition {
         partition_index: 2,

@@ -114,6 +114,43 @@ fn metadata_shows_all_no_or_chosen_topics_by_name_or_id() {
 }
 
 #[test]
+fn who_asks_what_it_may_do_hears_of_everything_and_who_does_not_of_nothing() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 1);
+    // The sums of 1 << operation, as Kafka 4 answers without an authorizer.
+    let (topic, cluster, unasked) = (0b1101_1111_1000, 0b1_1111_1010_0000, i32::MIN);
+    for is_asked in [true, false] {
+        let expected = |operations| if is_asked { operations } else { unasked };
+        for version in 8..=ApiKey::Metadata.versions().last().unwrap() {
+            let request = MetadataRequest {
+                topics: Some(vec![asked(Some("orders"), Uuid::nil())]),
+                include_cluster_authorized_operations: is_asked && version <= 10,
+                include_topic_authorized_operations: is_asked,
+                ..Default::default()
+            };
+            let answer = client.call(&request, version);
+            assert_eq!(answer.topics[0].topic_authorized_operations, expected(topic));
+            let of_cluster = if version <= 10 { expected(cluster) } else { unasked };
+            assert_eq!(answer.cluster_authorized_operations, of_cluster, "version {version}");
+        }
+        let request = DescribeClusterRequest {
+            include_cluster_authorized_operations: is_asked,
+            ..Default::default()
+        };
+        assert_eq!(client.ask(&request).cluster_authorized_operations, expected(cluster));
+        let request = DescribeGroupsRequest {
+            groups: vec![name("billing")],
+            include_authorized_operations: is_asked,
+        };
+        client.ask(&commit_request("billing", "orders", (0, 1), ""));
+        let of_group = client.ask(&request).groups[0].authorized_operations;
+        assert_eq!(of_group, expected(0b1101_0100_1000));
+    }
+}
+
+#[test]
 fn a_missing_topic_is_created_only_if_client_and_broker_want_that() {
     let home = Home::new();
     let server = home.serve_with(&["--default-partitions", "4"]);

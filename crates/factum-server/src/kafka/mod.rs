@@ -11,6 +11,7 @@ mod connection;
 mod dispatch;
 mod errors;
 mod features;
+mod operations;
 mod sending;
 
 use std::io;

@@ -8,8 +8,8 @@ use factum_wire::messages::{
 };
 
 use super::text;
-use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
+use crate::kafka::{NODE_ID, operations};
 
 const BROKERS: i8 = 1;
 
@@ -33,6 +33,10 @@ pub(in crate::kafka) async fn handle(
             port: call.caller.port.into(),
             ..Default::default()
         }],
+        cluster_authorized_operations: operations::asked(
+            request.include_cluster_authorized_operations,
+            operations::OF_CLUSTER,
+        ),
         ..Default::default()
     }
 }

@@ -1,5 +1,6 @@
 //! DescribeGroups (15): groups with their members.
 //!
+//! * 3: what the client may do with the group (KIP-430), if it asks.
 //! * A group that only has committed offsets is Empty; one that is not known is Dead, from 6 on
 //!   with `GROUP_ID_NOT_FOUND` (KIP-1043).
 
@@ -13,6 +14,7 @@ use factum_wire::messages::{
 
 use super::text;
 use crate::kafka::dispatch::Call;
+use crate::kafka::operations;
 
 /// The first version in which an unknown group is an error.
 const NOT_FOUND_SINCE: i16 = 6;
@@ -21,7 +23,12 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let groups = request.groups.iter().map(|group| describe(call, group)).collect();
+    let mut groups: Vec<_> = request.groups.iter().map(|group| describe(call, group)).collect();
+    if request.include_authorized_operations {
+        for group in groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = operations::OF_GROUP;
+        }
+    }
     DescribeGroupsResponse { groups, ..Default::default() }
 }
 

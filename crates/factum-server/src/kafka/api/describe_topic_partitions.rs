@@ -20,8 +20,8 @@ use factum_wire::messages::{
 };
 
 use super::text;
-use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
+use crate::kafka::{NODE_ID, operations};
 
 /// The most partitions in one answer.
 const MAX_PARTITIONS: usize = 2000;
@@ -88,6 +88,7 @@ impl Page {
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {
             topic_id: topic.id.0,
             partitions,
+            topic_authorized_operations: operations::OF_TOPIC,
             ..named(name)
         });
         numbers.next().map_or(ControlFlow::Continue(()), |next| self.end_before(name, next))

@@ -3,6 +3,7 @@
 //! * 0: an empty list means all topics; from 1 on null does, and an empty list means none.
 //! * 4: missing topics are created, if client and broker both want that (before, if the broker
 //!   wants it).
+//! * 8: what the client may do with topics and cluster (KIP-430), if it asks.
 //! * 10: topic ids; 12: topics may be asked for by id alone. An unknown id is `UNKNOWN_TOPIC_ID`.
 //! * The address is the one that the client has reached, or the advertised one.
 
@@ -20,13 +21,13 @@ use factum_wire::messages::{
 
 use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
-use crate::kafka::{NODE_ID, errors};
+use crate::kafka::{NODE_ID, errors, operations};
 
 pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let broker = &call.door.broker;
     let may_create = call.door.auto_create_topics && request.allow_auto_topic_creation;
     let asked = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
-    let topics = match asked {
+    let mut topics = match asked {
         None => broker.all_topics().iter().map(|topic| describe(topic)).collect(),
         Some(asked) => {
             let mut topics = Vec::new();
@@ -36,6 +37,11 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
             topics
         }
     };
+    if request.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            topic.topic_authorized_operations = operations::OF_TOPIC;
+        }
+    }
     MetadataResponse {
         brokers: vec![MetadataResponseBroker {
             node_id: NODE_ID,
@@ -46,6 +52,10 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
         cluster_id: Some(text(broker.cluster_id())),
         controller_id: NODE_ID,
         topics,
+        cluster_authorized_operations: operations::asked(
+            request.include_cluster_authorized_operations,
+            operations::OF_CLUSTER,
+        ),
         ..Default::default()
     }
 }
