@@ -11,6 +11,9 @@ use crate::produce::ProduceError;
 use crate::topic::Topic;
 use crate::topic_config::{TimestampType, TopicSettings};
 
+/// The most records that are named.
+const MAX_BLAMED: usize = 10_000;
+
 /// Checks a client's batch against the settings of its topic.
 pub(crate) fn check(topic: &Topic, batch: &Batch, now: Timestamp) -> Result<(), ProduceError> {
     let settings = &topic.settings;
@@ -20,22 +23,33 @@ pub(crate) fn check(topic: &Topic, batch: &Batch, now: Timestamp) -> Result<(), 
     let range = Range::of(settings, now);
     let max_timestamp = batch.header().max_timestamp;
     if !range.is_before_end(max_timestamp) {
-        return Err(range.refused(topic, None, max_timestamp));
+        return Err(range.refused(topic, Vec::new(), max_timestamp));
     }
-    let keyed = settings.cleanup.compact;
-    if !keyed && range.earliest.is_none() {
+    if !settings.cleanup.compact && range.earliest.is_none() {
         return Ok(());
     }
+    check_records(topic, batch, &range)
+}
+
+/// Looks at every record: a producer learns at once which of them are to blame.
+fn check_records(topic: &Topic, batch: &Batch, range: &Range) -> Result<(), ProduceError> {
+    let (mut records, mut time) = (Vec::new(), None);
     for (index, found) in (0..).zip(batch.decode(UNPACKED_LIMIT)?) {
         let record = found?.record;
-        if keyed && record.key.is_none() {
-            return Err(ProduceError::NoKey { topic: topic.name.clone(), index });
+        let lacks_key = topic.settings.cleanup.compact && record.key.is_none();
+        let is_in_time = range.contains(record.timestamp);
+        if (lacks_key || !is_in_time) && records.len() < MAX_BLAMED {
+            records.push(index);
         }
-        if !range.contains(record.timestamp) {
-            return Err(range.refused(topic, Some(index), record.timestamp));
+        if !is_in_time {
+            time.get_or_insert(record.timestamp);
         }
     }
-    Ok(())
+    match time {
+        Some(time) => Err(range.refused(topic, records, time)),
+        None if records.is_empty() => Ok(()),
+        None => Err(ProduceError::NoKey { topic: topic.name.clone(), records }),
+    }
 }
 
 /// The timestamps that a topic takes now; none is no limit.
@@ -65,10 +79,10 @@ impl Range {
         self.is_before_end(time) && (unknown || begun)
     }
 
-    fn refused(&self, topic: &Topic, index: Option<i32>, came: Timestamp) -> ProduceError {
+    fn refused(&self, topic: &Topic, records: Vec<i32>, came: Timestamp) -> ProduceError {
         ProduceError::Timestamp {
             topic: topic.name.clone(),
-            index,
+            records,
             came: came.as_millis(),
             earliest: self.earliest.unwrap_or(i64::MIN),
             latest: self.latest.unwrap_or(i64::MAX),
@@ -123,7 +137,7 @@ mod tests {
         assert_eq!(check_in(&limits, &at(&[NOW - 10, NOW + 20])), Ok(()));
         assert_eq!(check_in(&limits, &at(&[-1])), Ok(()), "none was given");
         let early = check_in(&limits, &at(&[NOW, NOW - 11])).unwrap_err();
-        assert!(matches!(early, ProduceError::Timestamp { index: Some(1), .. }), "{early:?}");
+        assert!(matches!(early, ProduceError::Timestamp { ref records, .. } if *records == [1]));
         assert!(check_in(&limits, &at(&[NOW + 21])).is_err());
         let append = [limits[0], limits[1], ("message.timestamp.type", "LogAppendTime")];
         assert_eq!(check_in(&append, &at(&[0, NOW * 2])), Ok(()), "the broker's count");
@@ -133,8 +147,15 @@ mod tests {
     fn compacted_topics_take_only_what_has_a_key() {
         let compact = [("cleanup.policy", "compact,delete")];
         assert_eq!(check_in(&compact, &batch(&[(Some("a"), NOW), (Some(""), NOW)])), Ok(()));
-        let refused = check_in(&compact, &batch(&[(Some("a"), NOW), (None, NOW)])).unwrap_err();
-        assert!(matches!(refused, ProduceError::NoKey { index: 1, .. }), "{refused:?}");
+        let mixed = batch(&[(None, NOW), (Some("a"), NOW), (None, NOW)]);
+        let refused = check_in(&compact, &mixed).unwrap_err();
+        assert_eq!(refused.records(), [0, 2]);
+        assert!(matches!(refused, ProduceError::NoKey { .. }), "{refused:?}");
+        let early = [compact[0], ("message.timestamp.before.max.ms", "10")];
+        let mixed = batch(&[(None, NOW), (Some("a"), NOW), (Some("b"), NOW - 11)]);
+        let refused = check_in(&early, &mixed).unwrap_err();
+        assert_eq!(refused.records(), [0, 2]);
+        assert!(matches!(refused, ProduceError::Timestamp { .. }), "{refused:?}");
         assert_eq!(check_in(&[], &batch(&[(None, NOW)])), Ok(()));
     }
 

@@ -11,6 +11,7 @@ use factum_event::{Offset, Partition, Record, Timestamp, TopicName};
 use factum_log::{AppendError, Appending, Log, PartitionId, Reservation};
 use thiserror::Error;
 
+use crate::locate::UNPACKED_LIMIT;
 use crate::producer_state::{SequenceError, Verdict};
 use crate::topic::{Topic, TopicPartition};
 use crate::topic_config::TimestampType;
@@ -71,9 +72,9 @@ pub enum ProduceError {
     Timestamp {
         /// The topic.
         topic: TopicName,
-        /// Which record, from 0; none where it is the largest timestamp of the batch.
-        index: Option<i32>,
-        /// What came, in milliseconds.
+        /// Which records are to blame, from 0; none where it is the largest timestamp of the batch.
+        records: Vec<i32>,
+        /// What came first, in milliseconds.
         came: i64,
         /// The earliest that is taken, in milliseconds.
         earliest: i64,
@@ -84,12 +85,12 @@ pub enum ProduceError {
     #[error("the batch says that its timestamps are the broker's; only the broker sets that")]
     AppendTime,
     /// A compacted topic takes only what has a key.
-    #[error("record {index} has no key, which {topic} needs: it is compacted")]
+    #[error("records {} without a key are not for {topic}: it is compacted", some(.records))]
     NoKey {
         /// The topic.
         topic: TopicName,
-        /// Which record, from 0.
-        index: i32,
+        /// Which records, from 0.
+        records: Vec<i32>,
     },
     /// Out of its producer's sequence.
     #[error(transparent)]
@@ -100,17 +101,22 @@ pub enum ProduceError {
 }
 
 impl ProduceError {
-    /// The record that is to blame, from 0, if it is one.
+    /// The records that are to blame, from 0; none where it is the batch as a whole.
     #[must_use]
-    pub const fn record_index(&self) -> Option<i32> {
+    pub fn records(&self) -> &[i32] {
         match self {
-            Self::Timestamp { index, .. } => *index,
-            Self::NoKey { index, .. } | Self::Batch(BatchError::Record { index, .. }) => {
-                Some(*index)
-            }
-            _ => None,
+            Self::Timestamp { records, .. } | Self::NoKey { records, .. } => records,
+            Self::Batch(BatchError::Record { index, .. }) => std::slice::from_ref(index),
+            _ => &[],
         }
     }
+}
+
+/// The first of these numbers, as text.
+fn some(numbers: &[i32]) -> String {
+    let first: Vec<_> = numbers.iter().take(3).map(ToString::to_string).collect();
+    let more = if numbers.len() > first.len() { ", …" } else { "" };
+    first.join(", ") + more
 }
 
 /// A batch that has its offset and is on its way to the disk.
@@ -212,6 +218,11 @@ impl Broker {
         batch.check_producible()?;
         let now = self.clock().now();
         admission::check(topic, &batch, now)?;
+        check_size(topic, &batch)?;
+        let batch = match topic.settings.compression {
+            Some(codec) => batch.with_codec(codec, UNPACKED_LIMIT)?,
+            None => batch,
+        };
         Ok(match topic.settings.timestamp_type {
             TimestampType::CreateTime => batch,
             TimestampType::LogAppendTime => batch.with_append_time(now),
@@ -237,16 +248,20 @@ impl Broker {
         how: Passing,
     ) -> Result<Pending, ProduceError> {
         let target = self.target(topic, partition)?;
-        let limit = topic.settings.max_message_bytes;
-        if batch.len() > limit {
-            let bytes = batch.len();
-            return Err(ProduceError::TooLarge { topic: topic.name.clone(), bytes, limit });
-        }
+        check_size(topic, &batch)?;
         let room = self.log().reserve(batch.len()).await?;
         let passed = pass_gate(self.log(), target, batch, room, self.clock().now(), how)?;
         let gone = || ProduceError::UnknownPartition { topic: topic.name.clone(), partition };
         passed.ok_or_else(gone)
     }
+}
+
+fn check_size(topic: &Topic, batch: &Batch) -> Result<(), ProduceError> {
+    let (bytes, limit) = (batch.len(), topic.settings.max_message_bytes);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(ProduceError::TooLarge { topic: topic.name.clone(), bytes, limit })
 }
 
 /// As what a batch passes into a partition.

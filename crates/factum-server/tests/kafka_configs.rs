@@ -10,6 +10,7 @@ use bytes::Bytes;
 use common::client::Client;
 use common::server::{Home, Server};
 use common::work::*;
+use factum_event::batch::{Batch, Codec, ProducerState};
 use factum_event::{Record, Timestamp};
 use factum_wire::ErrorCode;
 use factum_wire::messages::*;
@@ -134,7 +135,7 @@ fn what_cannot_be_configured_is_refused_and_changes_nothing() {
             &[("retention.bytes", SET, Some("5")), ("segment.ms", SET, Some("0"))],
             InvalidConfig,
         ),
-        ("orders", &[("compression.type", SET, Some("zstd"))], InvalidConfig),
+        ("orders", &[("min.insync.replicas", SET, Some("2"))], InvalidConfig),
         (
             "orders",
             &[("min.compaction.lag.ms", SET, Some("2")), ("max.compaction.lag.ms", SET, Some("1"))],
@@ -225,9 +226,56 @@ fn batches_are_held_to_the_settings_of_the_moment() {
     let keyless = batch(&[Record { key: None, ..record(0) }]);
     check(&[], &keyless, ErrorCode::None);
     let compact = ("cleanup.policy", SET, Some("compact"));
-    let blamed = check(&[compact], &keyless, ErrorCode::InvalidRecord);
-    assert_eq!(blamed.record_errors[0].batch_index, 0);
+    let mut mixed = records(0..5);
+    mixed[1].key = None;
+    mixed[3].key = None;
+    let blamed = check(&[compact], &batch(&mixed), ErrorCode::InvalidRecord);
+    let indexes: Vec<_> = blamed.record_errors.iter().map(|blamed| blamed.batch_index).collect();
+    assert_eq!(indexes, [1, 3], "KIP-467: each that is to blame");
+    check(&[], &keyless, ErrorCode::InvalidRecord);
     check(&[], &old, ErrorCode::None);
+    server.stop();
+}
+
+#[test]
+fn batches_are_packed_as_their_topic_says() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let (first, second) = (records(0..3), records(3..6));
+    let producer = new_producer(&mut client);
+    let state = ProducerState { id: producer, epoch: 0, base_sequence: 0 };
+    let plain = batch_of(Codec::None, Some(state), &first);
+    let write = |client: &mut Client, batch: &Bytes| produce(client, "orders", 0, batch.clone());
+    let codecs = |client: &mut Client, from| {
+        let bytes = bytes_of(fetch(client, "orders", 0, from));
+        Batch::parse_first(&bytes).unwrap().codec().unwrap()
+    };
+    for (setting, codec) in [("zstd", Codec::Zstd), ("uncompressed", Codec::None)] {
+        alter_ok(&mut client, "orders", &[("compression.type", SET, Some(setting))]);
+        let base = list_offset(&mut client, "orders", 0, -1).0;
+        for packed in [Codec::None, Codec::Snappy, Codec::Zstd] {
+            let answer = write(&mut client, &batch_of(packed, None, &second));
+            assert_eq!(error(answer.error_code), error(0));
+            assert_eq!(codecs(&mut client, answer.base_offset), codec, "{packed} as {setting}");
+        }
+        let read = read_from(&mut client, "orders", 0, base);
+        let values: Vec<_> = read.into_iter().map(|found| found.record).collect();
+        assert_eq!(values, [&second[..], &second, &second].concat());
+    }
+    alter_ok(&mut client, "orders", &[("compression.type", SET, Some("gzip"))]);
+    let answer = write(&mut client, &plain);
+    assert_eq!(error(answer.error_code), error(0));
+    assert_eq!(codecs(&mut client, answer.base_offset), Codec::Gzip);
+    let again = write(&mut client, &plain);
+    assert_eq!(again.base_offset, answer.base_offset, "a repeated batch is known as such");
+    let large = Record { value: Some(vec![7; 10_000].into()), ..record(0) };
+    let packed = batch_of(Codec::Zstd, None, &[large]);
+    alter_ok(&mut client, "orders", &[("max.message.bytes", SET, Some("1000"))]);
+    assert_eq!(error(write(&mut client, &packed).error_code), error(0));
+    alter_ok(&mut client, "orders", &[("compression.type", SET, Some("uncompressed"))]);
+    let too_large = error(ErrorCode::MessageTooLarge.code());
+    assert_eq!(error(write(&mut client, &packed).error_code), too_large, "as it would be kept");
     server.stop();
 }
 

@@ -3,6 +3,7 @@
 use super::{ConfigKey, ConfigKind, ConfigType};
 
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
+pub(super) const COMPRESSION_TYPE: &str = "compression.type";
 pub(super) const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 pub(super) const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
@@ -18,6 +19,8 @@ pub(super) const SEGMENT_MS: &str = "segment.ms";
 
 pub(super) const DELETE: &str = "delete";
 pub(super) const COMPACT: &str = "compact";
+pub(super) const PRODUCER: &str = "producer";
+pub(super) const UNCOMPRESSED: &str = "uncompressed";
 pub(super) const LOG_APPEND_TIME: &str = "LogAppendTime";
 
 const LONG_MAX: &str = "9223372036854775807";
@@ -49,11 +52,11 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "What happens to old records: delete removes them by retention, compact keeps the last \
          of each key, both do both; an empty list keeps everything.",
     ),
-    fixed(
-        "compression.type",
-        "producer",
-        ConfigType::String,
-        "Batches keep the compression that their producer chose.",
+    key(
+        COMPRESSION_TYPE,
+        PRODUCER,
+        ConfigKind::Choice(&[PRODUCER, UNCOMPRESSED, "gzip", "snappy", "lz4", "zstd"]),
+        "How batches are packed: as their producer chose, or packed again as this says.",
     ),
     key(
         DELETE_RETENTION_MS,
@@ -62,29 +65,30 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "How long compaction keeps a record without a value, the mark of a deleted key, in \
          milliseconds.",
     ),
-    fixed(
+    key(
         "file.delete.delay.ms",
         "60000",
-        ConfigType::Long,
-        "Files are shared by partitions; one goes when nothing in it is readable any more.",
+        ConfigKind::Long { min: 0 },
+        "Without effect. Files are shared by partitions; one goes when nothing in it is readable \
+         any more.",
     ),
-    fixed(
+    key(
         "flush.messages",
         LONG_MAX,
-        ConfigType::Long,
-        "Every acknowledgement follows a flush; there is none to add.",
+        ConfigKind::Long { min: 1 },
+        "Without effect. Every acknowledgement follows a flush; there is none to add.",
     ),
-    fixed(
+    key(
         "flush.ms",
         LONG_MAX,
-        ConfigType::Long,
-        "Every acknowledgement follows a flush; there is none to add.",
+        ConfigKind::Long { min: 0 },
+        "Without effect. Every acknowledgement follows a flush; there is none to add.",
     ),
-    fixed(
+    key(
         "index.interval.bytes",
         "4096",
-        ConfigType::Int,
-        "Indexes have every batch, whatever its size.",
+        ConfigKind::Int { min: 0 },
+        "Without effect. Indexes have every batch, whatever its size.",
     ),
     key(
         MAX_COMPACTION_LAG_MS,
@@ -136,7 +140,12 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         ConfigType::Int,
         "One machine keeps the log; an acknowledgement follows its flush to the disk.",
     ),
-    fixed("preallocate", "false", ConfigType::Boolean, "Files are always allocated in advance."),
+    key(
+        "preallocate",
+        "false",
+        ConfigKind::Boolean,
+        "Without effect. Files are always allocated in advance.",
+    ),
     key(
         RETENTION_BYTES,
         "-1",
@@ -155,17 +164,18 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         ConfigKind::Int { min: 14 },
         "Bytes of a partition that retention and compaction take as one piece.",
     ),
-    fixed(
+    key(
         "segment.index.bytes",
         "10485760",
-        ConfigType::Int,
-        "Indexes belong to files that partitions share, and are as large as they must be.",
+        ConfigKind::Int { min: 4 },
+        "Without effect. Indexes belong to files that partitions share, and are as large as they \
+         must be.",
     ),
-    fixed(
+    key(
         "segment.jitter.ms",
         "0",
-        ConfigType::Long,
-        "Ending a segment costs nothing here; there is no herd to spread.",
+        ConfigKind::Long { min: 0 },
+        "Without effect. Ending a segment costs nothing here; there is no herd to spread.",
     ),
     key(
         SEGMENT_MS,
@@ -173,10 +183,10 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         ConfigKind::Long { min: 1 },
         "The time that retention and compaction take as one piece, in milliseconds.",
     ),
-    fixed(
+    key(
         "unclean.leader.election.enable",
         "false",
-        ConfigType::Boolean,
-        "One machine keeps the log; there is nobody to elect.",
+        ConfigKind::Boolean,
+        "Without effect. One machine keeps the log; there is nobody to elect.",
     ),
 ];

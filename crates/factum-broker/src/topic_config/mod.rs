@@ -1,8 +1,8 @@
 //! Topic settings by Kafka's names.
 //!
-//! A topic keeps the texts that it was given; [`TopicSettings`] is what they mean. A setting that
-//! has no effect here is known, so that clients see its value, but it can only be set to what it
-//! already is: nothing is accepted and then ignored.
+//! A topic keeps the texts that it was given; [`TopicSettings`] is what they mean. Where a setting
+//! has no effect here because what it asks for is so in any case, any value is taken, and its
+//! documentation says so; where a value would promise what is not kept, only the default is.
 
 mod edit;
 mod keys;
@@ -48,11 +48,13 @@ pub enum ConfigKind {
     },
     /// A number from 0 to 1.
     Ratio,
+    /// `true` or `false`, in any case.
+    Boolean,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Some of these words, each at most once, with commas between; none is a list too.
     List(&'static [&'static str]),
-    /// Only its default: it has no effect here.
+    /// Only its default: what others promise is not kept here.
     Fixed(ConfigType),
 }
 
@@ -129,6 +131,7 @@ impl ConfigKey {
             ConfigKind::Int { .. } => ConfigType::Int,
             ConfigKind::Long { .. } => ConfigType::Long,
             ConfigKind::Ratio => ConfigType::Double,
+            ConfigKind::Boolean => ConfigType::Boolean,
             ConfigKind::Choice(_) => ConfigType::String,
             ConfigKind::List(_) => ConfigType::List,
             ConfigKind::Fixed(fixed) => fixed,
@@ -151,6 +154,7 @@ impl ConfigKey {
             }
             ConfigKind::Long { min } => format!("a whole number from {min} to {}", i64::MAX),
             ConfigKind::Ratio => "a number from 0 to 1".to_owned(),
+            ConfigKind::Boolean => "true or false".to_owned(),
             ConfigKind::Choice(words) => words.join(" or "),
             ConfigKind::List(words) => {
                 format!("a list of any of {}, each at most once", words.join(", "))
@@ -165,6 +169,9 @@ impl ConfigKey {
             ConfigKind::Int { min } => text.parse::<i32>().is_ok_and(|number| number >= min),
             ConfigKind::Long { min } => text.parse::<i64>().is_ok_and(|number| number >= min),
             ConfigKind::Ratio => text.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
+            ConfigKind::Boolean => {
+                ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word))
+            }
             ConfigKind::Choice(words) => words.contains(&text),
             ConfigKind::List(words) => {
                 let mut seen = std::collections::BTreeSet::new();
@@ -196,13 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_ignored_is_refused() {
-        assert!(check_one("compression.type", "producer").is_ok());
-        let error = check_one("compression.type", "zstd").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "compression.type is always \"producer\" in this version, not \"zstd\""
-        );
+    fn what_would_not_be_kept_is_refused() {
+        assert!(check_one("min.insync.replicas", "1").is_ok());
+        let error = check_one("min.insync.replicas", "2").unwrap_err();
+        let expected = "min.insync.replicas is always \"1\" in this version, not \"2\"";
+        assert_eq!(error.to_string(), expected);
         let error = check_one("no.such", "1").unwrap_err();
         assert!(error.to_string().contains("known are cleanup.policy, compression"), "{error}");
     }
@@ -218,6 +223,10 @@ mod tests {
             ("cleanup.policy", &["delete", "compact", "compact, delete", "delete,compact", ""]),
             ("message.timestamp.type", &["CreateTime", "LogAppendTime"]),
             ("max.compaction.lag.ms", &["1"]),
+            ("compression.type", &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
+            ("preallocate", &["true", "false", "TRUE"]),
+            ("flush.messages", &["1", "10000"]),
+            ("file.delete.delay.ms", &["0", "10000"]),
         ];
         for (name, values) in good {
             for value in values {
@@ -232,6 +241,9 @@ mod tests {
             ("cleanup.policy", &["none", "compact,", "delete,delete", "Compact", "compact delete"]),
             ("message.timestamp.type", &["createtime", ""]),
             ("max.compaction.lag.ms", &["0"]),
+            ("compression.type", &["none", "ZSTD", ""]),
+            ("preallocate", &["yes", ""]),
+            ("flush.messages", &["0", "often"]),
         ];
         for (name, values) in bad {
             for value in values {

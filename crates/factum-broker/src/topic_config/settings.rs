@@ -1,5 +1,7 @@
 //! What the settings of a topic mean: parsed once, when the topic is created or configured.
 
+use factum_event::batch::Codec;
+
 use super::keys::*;
 use super::{ConfigKey, Configs, InvalidConfig, list};
 
@@ -26,6 +28,8 @@ pub struct TopicSettings {
     pub delete_retention_ms: u64,
     /// The largest batch, in bytes.
     pub max_message_bytes: usize,
+    /// How batches are packed; none leaves it to their producer.
+    pub compression: Option<Codec>,
     /// Whose timestamps records have.
     pub timestamp_type: TimestampType,
     /// Milliseconds that a timestamp may be behind; none is no limit.
@@ -104,6 +108,11 @@ impl TopicSettings {
             delete_retention_ms: values.count(DELETE_RETENTION_MS),
             max_message_bytes: usize::try_from(values.count(MAX_MESSAGE_BYTES))
                 .unwrap_or(usize::MAX),
+            compression: match values.text(COMPRESSION_TYPE) {
+                UNCOMPRESSED => Some(Codec::None),
+                // `producer` is no codec.
+                codec => codec.parse().ok(),
+            },
             timestamp_type: match values.text(TIMESTAMP_TYPE) {
                 LOG_APPEND_TIME => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,

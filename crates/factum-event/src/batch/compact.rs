@@ -14,13 +14,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::builder::put_record;
 use super::{
-    Attributes, Batch, BatchError, BatchHeader, BatchRecord, Codec, DELETE_HORIZON_BIT,
+    Attributes, Batch, BatchError, BatchHeader, BatchRecord, CODEC_BITS, Codec, DELETE_HORIZON_BIT,
     HEADER_BYTES, LENGTH_OVERHEAD, Records, crc32c,
 };
 use crate::Timestamp;
-
-/// The bits of the attributes that name the codec.
-const CODEC_BITS: i16 = 0x07;
 
 /// What becomes of a batch beside its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -22,6 +22,7 @@ mod compact;
 mod compression;
 mod error;
 mod marker;
+mod recompress;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,9 @@ const LENGTH_OVERHEAD: usize = 12;
 
 /// The leader epoch that this broker writes: it never loses leadership.
 pub const LEADER_EPOCH: i32 = 0;
+
+/// The bits of the attributes that name the codec.
+const CODEC_BITS: i16 = 0x07;
 
 /// The attribute that makes the base timestamp a delete horizon.
 const DELETE_HORIZON_BIT: i16 = 0x40;

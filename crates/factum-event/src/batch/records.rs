@@ -65,8 +65,7 @@ impl Batch {
     /// [`BatchError`] where bytes cannot be unpacked within `limit`.
     pub fn decode(&self, limit: usize) -> Result<Records, BatchError> {
         let packed = self.bytes().slice(HEADER_BYTES..);
-        let rest = Fields(self.codec()?.decompress(packed, limit)?);
-        Ok(Records { header: *self.header(), rest, index: 0, last_delta: -1, ended: false })
+        Ok(Records::unpacked(*self.header(), self.codec()?.decompress(packed, limit)?))
     }
 }
 
@@ -81,6 +80,11 @@ pub struct Records {
 }
 
 impl Records {
+    /// Those of a batch with this header that unpack to these bytes.
+    pub(super) fn unpacked(header: BatchHeader, plain: Bytes) -> Self {
+        Self { header, rest: Fields(plain), index: 0, last_delta: -1, ended: false }
+    }
+
     /// No more records than this can follow, whatever the header states.
     fn at_most(&self) -> usize {
         let stated = usize::try_from(self.header.record_count - self.index).unwrap_or(0);

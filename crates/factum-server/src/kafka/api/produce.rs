@@ -41,21 +41,22 @@ type Queued = Result<(Pending, i64), Refusal>;
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
-    /// The record that is to blame, from 0.
-    record_index: Option<i32>,
+    /// The records that are to blame, from 0.
+    records: Vec<i32>,
 }
 
 impl Refusal {
     fn new(code: ErrorCode, message: Option<String>) -> Self {
-        Self { code, message, record_index: None }
+        Self { code, message, records: Vec::new() }
     }
 
     fn record_errors(&self) -> Vec<BatchIndexAndErrorMessage> {
-        let blamed = |batch_index| BatchIndexAndErrorMessage {
-            batch_index,
-            batch_index_error_message: self.message.as_ref().map(text),
+        // Why is said once, for all of them.
+        let blamed = |index: &i32| BatchIndexAndErrorMessage {
+            batch_index: *index,
+            batch_index_error_message: None,
         };
-        self.record_index.map(blamed).into_iter().collect()
+        self.records.iter().map(blamed).collect()
     }
 
     fn timed_out() -> Self {
@@ -199,7 +200,7 @@ async fn durable(index: i32, queued: Queued, deadline: Instant) -> PartitionProd
 
 impl From<ProduceError> for Refusal {
     fn from(error: ProduceError) -> Self {
-        let (code, record_index) = (errors::produce(&error), error.record_index());
-        Self { code, message: Some(error.to_string()), record_index }
+        let (code, records) = (errors::produce(&error), error.records().to_vec());
+        Self { code, message: Some(error.to_string()), records }
     }
 }
