@@ -11,6 +11,7 @@ mod connection;
 mod dispatch;
 mod errors;
 mod features;
+mod fetch_sessions;
 mod operations;
 mod sending;
 
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
+use fetch_sessions::FetchSessions;
 
 /// The number of the only broker.
 pub const NODE_ID: i32 = 1;
@@ -79,6 +81,7 @@ pub struct KafkaDoor {
     auto_create_topics: bool,
     requests_in_work: Arc<Semaphore>,
     fetches_in_work: Arc<Semaphore>,
+    fetch_sessions: Arc<FetchSessions>,
 }
 
 impl KafkaDoor {
@@ -91,6 +94,9 @@ impl KafkaDoor {
         advertised: Option<(String, u16)>,
         auto_create_topics: bool,
     ) -> Self {
+        let fetch_sessions = Arc::<FetchSessions>::default();
+        let observed = Arc::clone(&fetch_sessions);
+        metrics.observe(move || observed.readings());
         let permits = |bytes: usize| Arc::new(Semaphore::new(bytes / PERMIT_BYTES));
         let requests_in_work = permits(limits.requests_in_work_bytes.max(limits.request_bytes));
         let fetches_in_work = permits(limits.fetches_in_work_bytes.max(limits.fetch_bytes));
@@ -102,6 +108,7 @@ impl KafkaDoor {
             auto_create_topics,
             requests_in_work,
             fetches_in_work,
+            fetch_sessions,
         }
     }
 

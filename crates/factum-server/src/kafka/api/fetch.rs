@@ -5,8 +5,8 @@
 //!   partition with an error is answered at once, and so is one that has more than was read.
 //! * Old batches are not read into memory: the answer says how long they are, and they go from
 //!   their files to the socket.
-//! * 7: fetch sessions (KIP-227): this broker keeps none. It answers session 0, and a client that
-//!   asks to go on with one is told to start anew.
+//! * 7: fetch sessions (KIP-227): a request has only what changes of what is fetched, an answer
+//!   only what is news.
 //! * 13: topics by id.
 //! * 4: who reads only what was committed gets nothing behind the last stable offset, and a list of
 //!   the aborted transactions in what it gets: it leaves their records out itself.
@@ -85,17 +85,24 @@ pub(in crate::kafka) struct Fetched {
 /// Looks up the topics; what it returns reads and waits.
 pub(in crate::kafka) fn start(
     call: &Call,
-    request: FetchRequest,
+    mut request: FetchRequest,
 ) -> impl Future<Output = Fetched> + Send + use<> {
-    let session_gone = request.session_id != 0 || request.session_epoch > 0;
+    let door = Arc::clone(&call.door);
+    let by_id = call.version() >= IDS_SINCE;
+    let begun = door.fetch_sessions.begin(&mut request, by_id, Instant::now());
     let fetch = Fetch::new(call, request);
     async move {
-        if session_gone {
-            let error_code = ErrorCode::FetchSessionIdNotFound.code();
-            let response = FetchResponse { error_code, ..Default::default() };
-            return Fetched { response, ..Default::default() };
-        }
-        fetch.run().await
+        let using = match begun {
+            Ok(using) => using,
+            Err(error) => {
+                let error_code = error.code();
+                let response = FetchResponse { error_code, ..Default::default() };
+                return Fetched { response, ..Default::default() };
+            }
+        };
+        let mut fetched = fetch.run().await;
+        door.fetch_sessions.end(using, &mut fetched.response, Instant::now());
+        fetched
     }
 }
 
