@@ -151,6 +151,26 @@ fn who_asks_what_it_may_do_hears_of_everything_and_who_does_not_of_nothing() {
 }
 
 #[test]
+fn who_asks_for_access_rules_hears_that_there_is_no_access_control() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    let disabled = error(ErrorCode::SecurityDisabled.code());
+    for version in ApiKey::DescribeAcls.versions() {
+        let described = client.call(&DescribeAclsRequest::default(), version);
+        assert_eq!(error(described.error_code), disabled);
+        assert!(described.error_message.unwrap().contains("No Authorizer"));
+        let creations = vec![AclCreation::default(); 2];
+        let created = client.call(&CreateAclsRequest { creations }, version).results;
+        let codes: Vec<_> = created.iter().map(|result| error(result.error_code)).collect();
+        assert_eq!(codes, [&*disabled, &*disabled], "version {version}");
+        let filters = vec![DeleteAclsFilter::default()];
+        let deleted = client.call(&DeleteAclsRequest { filters }, version).filter_results;
+        assert_eq!((deleted.len(), error(deleted[0].error_code)), (1, disabled.clone()));
+    }
+}
+
+#[test]
 fn a_missing_topic_is_created_only_if_client_and_broker_want_that() {
     let home = Home::new();
     let server = home.serve_with(&["--default-partitions", "4"]);

@@ -42,6 +42,9 @@ macro_rules! api_table {
             EndTxn = 26, 0..=5, flexible 3, EndTxnRequest, EndTxnResponse;
             WriteTxnMarkers = 27, 1..=2, flexible 1, WriteTxnMarkersRequest, WriteTxnMarkersResponse;
             TxnOffsetCommit = 28, 0..=5, flexible 3, TxnOffsetCommitRequest, TxnOffsetCommitResponse;
+            DescribeAcls = 29, 1..=3, flexible 2, DescribeAclsRequest, DescribeAclsResponse;
+            CreateAcls = 30, 1..=3, flexible 2, CreateAclsRequest, CreateAclsResponse;
+            DeleteAcls = 31, 1..=3, flexible 2, DeleteAclsRequest, DeleteAclsResponse;
             DescribeConfigs = 32, 1..=4, flexible 4, DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs = 33, 0..=2, flexible 2, AlterConfigsRequest, AlterConfigsResponse;
             DescribeLogDirs = 35, 1..=5, flexible 2, DescribeLogDirsRequest, DescribeLogDirsResponse;

@@ -132,6 +132,10 @@ class Installer:
         flags = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         return [need("java"), *flags, "-cp", classpath, "Client"]
 
+    def kafka_tools(self):
+        classpath = self.maven("kafka-tools", CLIENTS / "kafka-tools" / "pom.xml", [], [])
+        return [need("java"), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classpath]
+
     def reference_classpath(self):
         return self.maven("reference", HERE / "reference" / "pom.xml", [], [])
 

@@ -12,7 +12,8 @@ from .session import Session, Unsupported
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
-PARTS = ("scenario", "cross", "admin", "transactions", "events")
+CLIENT_PARTS = ("scenario", "cross", "admin", "transactions", "events")
+PARTS = (*CLIENT_PARTS, "tools")
 
 
 @dataclasses.dataclass
@@ -27,7 +28,7 @@ class Speaker:
     reads_committed: bool = True  # leaves out every aborted transaction
     overlapping_aborts: bool = True  # also those that overlap
     stable_offsets: bool = True  # waits for offsets that a transaction under way may commit
-    parts: tuple = PARTS  # of the suite that it takes part in
+    parts: tuple = CLIENT_PARTS  # of the suite that it takes part in
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
@@ -135,4 +136,5 @@ SPEAKERS = {
         cannot_read_from=(("java", "snappy"),),
     ),
     "aiokafka": Speaker("aiokafka", stable_offsets=False, parts=("transactions",)),
+    "kafka-tools": Speaker("kafka-tools", parts=("tools",)),
 }

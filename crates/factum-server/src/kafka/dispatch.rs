@@ -185,6 +185,9 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::EndTxn => at_once!(end_txn::handle),
         ApiKey::WriteTxnMarkers => at_once!(write_txn_markers::handle),
         ApiKey::TxnOffsetCommit => at_once!(txn_offset_commit::handle),
+        ApiKey::DescribeAcls => at_once!(describe_acls::handle),
+        ApiKey::CreateAcls => at_once!(create_acls::handle),
+        ApiKey::DeleteAcls => at_once!(delete_acls::handle),
         ApiKey::DescribeConfigs => at_once!(describe_configs::handle),
         ApiKey::AlterConfigs => at_once!(alter_configs::handle),
         ApiKey::DescribeLogDirs => at_once!(describe_log_dirs::handle),
@@ -287,6 +290,9 @@ first_error! {
     WriteTxnMarkersResponse: |it| it.markers.iter().flat_map(|marker| &marker.topics)
         .flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     TxnOffsetCommitResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    DescribeAclsResponse: |it| std::iter::once(it.error_code);
+    CreateAclsResponse: |it| it.results.iter().map(|result| result.error_code);
+    DeleteAclsResponse: |it| it.filter_results.iter().map(|result| result.error_code);
     DescribeConfigsResponse: |it| it.results.iter().map(|result| result.error_code);
     AlterConfigsResponse: |it| it.responses.iter().map(|resource| resource.error_code);
     DescribeLogDirsResponse: |it| std::iter::once(it.error_code)

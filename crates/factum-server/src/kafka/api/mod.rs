@@ -5,11 +5,14 @@ pub(super) mod add_partitions_to_txn;
 pub(super) mod alter_configs;
 pub(super) mod alter_partition_reassignments;
 pub(super) mod api_versions;
+pub(super) mod create_acls;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
+pub(super) mod delete_acls;
 pub(super) mod delete_groups;
 pub(super) mod delete_records;
 pub(super) mod delete_topics;
+pub(super) mod describe_acls;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
 pub(super) mod describe_groups;
@@ -74,6 +77,13 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 }
 
 /// Text of the broker's as a string of the protocol.
+/// Why there are no access rules: Kafka answers the same without an authorizer.
+fn no_authorizer() -> (i16, Option<Str>) {
+    let message =
+        Str::from_static("No Authorizer is configured on the broker: everybody may do everything");
+    (ErrorCode::SecurityDisabled.code(), Some(message))
+}
+
 fn text(text: impl AsRef<str>) -> Str {
     Str::from(text.as_ref())
 }
