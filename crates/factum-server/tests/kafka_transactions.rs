@@ -372,7 +372,12 @@ fn nothing_gets_into_a_transaction_that_does_not_belong_there() {
     // Without the id in the request, or as a batch of no transaction, it is not taken.
     let batch = producer.batch(0, 1);
     let answer = produce(&mut client, "orders", 0, batch);
-    assert_eq!(answer.error_code, code(ErrorCode::InvalidRequest), "{:?}", answer.error_message);
+    assert_eq!(
+        answer.error_code,
+        code(ErrorCode::TransactionalIdAuthorizationFailed),
+        "{:?}",
+        answer.error_message
+    );
     producer.put(&mut client, 0, 1);
     let plain = sequenced(producer.id, producer.epoch, 1, 1);
     assert_eq!(produce(&mut client, "orders", 0, plain).error_code, invalid);

@@ -19,7 +19,8 @@ pub(super) fn produce(error: &ProduceError) -> ErrorCode {
             ErrorCode::OutOfOrderSequenceNumber
         }
         ProduceError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
-        ProduceError::NoTransactionalId => ErrorCode::InvalidRequest,
+        // Odd, but what Kafka says.
+        ProduceError::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
         ProduceError::Transaction(error) => refused_write(error),
         ProduceError::Timestamp { .. } | ProduceError::AppendTime => ErrorCode::InvalidTimestamp,
         ProduceError::NoKey { .. } => ErrorCode::InvalidRecord,
