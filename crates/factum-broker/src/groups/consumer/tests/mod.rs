@@ -1,0 +1,1 @@
+//! Groups of the consumer protocol, driven by heartbeats in virtual time.
