@@ -134,6 +134,7 @@ impl ConsumerGroup {
 
     /// Looks at the topics if they have changed; a change of those that somebody subscribes to
     /// begins a rebalance.
+    #[allow(clippy::mutable_key_type, reason = "a pattern is equal to another by its text alone")]
     fn refresh_topics(&mut self, turn: &mut Turn<'_>, view: &dyn TopicsView) {
         // Asked first: what changes while they are looked at is looked at again.
         let changes = view.changes();

@@ -127,7 +127,7 @@ proptest! {
     ) {
         let before = group.assign(Assignor::Uniform, &group.nothing());
         let leaves = leaves.index(before.len());
-        let mut rest = group.clone();
+        let mut rest = group;
         rest.topics.remove(leaves);
         let mut has = before;
         let left = has.remove(leaves);

@@ -30,7 +30,8 @@ fn who_makes_no_id_gets_one_in_version_0_and_is_refused_later() {
 fn a_request_that_contradicts_itself_is_refused() {
     let scene = Scene::new();
     let owned = || Some([(TopicId(Uuid::nil()), 0)].into_iter().collect());
-    let wrong: [(&str, fn(&mut ConsumerHeartbeat)); 7] = [
+    type Spoil = fn(&mut ConsumerHeartbeat);
+    let wrong: [(&str, Spoil); 7] = [
         ("instance", |beat| beat.instance_id = Some(String::new())),
         ("rack", |beat| beat.rack_id = Some(String::new())),
         ("epoch", |beat| beat.member_epoch = -3),
@@ -74,8 +75,8 @@ fn a_member_of_a_wrong_epoch_is_fenced_but_one_that_lost_an_answer_goes_on() {
     scene.beat(&mut one).unwrap();
     let before = one.clone();
     scene.beat(&mut one).unwrap();
-    assert_eq!((before.epoch, one.epoch), (1, 2));
-    let mut lagging = before.clone();
+    assert_eq!((before.epoch, one.epoch), (1, 2), "it has come on");
+    let mut lagging = before;
     scene.beat(&mut lagging).unwrap();
     assert_eq!(lagging.epoch, 2);
     let ahead = ConsumerHeartbeat { member_epoch: 3, ..one.beating() };
