@@ -12,7 +12,7 @@ from .session import Session, Unsupported
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
-PARTS = ("scenario", "cross", "admin", "transactions", "events")
+PARTS = ("scenario", "cross", "admin", "transactions", "consumer_groups", "events")
 
 
 @dataclasses.dataclass
