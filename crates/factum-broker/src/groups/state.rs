@@ -151,7 +151,8 @@ impl State {
         name: &GroupName,
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
-        let outside = member.generation < 0 && member.member_id.is_empty();
+        // A client that makes its id itself names it although it has not joined (KIP-1082).
+        let outside = member.generation < 0;
         let unknown = if outside { Ok(()) } else { Err(GroupError::UnknownMemberId) };
         self.touch(now, name, |group, turn| group.validate_commit(turn, member)).unwrap_or(unknown)
     }

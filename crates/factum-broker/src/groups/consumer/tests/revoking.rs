@@ -93,6 +93,10 @@ fn offsets_are_committed_and_fetched_in_the_members_own_epoch_only() {
     assert_eq!(commit("b", two.epoch), Ok(()));
     assert_eq!(commit("c", 2), Err(GroupError::UnknownMemberId));
     assert_eq!(commit("", -1), Err(GroupError::UnknownMemberId), "there are members");
+    let other = GroupName::new("other").unwrap();
+    let outside = MemberRef { generation: -1, member_id: "a", instance_id: None };
+    let valid = scene.groups.validate_commit(scene.now, &other, &outside);
+    assert_eq!(valid, Ok(()), "a group that nobody has joined");
     scene.settle(&mut [&mut one, &mut two.clone()]);
     let stale = GroupError::StaleMemberEpoch { came: 1, current: 2 };
     assert_eq!((commit("a", 1), commit("a", 2)), (Err(stale), Ok(())));
