@@ -6,8 +6,8 @@ use factum_event::log::{GroupInfo, GroupOffset, GroupState, MemberInfo, TopicPar
 use factum_event::{GroupName, Partition, TopicName};
 
 use crate::Broker;
-use crate::groups::DescribedMember;
 use crate::groups::consumer_protocol::Assignment;
+use crate::groups::{AssignedTopic, DescribedConsumer, DescribedMember};
 
 /// All groups that have members, or had until recently, or have offsets; by name.
 pub(crate) fn all(broker: &Broker) -> Vec<GroupInfo> {
@@ -18,14 +18,16 @@ pub(crate) fn all(broker: &Broker) -> Vec<GroupInfo> {
 
 /// One group, if it is known.
 pub(crate) fn one(broker: &Broker, name: &GroupName) -> Option<GroupInfo> {
-    let described = broker.groups().describe(name);
+    let classic = broker.groups().describe(name);
+    let consumer = || broker.groups().describe_consumer(name);
+    let described = classic
+        .map(|group| (group.state, group.members.into_iter().map(member).collect()))
+        .or_else(|| consumer().map(|group| (group.state, consumers(group.members))));
     let offsets = offsets(broker, name);
     if described.is_none() && offsets.is_empty() {
         return None;
     }
-    let (state, members) = described.map_or((GroupState::Empty, Vec::new()), |described| {
-        (described.state, described.members.into_iter().map(member).collect())
-    });
+    let (state, members) = described.unwrap_or((GroupState::Empty, Vec::new()));
     Some(GroupInfo { name: name.clone(), state, members, offsets })
 }
 
@@ -47,6 +49,21 @@ fn member(member: DescribedMember) -> MemberInfo {
         client_host: member.client_host,
         partitions: assigned(&member.assignment),
     }
+}
+
+fn consumers(members: Vec<DescribedConsumer>) -> Vec<MemberInfo> {
+    let partitions = |of: AssignedTopic| {
+        let topic = TopicName::new(&of.name).ok();
+        let numbers = of.partitions.into_iter().filter_map(Partition::new);
+        numbers.filter_map(move |number| Some((topic.clone()?, number)))
+    };
+    let info = |member: DescribedConsumer| MemberInfo {
+        id: member.member_id,
+        client_id: member.client_id,
+        client_host: member.client_host,
+        partitions: member.assignment.into_iter().flat_map(partitions).collect(),
+    };
+    members.into_iter().map(info).collect()
 }
 
 /// The partitions that an assignment of Kafka's consumer protocol names; none for any other.

@@ -20,6 +20,7 @@ mod errors;
 mod event_log;
 mod fold;
 mod group_info;
+mod group_topics;
 pub mod groups;
 mod locate;
 mod member;

@@ -343,6 +343,11 @@ pub enum GroupState {
     PreparingRebalance,
     /// Members wait for the leader's assignment.
     CompletingRebalance,
+    /// Members have come or gone, or topics have changed, and nothing is assigned anew yet; of the
+    /// consumer protocol only.
+    Assigning,
+    /// Members give up and take over partitions; of the consumer protocol only.
+    Reconciling,
     /// Every member has its partitions.
     Stable,
     /// Being deleted.
@@ -357,6 +362,8 @@ impl GroupState {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
             Self::Dead => "Dead",
         }

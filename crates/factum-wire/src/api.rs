@@ -62,6 +62,8 @@ macro_rules! api_table {
             DescribeProducers = 61, 0..=0, flexible 0, DescribeProducersRequest, DescribeProducersResponse;
             DescribeTransactions = 65, 0..=0, flexible 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
             ListTransactions = 66, 0..=2, flexible 0, ListTransactionsRequest, ListTransactionsResponse;
+            ConsumerGroupHeartbeat = 68, 0..=1, flexible 0, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+            ConsumerGroupDescribe = 69, 0..=1, flexible 0, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
             ListConfigResources = 74, 0..=1, flexible 0, ListConfigResourcesRequest, ListConfigResourcesResponse;
             DescribeTopicPartitions = 75, 0..=0, flexible 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }

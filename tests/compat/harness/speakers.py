@@ -12,7 +12,7 @@ from .session import Session, Unsupported
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
-CLIENT_PARTS = ("scenario", "cross", "admin", "transactions", "events")
+CLIENT_PARTS = ("scenario", "cross", "admin", "transactions", "consumer_groups", "events")
 PARTS = (*CLIENT_PARTS, "tools")
 
 

@@ -64,6 +64,34 @@ pub enum GroupError {
         /// How many members are allowed.
         limit: usize,
     },
+    /// The group is of the classic protocol.
+    #[error("the group is not one of the consumer protocol; stop its members, or use another")]
+    NotConsumerGroup,
+    /// The member's epoch is not its own.
+    #[error("epoch {came} is not the member's, which is {current}; give up all and join again")]
+    FencedMemberEpoch {
+        /// What came.
+        came: i32,
+        /// The member's epoch.
+        current: i32,
+    },
+    /// The member speaks of an epoch that it has left.
+    #[error("epoch {came} is not the member's, which is {current}; ask again in that")]
+    StaleMemberEpoch {
+        /// What came.
+        came: i32,
+        /// The member's epoch.
+        current: i32,
+    },
+    /// A static member is still there.
+    #[error("a member with this group.instance.id is there; it must leave or expire first")]
+    UnreleasedInstanceId,
+    /// No assignor of this name.
+    #[error("there is no assignor {0}; there are uniform and range")]
+    UnsupportedAssignor(String),
+    /// No regular expression.
+    #[error("not a regular expression of topics: {0}")]
+    InvalidRegularExpression(String),
     /// Another process uses the instance id.
     #[error("another member has joined with this group.instance.id; give each process its own")]
     FencedInstanceId,
@@ -83,10 +111,15 @@ impl GroupError {
             Self::InvalidRequest(_) => 42,
             Self::TooManyGroups { .. } => 44,
             Self::GroupNotEmpty => 68,
-            Self::GroupIdNotFound => 69,
+            Self::GroupIdNotFound | Self::NotConsumerGroup => 69,
             Self::MemberIdRequired { .. } => 79,
             Self::GroupMaxSizeReached { .. } => 81,
             Self::FencedInstanceId => 82,
+            Self::FencedMemberEpoch { .. } => 110,
+            Self::UnreleasedInstanceId => 111,
+            Self::UnsupportedAssignor(_) => 112,
+            Self::StaleMemberEpoch { .. } => 113,
+            Self::InvalidRegularExpression(_) => 128,
         }
     }
 }

@@ -15,7 +15,8 @@ use super::consumer_protocol::{PROTOCOL_TYPE, Subscription};
 use super::deadline::JoinDeadline;
 use super::member::Member;
 use super::{
-    DescribedMember, Description, GroupError, GroupSettings, Joined, Listed, Rebalance, Standing,
+    DescribedMember, Description, GroupError, GroupKind, GroupSettings, Joined, Listed, Rebalance,
+    Standing,
 };
 
 /// What one call works with: its time, the settings, and what all groups share.
@@ -143,6 +144,7 @@ impl Group {
     pub(super) fn listed(&self) -> Listed {
         Listed {
             group: self.name.clone(),
+            kind: GroupKind::Classic,
             state: self.state,
             protocol_type: self.protocol_type.clone(),
         }

@@ -1,4 +1,5 @@
-//! Consumer groups by Kafka's classic protocol: members join, a leader assigns, all sync.
+//! Consumer groups by Kafka's classic protocol: members join, a leader assigns, all sync; and by
+//! its consumer protocol (KIP-848), in [`consumer`]. A group is of one or the other.
 //!
 //! [`Groups`] is a state machine without I/O, clock or runtime: time comes in as an argument,
 //! answers that have to wait come by [`Answer`], and what happens because time has passed happens
@@ -15,11 +16,13 @@
 //! change them.
 
 mod answer;
+mod consumer;
 pub mod consumer_protocol;
 mod deadline;
 mod error;
 mod group;
 mod join;
+mod kind;
 mod leave;
 mod member;
 pub mod range_assignor;
@@ -40,20 +43,29 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use answer::Answer;
+pub use consumer::{
+    AssignedTopic, Assignment, ConsumerBeat, ConsumerDescription, ConsumerHeartbeat,
+    DescribedConsumer, TopicInfo, TopicsView,
+};
 pub use error::GroupError;
-pub use report::{Cause, DescribedMember, Description, GroupsMetrics, Listed, Rebalance, Standing};
+pub use report::{
+    Cause, DescribedMember, Description, GroupKind, GroupsMetrics, Listed, Rebalance, Standing,
+};
 pub use request::{
     JoinRequest, Joined, JoinedMember, Leaving, MemberRef, Protocol, SyncRequest, Synced,
 };
 pub use settings::GroupSettings;
 
 use answer::Waiter;
+use consumer::{Checked, ConsumerGroup};
+use kind::Kind;
 use state::State;
 
 /// All consumer groups. One lock: no call waits or works long under it.
 #[derive(Debug)]
 pub struct Groups {
     state: Mutex<State>,
+    settings: GroupSettings,
     alarm: Condvar,
 }
 
@@ -67,7 +79,8 @@ impl Groups {
     /// No groups yet; the unique part of member ids comes from `ids`.
     #[must_use]
     pub fn with_ids(settings: GroupSettings, ids: impl FnMut() -> Uuid + Send + 'static) -> Self {
-        Self { state: Mutex::new(State::new(settings, Box::new(ids))), alarm: Condvar::new() }
+        let state = State::new(settings.clone(), Box::new(ids));
+        Self { state: Mutex::new(state), settings, alarm: Condvar::new() }
     }
 
     /// Joins a group, or joins again for its next generation.
@@ -107,6 +120,55 @@ impl Groups {
         self.state.lock().heartbeat(now, group, member)
     }
 
+    /// A heartbeat of the consumer protocol: a member joins, stays, or leaves.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownMemberId`] and [`GroupError::FencedMemberEpoch`] ask the member to give
+    /// up all it has and to join again; the others say that it cannot be a member as it is.
+    pub fn consumer_heartbeat(
+        &self,
+        now: Duration,
+        group: &GroupName,
+        beat: ConsumerHeartbeat,
+        topics: &dyn TopicsView,
+    ) -> Result<ConsumerBeat, GroupError> {
+        // Outside the lock: a regular expression is compiled.
+        let checked = Checked::new(group.clone(), beat, &self.settings)?;
+        self.change(|state| state.consumer_heartbeat(now, checked, topics))
+    }
+
+    /// Whether a member of the consumer protocol may be told the group's offsets: whether it is in
+    /// the epoch that it says. Of others nothing is asked.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownMemberId`], [`GroupError::StaleMemberEpoch`].
+    pub fn validate_fetch(
+        &self,
+        group: &GroupName,
+        member_id: &str,
+        epoch: i32,
+    ) -> Result<(), GroupError> {
+        let state = self.state.lock();
+        let group = state.group(group).and_then(Kind::consumer);
+        group.map_or(Ok(()), |group| group.validate_epoch(member_id, epoch))
+    }
+
+    /// A group of the consumer protocol with its members; none if it is not known here.
+    #[must_use]
+    pub fn describe_consumer(&self, group: &GroupName) -> Option<ConsumerDescription> {
+        let state = self.state.lock();
+        state.group(group).and_then(Kind::consumer).map(ConsumerGroup::describe)
+    }
+
+    /// Which protocol a group's members speak; none if it is not known here.
+    #[must_use]
+    pub fn kind(&self, group: &GroupName) -> Option<GroupKind> {
+        self.state.lock().group(group).map(|group| match group {
+            Kind::Classic(_) => GroupKind::Classic,
+            Kind::Consumer(_) => GroupKind::Consumer,
+        })
+    }
+
     /// Removes members, and answers for each of them.
     pub fn leave(
         &self,
@@ -122,7 +184,8 @@ impl Groups {
     ///
     /// # Errors
     /// [`GroupError::UnknownMemberId`], [`GroupError::FencedInstanceId`],
-    /// [`GroupError::IllegalGeneration`], [`GroupError::RebalanceInProgress`].
+    /// [`GroupError::IllegalGeneration`], [`GroupError::RebalanceInProgress`]; in a group of the
+    /// consumer protocol [`GroupError::StaleMemberEpoch`].
     pub fn validate_commit(
         &self,
         now: Duration,
@@ -132,10 +195,11 @@ impl Groups {
         self.state.lock().validate_commit(now, group, member)
     }
 
-    /// A group with its members; none if it is not known here, though it may have offsets.
+    /// A group of the classic protocol with its members; none if it is not known here, though it
+    /// may have offsets.
     #[must_use]
     pub fn describe(&self, group: &GroupName) -> Option<Description> {
-        self.state.lock().group(group).map(group::Group::describe)
+        self.state.lock().group(group).and_then(Kind::classic).map(group::Group::describe)
     }
 
     /// All groups known here, by name.
@@ -147,7 +211,7 @@ impl Groups {
     /// What to know of a group before its offsets are touched.
     #[must_use]
     pub fn standing(&self, group: &GroupName) -> Option<Standing> {
-        self.state.lock().group(group).map(group::Group::standing)
+        self.state.lock().group(group).map(Kind::standing)
     }
 
     /// Forgets a group that has no members.
@@ -158,11 +222,12 @@ impl Groups {
         self.change(|state| state.delete(group))
     }
 
-    /// The number of rebalances of a group that have begun, to wait for the next one. The channel
-    /// closes when the group is forgotten.
+    /// The number of rebalances of a group of the classic protocol that have begun, to wait for the
+    /// next one. The channel closes when the group is forgotten.
     #[must_use]
     pub fn watch(&self, group: &GroupName) -> Option<watch::Receiver<u64>> {
-        self.state.lock().group(group).map(|group| group.rebalances.subscribe())
+        let state = self.state.lock();
+        state.group(group).and_then(Kind::classic).map(|group| group.rebalances.subscribe())
     }
 
     /// Counts over all groups.

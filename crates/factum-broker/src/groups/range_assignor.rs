@@ -87,7 +87,7 @@ pub fn assign(
 }
 
 /// `count` partitions in `readers` ranges; the first ones are longer by one at most.
-fn ranges(count: i32, readers: usize) -> impl Iterator<Item = std::ops::Range<i32>> {
+pub(super) fn ranges(count: i32, readers: usize) -> impl Iterator<Item = std::ops::Range<i32>> {
     let readers = i32::try_from(readers).unwrap_or(i32::MAX).max(1);
     let (each, extra) = (count / readers, count % readers);
     (0..readers).map(move |index| {

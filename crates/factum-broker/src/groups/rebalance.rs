@@ -7,12 +7,6 @@ use super::deadline::JoinDeadline;
 use super::group::{Group, Turn};
 use super::{Cause, GroupError, JoinRequest, Rebalance};
 
-/// How much of a client's reason is kept, in bytes.
-const MAX_REASON: usize = 255;
-
-/// Which of the members that caused a rebalance are named.
-const MAX_NAMED_MEMBERS: usize = 16;
-
 impl Group {
     /// Begins a rebalance because of what one member asked for, or goes on with the one that
     /// is being prepared.
@@ -30,16 +24,14 @@ impl Group {
         &mut self,
         turn: &mut Turn<'_>,
         cause: Cause,
-        mut members: Vec<String>,
+        members: Vec<String>,
         reason: Option<&str>,
     ) {
         if self.state == GroupState::PreparingRebalance {
             return self.complete_join_if_all_came(turn);
         }
-        members.truncate(MAX_NAMED_MEMBERS);
-        let client_reason = reason.map(|r| r[..r.floor_char_boundary(MAX_REASON)].to_owned());
         let generation = self.generation;
-        let rebalance = Rebalance { cause, members, client_reason, generation, at: turn.now };
+        let rebalance = Rebalance::new(cause, members, reason, generation, turn.now);
         info!(group = %self.name, generation, member = %rebalance.members.join(", "),
             reason = %rebalance, "rebalance begins");
         self.last_rebalance = Some(rebalance);

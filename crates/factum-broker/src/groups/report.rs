@@ -10,11 +10,39 @@ use factum_event::log::GroupState;
 
 use super::consumer_protocol::PROTOCOL_TYPE;
 
+/// How much of a client's reason is kept, in bytes.
+const MAX_REASON: usize = 255;
+
+/// Which of the members that caused a rebalance are named.
+const MAX_NAMED_MEMBERS: usize = 16;
+
+/// Which members of a group there may be, besides those in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupKind {
+    /// Members join, and a leader assigns.
+    Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupKind {
+    /// Kafka's name of the type.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     pub group: GroupName,
+    /// Which protocol its members speak.
+    pub kind: GroupKind,
     /// Its state.
     pub state: GroupState,
     /// The kind of protocol; empty if it never had a member.
@@ -114,10 +142,16 @@ pub enum Cause {
     StaticMemberReplaced,
     /// Members did not ask for their assignment in time.
     SyncMissing,
+    /// A member subscribed to other topics.
+    SubscriptionChanged,
+    /// Topics that members subscribe to have changed.
+    TopicsChanged,
+    /// Members did not give up partitions in time.
+    RevocationOverdue,
 }
 
 impl Cause {
-    /// The cause as part of a sentence whose subject is the members.
+    /// The cause as part of a sentence whose subject is the members, or the topics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,6 +162,9 @@ impl Cause {
             Self::MetadataChanged => "joined again with other metadata",
             Self::StaticMemberReplaced => "came back as a static member",
             Self::SyncMissing => "did not sync within the rebalance timeout",
+            Self::SubscriptionChanged => "subscribed to other topics",
+            Self::TopicsChanged => "created, deleted, or given partitions",
+            Self::RevocationOverdue => "did not give up partitions within the rebalance timeout",
         }
     }
 }
@@ -137,7 +174,7 @@ impl Cause {
 pub struct Rebalance {
     /// Why.
     pub cause: Cause,
-    /// The members that caused it.
+    /// The members that caused it; the topics, where these did.
     pub members: Vec<String>,
     /// Why, in the client's words.
     pub client_reason: Option<String>,
@@ -145,6 +182,20 @@ pub struct Rebalance {
     pub generation: i32,
     /// When it began, in monotonic time.
     pub at: Duration,
+}
+
+impl Rebalance {
+    pub(super) fn new(
+        cause: Cause,
+        mut members: Vec<String>,
+        reason: Option<&str>,
+        generation: i32,
+        at: Duration,
+    ) -> Self {
+        members.truncate(MAX_NAMED_MEMBERS);
+        let client_reason = reason.map(|r| r[..r.floor_char_boundary(MAX_REASON)].to_owned());
+        Self { cause, members, client_reason, generation, at }
+    }
 }
 
 impl fmt::Display for Rebalance {

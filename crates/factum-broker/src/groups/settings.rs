@@ -21,8 +21,15 @@ pub struct GroupSettings {
     pub max_members: usize,
     /// Protocols that one member may offer.
     pub max_protocols: usize,
-    /// Bytes of metadata of all protocols of one member together, and of its assignment.
+    /// Bytes of metadata of all protocols of one member together, and of its assignment; of the
+    /// names that a member of the consumer protocol subscribes to.
     pub max_member_bytes: usize,
+    /// How long a member of the consumer protocol may be silent (Kafka's
+    /// `group.consumer.session.timeout.ms`).
+    pub consumer_session_timeout: Duration,
+    /// How long a member of the consumer protocol is to wait between heartbeats (Kafka's
+    /// `group.consumer.heartbeat.interval.ms`).
+    pub consumer_heartbeat_interval: Duration,
     /// How long a group without members is remembered.
     pub empty_group_retention: Duration,
 }
@@ -38,6 +45,8 @@ impl Default for GroupSettings {
             max_members: 10_000,
             max_protocols: 64,
             max_member_bytes: 1 << 20,
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
             empty_group_retention: Duration::from_secs(10 * 60),
         }
     }

@@ -5,15 +5,16 @@ use std::fmt;
 use std::time::Duration;
 
 use factum_event::GroupName;
-use factum_event::log::GroupState;
 use tracing::info;
 use uuid::Uuid;
 
 use super::answer::Waiter;
+use super::consumer::{Checked, ConsumerGroup};
 use super::group::{Counters, Group, Turn};
+use super::kind::Kind;
 use super::{
-    GroupError, GroupSettings, GroupsMetrics, JoinRequest, Joined, Leaving, Listed, MemberRef,
-    SyncRequest, Synced,
+    ConsumerBeat, GroupError, GroupSettings, GroupsMetrics, JoinRequest, Joined, Leaving, Listed,
+    MemberRef, SyncRequest, Synced, TopicsView,
 };
 
 pub(super) struct State {
@@ -31,7 +32,7 @@ pub(super) struct State {
 
 /// A group, and the deadline under which it is filed.
 struct Filed {
-    group: Group,
+    group: Kind,
     deadline: Option<Duration>,
 }
 
@@ -48,7 +49,7 @@ impl State {
         }
     }
 
-    pub(super) fn group(&self, name: &GroupName) -> Option<&Group> {
+    pub(super) fn group(&self, name: &GroupName) -> Option<&Kind> {
         self.groups.get(name).map(|filed| &filed.group)
     }
 
@@ -56,33 +57,66 @@ impl State {
         if let Err(error) = request.check(&self.settings).and_then(|()| self.open(now, request)) {
             return waiter.fail(error);
         }
-        self.change(now, &request.group, |group, turn| group.join(turn, request, waiter));
+        self.change(now, &request.group, |group, turn| match group.classic_mut() {
+            Ok(group) => group.join(turn, request, waiter),
+            Err(error) => waiter.fail(error),
+        });
     }
 
-    /// Makes sure that the group is there, if the request may create it.
+    /// Makes sure that there is such a group of the classic protocol, if the request may create it.
     fn open(&mut self, now: Duration, request: &JoinRequest) -> Result<(), GroupError> {
-        if self.groups.contains_key(&request.group) {
-            return Ok(());
+        if let Some(filed) = self.groups.get_mut(&request.group) {
+            return filed.group.become_classic(now);
         }
         if !request.member_id.is_empty() {
             return Err(GroupError::UnknownMemberId);
         }
+        self.insert(Kind::Classic(Group::new(request.group.clone(), now)), &request.group)
+    }
+
+    fn insert(&mut self, group: Kind, name: &GroupName) -> Result<(), GroupError> {
         if self.groups.len() >= self.settings.max_groups {
             self.forget_longest_empty()?;
         }
-        let group = Group::new(request.group.clone(), now);
-        self.groups.insert(request.group.clone(), Filed { group, deadline: None });
+        self.groups.insert(name.clone(), Filed { group, deadline: None });
         Ok(())
+    }
+
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        now: Duration,
+        checked: Checked,
+        topics: &dyn TopicsView,
+    ) -> Result<ConsumerBeat, GroupError> {
+        let name = checked.group.clone();
+        match self.groups.get_mut(&name) {
+            Some(filed) if checked.joins() => filed.group.become_consumer(now)?,
+            Some(_) => {}
+            None if checked.joins() => {
+                let group = ConsumerGroup::new(name.clone(), 0, now);
+                self.insert(Kind::Consumer(group), &name)?;
+            }
+            None => return Err(GroupError::UnknownMemberId),
+        }
+        let answer = self.touch(now, &name, |group, turn| {
+            group.consumer_mut().map(|group| {
+                let before = group.deadlines_begun();
+                let answer = group.heartbeat(turn, checked, topics);
+                (answer, group.deadlines_begun() != before)
+            })
+        });
+        let (answer, is_earlier) = answer.unwrap_or(Err(GroupError::UnknownMemberId))?;
+        // Most heartbeats only move a deadline away, and there may be thousands of members.
+        if is_earlier {
+            self.file(&name);
+        }
+        answer
     }
 
     /// Makes room for a group by forgetting one that has no members.
     fn forget_longest_empty(&mut self) -> Result<(), GroupError> {
-        let groups = self.groups.values().map(|filed| &filed.group);
-        let empty = groups.filter(|group| group.pending.is_empty());
-        let longest = empty
-            .filter_map(|group| group.empty_since.map(|since| (since, &group.name)))
-            .min()
-            .map(|(_, name)| name.clone());
+        let idle = self.groups.values().filter_map(|filed| filed.group.idle_since());
+        let longest = idle.min().map(|(_, name)| name.clone());
         match longest {
             Some(name) => self.forget(&name),
             None => return Err(GroupError::TooManyGroups { limit: self.settings.max_groups }),
@@ -95,7 +129,10 @@ impl State {
             return waiter.fail(GroupError::UnknownMemberId);
         }
         let name = request.group.clone();
-        self.change(now, &name, |group, turn| group.sync(turn, request, waiter));
+        self.change(now, &name, |group, turn| match group.classic_mut() {
+            Ok(group) => group.sync(turn, request, waiter),
+            Err(error) => waiter.fail(error),
+        });
     }
 
     pub(super) fn heartbeat(
@@ -104,7 +141,7 @@ impl State {
         name: &GroupName,
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
-        self.touch(now, name, |group, turn| group.heartbeat(turn, member))
+        self.touch(now, name, |group, turn| group.classic_mut()?.heartbeat(turn, member))
             .unwrap_or(Err(GroupError::UnknownMemberId))
     }
 
@@ -114,7 +151,8 @@ impl State {
         name: &GroupName,
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
-        let outside = member.generation < 0 && member.member_id.is_empty();
+        // A client that makes its id itself names it although it has not joined (KIP-1082).
+        let outside = member.generation < 0;
         let unknown = if outside { Ok(()) } else { Err(GroupError::UnknownMemberId) };
         self.touch(now, name, |group, turn| group.validate_commit(turn, member)).unwrap_or(unknown)
     }
@@ -125,7 +163,11 @@ impl State {
         name: &GroupName,
         members: &[Leaving],
     ) -> Vec<Result<(), GroupError>> {
-        self.change(now, name, |group, turn| group.leave(turn, members))
+        let leave = |group: &mut Kind, turn: &mut Turn<'_>| match group {
+            Kind::Classic(group) => group.leave(turn, members),
+            Kind::Consumer(group) => group.remove_static(turn, members),
+        };
+        self.change(now, name, leave)
             .unwrap_or_else(|| vec![Err(GroupError::UnknownMemberId); members.len()])
     }
 
@@ -137,7 +179,7 @@ impl State {
 
     pub(super) fn delete(&mut self, name: &GroupName) -> Result<(), GroupError> {
         let group = self.group(name).ok_or(GroupError::GroupIdNotFound)?;
-        if group.state != GroupState::Empty {
+        if !group.standing().is_empty() {
             return Err(GroupError::GroupNotEmpty);
         }
         self.forget(name);
@@ -146,7 +188,8 @@ impl State {
 
     fn forget(&mut self, name: &GroupName) {
         if let Some(filed) = self.groups.remove(name) {
-            info!(group = %name, generation = filed.group.generation, "group forgotten");
+            let generation = filed.group.standing().generation;
+            info!(group = %name, generation, "group forgotten");
             if let Some(at) = filed.deadline {
                 self.deadlines.remove(&(at, name.clone()));
             }
@@ -156,7 +199,7 @@ impl State {
     pub(super) fn metrics(&self) -> GroupsMetrics {
         GroupsMetrics {
             groups: self.groups.len(),
-            members: self.groups.values().map(|filed| filed.group.members.len()).sum(),
+            members: self.groups.values().map(|filed| filed.group.member_count()).sum(),
             rebalances_begun: self.counters.rebalances_begun,
             rebalances_completed: self.counters.rebalances_completed,
             members_evicted: self.counters.members_evicted,
@@ -201,7 +244,7 @@ impl State {
         &mut self,
         now: Duration,
         name: &GroupName,
-        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+        act: impl FnOnce(&mut Kind, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let filed = self.groups.get_mut(name)?;
         let (settings, counters) = (&self.settings, &mut self.counters);
@@ -214,10 +257,16 @@ impl State {
         &mut self,
         now: Duration,
         name: &GroupName,
-        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+        act: impl FnOnce(&mut Kind, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let result = self.touch(now, name, act)?;
-        let filed = self.groups.get_mut(name)?;
+        self.file(name);
+        Some(result)
+    }
+
+    /// Files a group under its earliest deadline.
+    fn file(&mut self, name: &GroupName) {
+        let Some(filed) = self.groups.get_mut(name) else { return };
         let next = filed.group.next_deadline(&self.settings);
         if next != filed.deadline {
             if let Some(at) = filed.deadline {
@@ -232,7 +281,6 @@ impl State {
             self.known_deadline = next;
             self.alarm = true;
         }
-        Some(result)
     }
 }
 

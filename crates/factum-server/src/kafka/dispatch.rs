@@ -204,6 +204,8 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::DescribeProducers => at_once!(describe_producers::handle),
         ApiKey::DescribeTransactions => at_once!(describe_transactions::handle),
         ApiKey::ListTransactions => at_once!(list_transactions::handle),
+        ApiKey::ConsumerGroupHeartbeat => at_once!(consumer_group_heartbeat::handle),
+        ApiKey::ConsumerGroupDescribe => at_once!(consumer_group_describe::handle),
         ApiKey::ListConfigResources => at_once!(list_config_resources::handle),
         ApiKey::DescribeTopicPartitions => at_once!(describe_topic_partitions::handle),
     }
@@ -314,6 +316,8 @@ first_error! {
     DescribeProducersResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     DescribeTransactionsResponse: |it| it.transaction_states.iter().map(|transaction| transaction.error_code);
     ListTransactionsResponse: |it| std::iter::once(it.error_code);
+    ConsumerGroupHeartbeatResponse: |it| std::iter::once(it.error_code);
+    ConsumerGroupDescribeResponse: |it| it.groups.iter().map(|group| group.error_code);
     ListConfigResourcesResponse: |it| std::iter::once(it.error_code);
     DescribeTopicPartitionsResponse: |it| it.topics.iter().map(|topic| topic.error_code);
 }

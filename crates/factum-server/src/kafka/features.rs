@@ -10,5 +10,9 @@ pub(super) struct Finalized {
 }
 
 /// Every feature in use.
-/// Transactions: 2 are the rules of KIP-890, which clients follow only where they are told to.
-pub(super) const FINALIZED: &[Finalized] = &[Finalized { name: "transaction.version", level: 2 }];
+/// * Groups: 1 has the consumer protocol of KIP-848; clients go by the API keys, tools by this.
+/// * Transactions: 2 are the rules of KIP-890, which clients follow only where they are told to.
+pub(super) const FINALIZED: &[Finalized] = &[
+    Finalized { name: "group.version", level: 1 },
+    Finalized { name: "transaction.version", level: 2 },
+];

@@ -13,6 +13,7 @@ import threading
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
     IsolationLevel,
     KafkaException,
     Producer,
@@ -27,6 +28,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from consumer_groups import FollowingMember
 from transactions import Transactions
 
 BOOTSTRAP = sys.argv[1]
@@ -191,6 +193,9 @@ class Client:
     def join(self, group, topics, limit):
         self.member = Member(group, topics, limit)
 
+    def follow(self, group, topics, instance=None, assignor=None):
+        self.member = FollowingMember(BOOTSTRAP, say, as_record, group, topics, instance, assignor)
+
     def resume(self, limit):
         self.member.resume(limit)
 
@@ -268,8 +273,9 @@ class Client:
     def admin_create_partitions(self, topic, count):
         self.admin_client.create_partitions([NewPartitions(topic, count)])[topic].result(TIMEOUT_S)
 
-    def admin_list_groups(self):
-        return [g.group_id for g in self.admin_client.list_consumer_groups().result(TIMEOUT_S).valid]
+    def admin_list_groups(self, types=()):
+        wanted = {"types": {ConsumerGroupType[name] for name in types}} if types else {}
+        return [g.group_id for g in self.admin_client.list_consumer_groups(**wanted).result(TIMEOUT_S).valid]
 
     def admin_describe_group(self, group):
         found = self.admin_client.describe_consumer_groups([group])[group].result(TIMEOUT_S)

@@ -150,6 +150,36 @@ fn broker(call: &Call, name: &str) -> Described {
             "Most bytes in one answer to a fetch.",
         ),
         (
+            "group.consumer.assignors",
+            "uniform,range".to_owned(),
+            LIST,
+            "The assignors of the coordinator; the first one unless members name another.",
+        ),
+        (
+            "group.consumer.heartbeat.interval.ms",
+            groups.consumer_heartbeat_interval.as_millis().to_string(),
+            INT,
+            "How long a member of the consumer protocol waits between heartbeats.",
+        ),
+        (
+            "group.consumer.migration.policy",
+            "disabled".to_owned(),
+            STRING,
+            "A group changes its protocol only while it is empty.",
+        ),
+        (
+            "group.consumer.session.timeout.ms",
+            groups.consumer_session_timeout.as_millis().to_string(),
+            INT,
+            "How long a member of the consumer protocol may be silent.",
+        ),
+        (
+            "group.coordinator.rebalance.protocols",
+            "classic,consumer".to_owned(),
+            LIST,
+            "The protocols of consumer groups.",
+        ),
+        (
             "group.initial.rebalance.delay.ms",
             groups.initial_rebalance_delay.as_millis().to_string(),
             INT,

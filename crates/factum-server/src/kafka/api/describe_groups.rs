@@ -1,10 +1,11 @@
-//! DescribeGroups (15): groups with their members.
+//! DescribeGroups (15): groups of the classic protocol with their members.
 //!
 //! * 3: what the client may do with the group (KIP-430), if it asks.
+//! * One of the consumer protocol is not known here: ConsumerGroupDescribe has it (KIP-848).
 //! * A group that only has committed offsets is Empty; one that is not known is Dead, from 6 on
 //!   with `GROUP_ID_NOT_FOUND` (KIP-1043).
 
-use factum_broker::groups::{DescribedMember, Description};
+use factum_broker::groups::{DescribedMember, Description, GroupKind};
 use factum_event::GroupName;
 use factum_event::log::GroupState;
 use factum_wire::ErrorCode;
@@ -41,7 +42,8 @@ fn describe(call: &Call, asked: &str) -> DescribedGroup {
     if let Some(described) = broker.groups().describe(&group) {
         return known(described);
     }
-    let empty = !broker.all_committed(&group).is_empty();
+    let consumer = broker.groups().kind(&group) == Some(GroupKind::Consumer);
+    let empty = !consumer && !broker.all_committed(&group).is_empty();
     let state = if empty { GroupState::Empty } else { GroupState::Dead };
     let mut answer = DescribedGroup {
         group_id: text(asked),
@@ -50,7 +52,8 @@ fn describe(call: &Call, asked: &str) -> DescribedGroup {
     };
     if !empty && call.version() >= NOT_FOUND_SINCE {
         answer.error_code = ErrorCode::GroupIdNotFound.code();
-        answer.error_message = Some(text(format!("there is no consumer group {asked}")));
+        let kind = if consumer { " of the classic protocol" } else { "" };
+        answer.error_message = Some(text(format!("there is no group {asked}{kind}")));
     }
     answer
 }

@@ -1,9 +1,11 @@
 //! ListGroups (16): all groups, those that only have committed offsets included.
 //!
-//! * 4: filter by state (KIP-518). 5: filter by type (KIP-848); all groups are classic.
+//! * 4: filter by state (KIP-518). 5: filter by type (KIP-848); what has only offsets
+//!   is classic.
 
 use std::collections::BTreeMap;
 
+use factum_broker::groups::GroupKind;
 use factum_event::GroupName;
 use factum_event::log::GroupState;
 use factum_wire::Str;
@@ -12,32 +14,30 @@ use factum_wire::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use super::text;
 use crate::kafka::dispatch::Call;
 
-/// The type of every group.
-const CLASSIC: &str = "classic";
-
 pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ListGroupsRequest,
 ) -> ListGroupsResponse {
     let broker = &call.door.broker;
-    let only_offsets = |group: GroupName| (group, (GroupState::Empty, String::new()));
+    let only_offsets =
+        |group: GroupName| (group, (GroupKind::Classic, GroupState::Empty, String::new()));
     let mut groups: BTreeMap<_, _> =
         broker.groups_with_offsets().into_iter().map(only_offsets).collect();
     for listed in broker.groups().list() {
-        groups.insert(listed.group, (listed.state, listed.protocol_type));
+        groups.insert(listed.group, (listed.kind, listed.state, listed.protocol_type));
     }
     let wanted = |filter: &[Str], value: &str| {
         filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(value))
     };
     let groups = groups
         .into_iter()
-        .filter(|(_, (state, _))| wanted(&request.states_filter, state.as_str()))
-        .filter(|_| wanted(&request.types_filter, CLASSIC))
-        .map(|(group, (state, protocol_type))| ListedGroup {
+        .filter(|(_, (_, state, _))| wanted(&request.states_filter, state.as_str()))
+        .filter(|(_, (kind, ..))| wanted(&request.types_filter, kind.as_str()))
+        .map(|(group, (kind, state, protocol_type))| ListedGroup {
             group_id: text(group),
             protocol_type: text(protocol_type),
             group_state: text(state.as_str()),
-            group_type: text(CLASSIC),
+            group_type: text(kind.as_str()),
         });
     ListGroupsResponse { groups: groups.collect(), ..Default::default() }
 }

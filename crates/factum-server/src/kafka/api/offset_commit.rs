@@ -4,9 +4,10 @@
 //! * Generation -1 without a member id is for who has no membership; it is taken while the group
 //!   is empty.
 //! * 2 to 4: a retention time, which is not heeded (KIP-211). 6: leader epoch. 7: static members.
-//!   10: topics by id.
+//!   9: the epoch of a member of the consumer protocol (KIP-848), which cannot commit in older
+//!   versions. 10: topics by id.
 
-use factum_broker::groups::MemberRef;
+use factum_broker::groups::{GroupKind, MemberRef};
 use factum_broker::{Commit, CommitError};
 use factum_event::{GroupName, Offset, Partition};
 use factum_wire::ErrorCode;
@@ -18,6 +19,9 @@ use factum_wire::messages::{
 use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
+
+/// The first version in which members of the consumer protocol commit.
+const EPOCHS_SINCE: i16 = 9;
 
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 10;
@@ -66,6 +70,13 @@ fn admit(call: &Call, request: &OffsetCommitRequest) -> Result<GroupName, ErrorC
     };
     let broker = &call.door.broker;
     let valid = broker.groups().validate_commit(broker.clock().monotonic(), &group, &member);
+    let is_member = !request.member_id.is_empty();
+    if is_member
+        && call.version() < EPOCHS_SINCE
+        && broker.groups().kind(&group) == Some(GroupKind::Consumer)
+    {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
     valid.map(|()| group).map_err(|error| errors::group(&error))
 }
 

@@ -1,8 +1,8 @@
 //! OffsetFetch (9): how far groups have come.
 //!
 //! * 2: null asks for all partitions. 7: stable offsets: what a transaction under way may commit is
-//!   an error, to be asked for again. 8: several groups. 9: a member's epoch, for a protocol that
-//!   is not spoken here. 10: topics by id.
+//!   an error, to be asked for again. 8: several groups. 9: a member of the consumer protocol says
+//!   its epoch (KIP-848). 10: topics by id.
 //! * What was never committed has offset -1 and no error, also where the topic does not exist.
 
 use factum_broker::Committed;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::text;
 use crate::kafka::dispatch::Call;
+use crate::kafka::errors;
 
 /// The first version with several groups.
 const GROUPS_SINCE: i16 = 8;
@@ -72,6 +73,14 @@ async fn group(
         let error_code = ErrorCode::InvalidGroupId.code();
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     };
+    let member_id = asked.member_id.as_deref().unwrap_or_default();
+    if !member_id.is_empty() || asked.member_epoch >= 0 {
+        let groups = call.door.broker.groups();
+        if let Err(error) = groups.validate_fetch(&group, member_id, asked.member_epoch) {
+            let error_code = errors::group(&error).code();
+            return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+        }
+    }
     // Asked first: what is stable then is known once the fold has caught up.
     let unstable = if stable { call.door.broker.unstable_offsets(&group) } else { Vec::new() };
     if let Err(error) = call.door.broker.refresh_offsets().await {

@@ -90,6 +90,8 @@ fn admit(call: &Call, request: &TxnOffsetCommitRequest) -> Result<GroupName, Err
     match broker.groups().validate_commit(broker.clock().monotonic(), &group, &member) {
         // The transaction is of the generation that is being handed over.
         Ok(()) | Err(GroupError::RebalanceInProgress) => Ok(group),
+        // This API does not know the epochs of the consumer protocol.
+        Err(GroupError::StaleMemberEpoch { .. }) => Err(ErrorCode::IllegalGeneration),
         Err(error) => Err(errors::group(&error)),
     }
 }

@@ -1,0 +1,85 @@
+//! ConsumerGroupDescribe (69): groups of the consumer protocol with their members (KIP-848). A group
+//! of the classic protocol is not found here, as one of the consumer protocol is not by
+//! DescribeGroups; tools ask both.
+//!
+//! * 1: of which protocol a member is (KIP-1099).
+
+use factum_broker::groups::{AssignedTopic, ConsumerDescription, DescribedConsumer};
+use factum_event::GroupName;
+use factum_wire::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+    ConsumerGroupDescribeResponseAssignment, ConsumerGroupDescribeResponseGroup,
+    ConsumerGroupDescribeResponseMember, ConsumerGroupDescribeResponseTopicPartitions,
+};
+use factum_wire::{ErrorCode, Str};
+
+use super::text;
+use crate::kafka::dispatch::Call;
+
+/// A member of the consumer protocol: all members of such a group are.
+const CONSUMER: i8 = 1;
+
+pub(in crate::kafka) async fn handle(
+    call: &Call,
+    request: ConsumerGroupDescribeRequest,
+) -> ConsumerGroupDescribeResponse {
+    let groups = request.group_ids.iter().map(|group| describe(call, group)).collect();
+    ConsumerGroupDescribeResponse { groups, ..Default::default() }
+}
+
+fn describe(call: &Call, asked: &str) -> ConsumerGroupDescribeResponseGroup {
+    let failed = |error: ErrorCode, message: String| ConsumerGroupDescribeResponseGroup {
+        error_code: error.code(),
+        error_message: Some(text(message)),
+        group_id: text(asked),
+        ..Default::default()
+    };
+    let Ok(group) = GroupName::new(asked) else {
+        return failed(ErrorCode::InvalidGroupId, format!("{asked:?} is no name of a group"));
+    };
+    match call.door.broker.groups().describe_consumer(&group) {
+        Some(described) => known(described),
+        None => {
+            let message = format!("there is no group {asked} of the consumer protocol");
+            failed(ErrorCode::GroupIdNotFound, message)
+        }
+    }
+}
+
+fn known(described: ConsumerDescription) -> ConsumerGroupDescribeResponseGroup {
+    ConsumerGroupDescribeResponseGroup {
+        group_id: text(described.group),
+        group_state: text(described.state.as_str()),
+        group_epoch: described.epoch,
+        assignment_epoch: described.assignment_epoch,
+        assignor_name: text(described.assignor),
+        members: described.members.into_iter().map(member).collect(),
+        ..Default::default()
+    }
+}
+
+fn member(member: DescribedConsumer) -> ConsumerGroupDescribeResponseMember {
+    ConsumerGroupDescribeResponseMember {
+        member_id: text(member.member_id),
+        instance_id: member.instance_id.map(text),
+        rack_id: member.rack_id.map(text),
+        member_epoch: member.epoch,
+        client_id: text(member.client_id),
+        client_host: text(member.client_host),
+        subscribed_topic_names: member.topic_names.iter().map(text).collect::<Vec<Str>>(),
+        subscribed_topic_regex: member.topic_regex.map(text),
+        assignment: assignment(member.assignment),
+        target_assignment: assignment(member.target),
+        member_type: CONSUMER,
+    }
+}
+
+fn assignment(topics: Vec<AssignedTopic>) -> ConsumerGroupDescribeResponseAssignment {
+    let topic = |topic: AssignedTopic| ConsumerGroupDescribeResponseTopicPartitions {
+        topic_id: topic.id.0,
+        topic_name: text(topic.name),
+        partitions: topic.partitions,
+    };
+    let topic_partitions = topics.into_iter().map(topic).collect();
+    ConsumerGroupDescribeResponseAssignment { topic_partitions }
+}

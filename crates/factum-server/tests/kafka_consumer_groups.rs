@@ -1,0 +1,459 @@
+//! Groups of the consumer protocol (KIP-848), asked of the binary by members that speak it by hand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+#![allow(clippy::print_stdout, reason = "a seed and counts are for who reads the test")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::client::{Client, newest};
+use common::server::{Home, Server};
+use common::work::*;
+use factum_wire::messages::*;
+use factum_wire::{ApiKey, ErrorCode, Str};
+use uuid::Uuid;
+
+const GROUP: &str = "billing";
+
+type Partitions = BTreeSet<(Uuid, i32)>;
+
+/// A member of the group, as a client's library keeps it.
+struct Member {
+    client: Client,
+    version: i16,
+    id: Str,
+    instance_id: Option<Str>,
+    epoch: i32,
+    owned: Partitions,
+}
+
+impl Member {
+    fn new(server: &Server, id: &str) -> Self {
+        Self {
+            client: Client::connect(server.kafka),
+            version: newest(ApiKey::ConsumerGroupHeartbeat),
+            id: name(id),
+            instance_id: None,
+            epoch: 0,
+            owned: Partitions::new(),
+        }
+    }
+
+    fn request(&self) -> ConsumerGroupHeartbeatRequest {
+        let mut topics: Vec<ConsumerGroupHeartbeatRequestTopicPartitions> = Vec::new();
+        for (topic_id, partition) in &self.owned {
+            match topics.last_mut().filter(|topic| topic.topic_id == *topic_id) {
+                Some(topic) => topic.partitions.push(*partition),
+                None => topics.push(ConsumerGroupHeartbeatRequestTopicPartitions {
+                    topic_id: *topic_id,
+                    partitions: vec![*partition],
+                }),
+            }
+        }
+        ConsumerGroupHeartbeatRequest {
+            group_id: name(GROUP),
+            member_id: self.id.clone(),
+            member_epoch: self.epoch,
+            instance_id: self.instance_id.clone(),
+            topic_partitions: Some(topics),
+            ..Default::default()
+        }
+    }
+
+    fn joining(&self, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            member_epoch: 0,
+            rebalance_timeout_ms: 30_000,
+            subscribed_topic_names: Some(topics.iter().map(name).collect()),
+            topic_partitions: Some(Vec::new()),
+            ..self.request()
+        }
+    }
+
+    fn ask(&mut self, request: &ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+        self.client.call(request, self.version)
+    }
+
+    /// Does what an answer says.
+    fn follow(&mut self, answer: ConsumerGroupHeartbeatResponse) {
+        ok("heartbeat", answer.error_code);
+        assert_eq!(answer.heartbeat_interval_ms, 5_000);
+        self.id = answer.member_id.expect("every answer has it");
+        self.epoch = answer.member_epoch;
+        let partitions = |topic: ConsumerGroupHeartbeatResponseTopicPartitions| {
+            topic.partitions.into_iter().map(move |partition| (topic.topic_id, partition))
+        };
+        if let Some(assignment) = answer.assignment {
+            self.owned = assignment.topic_partitions.into_iter().flat_map(partitions).collect();
+        }
+    }
+
+    fn join(&mut self, topics: &[&str]) {
+        let answer = self.ask(&self.joining(topics));
+        self.follow(answer);
+    }
+
+    fn beat(&mut self) {
+        let answer = self.ask(&self.request());
+        self.follow(answer);
+    }
+
+    fn refused(&mut self, request: &ConsumerGroupHeartbeatRequest, expected: ErrorCode) {
+        let answer = self.ask(request);
+        assert_eq!(error(answer.error_code), error(expected.code()));
+        assert!(answer.error_message.is_some_and(|message| !message.is_empty()));
+    }
+
+    fn leave(&mut self, epoch: i32) {
+        let request = ConsumerGroupHeartbeatRequest { member_epoch: epoch, ..self.request() };
+        let answer = self.ask(&request);
+        ok("leave", answer.error_code);
+        assert_eq!(answer.member_epoch, epoch);
+    }
+
+    fn commit(&mut self, epoch: i32, version: i16) -> i16 {
+        let request = OffsetCommitRequest {
+            generation_id_or_member_epoch: epoch,
+            member_id: self.id.clone(),
+            ..commit_request(GROUP, "orders", (0, 3), "by a member")
+        };
+        self.client.call(&request, version).topics[0].partitions[0].error_code
+    }
+
+    fn fetch_offset(&mut self, epoch: i32) -> Result<i64, i16> {
+        let mut request = committed_request(GROUP, "orders", 0);
+        request.groups[0].member_id = Some(self.id.clone());
+        request.groups[0].member_epoch = epoch;
+        let group = self.client.ask(&request).groups.remove(0);
+        match group.error_code {
+            0 => Ok(group.topics[0].partitions[0].committed_offset),
+            code => Err(code),
+        }
+    }
+}
+
+/// Two members that share the topic "orders" of four partitions.
+fn two_members(server: &Server) -> (Member, Member) {
+    let (mut one, mut two) = (Member::new(server, "one"), Member::new(server, "two"));
+    create(&mut one.client, "orders", 4);
+    one.join(&["orders"]);
+    assert_eq!((one.epoch, one.owned.len()), (1, 4));
+    two.join(&["orders"]);
+    assert_eq!((two.epoch, two.owned.len()), (2, 0), "nothing is given up yet");
+    one.beat();
+    two.beat();
+    assert_eq!((one.epoch, one.owned.len(), two.owned.len()), (1, 2, 0), "told, but not done");
+    one.beat();
+    two.beat();
+    assert_eq!((one.epoch, one.owned.len(), two.owned.len()), (2, 2, 2));
+    assert!(one.owned.is_disjoint(&two.owned));
+    (one, two)
+}
+
+fn describe(client: &mut Client, version: i16) -> ConsumerGroupDescribeResponseGroup {
+    let request =
+        ConsumerGroupDescribeRequest { group_ids: vec![name(GROUP)], ..Default::default() };
+    client.call(&request, version).groups.remove(0)
+}
+
+fn listed(client: &mut Client, states: &[&str], types: &[&str]) -> Vec<(String, String, String)> {
+    let request = ListGroupsRequest {
+        states_filter: states.iter().map(name).collect(),
+        types_filter: types.iter().map(name).collect(),
+    };
+    let group = |group: ListedGroup| {
+        let texts = [group.group_id, group.group_state, group.group_type];
+        texts.map(|text| text.to_string()).into()
+    };
+    client.ask(&request).groups.into_iter().map(group).collect()
+}
+
+fn assert_error(came: i16, expected: ErrorCode) {
+    assert_eq!(error(came), error(expected.code()));
+}
+
+#[test]
+fn members_share_commit_in_their_epoch_and_leave() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut admin = Client::connect(server.kafka);
+    let (mut one, mut two) = two_members(&server);
+
+    ok("commit", one.commit(2, 9));
+    assert_error(one.commit(1, 9), ErrorCode::StaleMemberEpoch);
+    assert_error(one.commit(2, 8), ErrorCode::UnsupportedVersion);
+    assert_eq!(one.fetch_offset(2), Ok(3));
+    assert_eq!(one.fetch_offset(1), Err(ErrorCode::StaleMemberEpoch.code()));
+    one.id = name("nobody");
+    assert_error(one.commit(2, 9), ErrorCode::UnknownMemberId);
+    assert_eq!(one.fetch_offset(2), Err(ErrorCode::UnknownMemberId.code()));
+    one.id = name("one");
+    assert_eq!(committed(&mut admin, GROUP, "orders", 0).0, 3, "who says no member is answered");
+    let outside = admin.ask(&commit_request(GROUP, "orders", (0, 9), ""));
+    assert_error(outside.topics[0].partitions[0].error_code, ErrorCode::UnknownMemberId);
+
+    let request = DeleteGroupsRequest { groups_names: vec![name(GROUP)] };
+    assert_error(admin.ask(&request).results[0].error_code, ErrorCode::NonEmptyGroup);
+    one.leave(-1);
+    two.beat();
+    assert_eq!((two.epoch, two.owned.len()), (3, 4));
+    let request = one.request();
+    one.refused(&request, ErrorCode::UnknownMemberId);
+    two.leave(-1);
+    assert_eq!(&*describe(&mut admin, 1).group_state, "Empty");
+    ok(
+        "commit",
+        admin.ask(&commit_request(GROUP, "orders", (0, 9), "")).topics[0].partitions[0].error_code,
+    );
+    let request = DeleteGroupsRequest { groups_names: vec![name(GROUP)] };
+    ok("delete", admin.ask(&request).results[0].error_code);
+    assert_error(describe(&mut admin, 1).error_code, ErrorCode::GroupIdNotFound);
+}
+
+#[test]
+fn a_transaction_commits_offsets_in_the_members_epoch() {
+    let home = Home::new();
+    let server = home.serve();
+    let (mut one, _two) = two_members(&server);
+    let id = InitProducerIdRequest {
+        transactional_id: Some(name("t")),
+        transaction_timeout_ms: 60_000,
+        ..Default::default()
+    };
+    let producer = one.client.ask(&id);
+    ok("init producer id", producer.error_code);
+    let mut commit = |epoch: i32, member: &str| {
+        let request = TxnOffsetCommitRequest {
+            transactional_id: name("t"),
+            group_id: name(GROUP),
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            generation_id: epoch,
+            member_id: name(member),
+            topics: vec![TxnOffsetCommitRequestTopic {
+                name: name("orders"),
+                partitions: vec![TxnOffsetCommitRequestPartition {
+                    committed_offset: 5,
+                    ..Default::default()
+                }],
+            }],
+            ..Default::default()
+        };
+        one.client.ask(&request).topics[0].partitions[0].error_code
+    };
+    assert_error(commit(1, "one"), ErrorCode::IllegalGeneration);
+    assert_error(commit(2, "nobody"), ErrorCode::UnknownMemberId);
+    ok("commit", commit(2, "one"));
+    ok("commit by nobody in particular", commit(-1, ""));
+}
+
+#[test]
+fn groups_are_listed_and_described_by_their_protocol() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut admin = Client::connect(server.kafka);
+    let (mut one, _two) = two_members(&server);
+    ok(
+        "commit",
+        admin.ask(&commit_request("tools", "orders", (0, 1), "")).topics[0].partitions[0]
+            .error_code,
+    );
+
+    let entry = |group: &str, state: &str, kind: &str| {
+        (group.to_owned(), state.to_owned(), kind.to_owned())
+    };
+    let billing = entry(GROUP, "Stable", "consumer");
+    let tools = entry("tools", "Empty", "classic");
+    assert_eq!(listed(&mut admin, &[], &[]), [billing.clone(), tools.clone()]);
+    assert_eq!(listed(&mut admin, &[], &["Consumer"])[..], [entry(GROUP, "Stable", "consumer")]);
+    assert_eq!(listed(&mut admin, &[], &["classic"]), [tools]);
+    assert_eq!(listed(&mut admin, &["stable"], &[]), [billing]);
+    assert!(listed(&mut admin, &["Reconciling"], &[]).is_empty());
+
+    for version in ApiKey::ConsumerGroupDescribe.versions() {
+        let group = describe(&mut admin, version);
+        ok("describe", group.error_code);
+        assert_eq!(
+            (&*group.group_state, group.group_epoch, group.assignment_epoch),
+            ("Stable", 2, 2)
+        );
+        assert_eq!(&*group.assignor_name, "uniform");
+        let member = &group.members[0];
+        assert_eq!(
+            (&*member.member_id, member.member_epoch, &*member.client_id),
+            ("one", 2, "test")
+        );
+        assert_eq!(member.member_type, if version == 0 { -1 } else { 1 });
+        assert_eq!(member.subscribed_topic_names, [name("orders")]);
+        assert_eq!(member.assignment, member.target_assignment);
+        let topic = &member.assignment.topic_partitions[0];
+        assert_eq!((&*topic.topic_name, topic.partitions.len()), ("orders", 2));
+        assert!(member.client_host.starts_with('/'), "{}", member.client_host);
+    }
+    // As for Kafka, each of the two APIs knows the groups of its own protocol only.
+    let groups = vec![name(GROUP), name("tools")];
+    let classic = DescribeGroupsRequest { groups: groups.clone(), ..Default::default() };
+    let answer = admin.ask(&classic).groups;
+    assert_error(answer[0].error_code, ErrorCode::GroupIdNotFound);
+    assert_eq!((&*answer[0].group_state, &*answer[1].group_state), ("Dead", "Empty"));
+    ok("version 5", admin.call(&classic, 5).groups[0].error_code);
+    let request = ConsumerGroupDescribeRequest { group_ids: groups, ..Default::default() };
+    assert_error(admin.ask(&request).groups[1].error_code, ErrorCode::GroupIdNotFound);
+
+    let new = Member::new(&server, "three").joining(&["orders"]);
+    let answer = one.ask(&new);
+    assert_eq!(answer.member_epoch, 3);
+    assert_eq!(listed(&mut admin, &["Reconciling"], &["consumer"]).len(), 1);
+}
+
+#[test]
+fn after_a_restart_members_are_told_to_join_again() {
+    let home = Home::new();
+    let server = home.serve();
+    let (one, _two) = two_members(&server);
+    server.kill();
+    let server = home.serve();
+    let mut again = Member { client: Client::connect(server.kafka), ..one };
+    let request = again.request();
+    again.refused(&request, ErrorCode::UnknownMemberId);
+    assert_error(again.commit(2, 9), ErrorCode::UnknownMemberId);
+    again.join(&["orders"]);
+    assert_eq!(again.owned.len(), 4);
+    // One that has not heard of it yet.
+    let mut other = Member::new(&server, "two");
+    other.epoch = 2;
+    let request = other.request();
+    other.refused(&request, ErrorCode::UnknownMemberId);
+    let ahead = ConsumerGroupHeartbeatRequest { member_epoch: 7, ..again.request() };
+    again.refused(&ahead, ErrorCode::FencedMemberEpoch);
+}
+
+#[test]
+fn version_0_gives_out_ids_and_version_1_knows_regular_expressions() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut old = Member { version: 0, ..Member::new(&server, "") };
+    create(&mut old.client, "orders", 2);
+    create(&mut old.client, "payments", 1);
+    old.join(&["orders"]);
+    assert_eq!((old.owned.len(), old.id.len()), (2, 36), "an id of the server's");
+    old.leave(-1);
+
+    let mut new = Member::new(&server, "");
+    let request = new.joining(&["orders"]);
+    new.refused(&request, ErrorCode::InvalidRequest);
+    new.id = name("new");
+    let by_regex = |new: &Member, regex: &str| ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(name(regex)),
+        ..new.joining(&[])
+    };
+    let request = by_regex(&new, "(");
+    new.refused(&request, ErrorCode::InvalidRegularExpression);
+    let answer = new.ask(&by_regex(&new, "pay.*"));
+    new.follow(answer);
+    assert_eq!(new.owned.len(), 1);
+    create(&mut new.client, "payouts", 3);
+    create(&mut new.client, "prepaid", 3);
+    new.beat();
+    assert_eq!(new.owned.len(), 4, "a topic that is new");
+    let grown = CreatePartitionsTopic { name: name("payments"), count: 2, ..Default::default() };
+    let request =
+        CreatePartitionsRequest { topics: vec![grown], timeout_ms: 30_000, ..Default::default() };
+    ok("grow", new.client.ask(&request).results[0].error_code);
+    new.beat();
+    assert_eq!(new.owned.len(), 5, "a partition that is new");
+    let gone = DeleteTopicState { name: Some(name("payouts")), ..Default::default() };
+    let request =
+        DeleteTopicsRequest { topics: vec![gone], timeout_ms: 30_000, ..Default::default() };
+    ok("delete", new.client.ask(&request).responses[0].error_code);
+    new.beat();
+    assert_eq!(new.owned.len(), 2);
+    assert_eq!(
+        describe(&mut new.client, 1).members[0].subscribed_topic_regex.as_deref(),
+        Some("pay.*")
+    );
+}
+
+#[test]
+fn assignors_are_named_and_static_members_come_back() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut one = Member { instance_id: Some(name("i")), ..Member::new(&server, "one") };
+    create(&mut one.client, "orders", 4);
+    let assignor = |which: &str, request| ConsumerGroupHeartbeatRequest {
+        server_assignor: Some(name(which)),
+        ..request
+    };
+    let request = assignor("cooperative-sticky", one.joining(&["orders"]));
+    one.refused(&request, ErrorCode::UnsupportedAssignor);
+    let answer = one.ask(&assignor("range", one.joining(&["orders"])));
+    one.follow(answer);
+    assert_eq!(&*describe(&mut one.client, 1).assignor_name, "range");
+
+    let mut again = Member { instance_id: Some(name("i")), ..Member::new(&server, "again") };
+    let request = again.joining(&["orders"]);
+    again.refused(&request, ErrorCode::UnreleasedInstanceId);
+    one.leave(-2);
+    again.join(&["orders"]);
+    assert_eq!((again.epoch, &again.owned), (1, &one.owned), "nobody noticed");
+    let request = one.request();
+    one.refused(&request, ErrorCode::FencedInstanceId);
+    // An administrator removes it.
+    let member = MemberIdentity { group_instance_id: Some(name("i")), ..Default::default() };
+    let request =
+        LeaveGroupRequest { group_id: name(GROUP), members: vec![member], ..Default::default() };
+    let answer = one.client.ask(&request);
+    ok("leave group", answer.error_code);
+    ok("leave group", answer.members[0].error_code);
+    let request = again.request();
+    again.refused(&request, ErrorCode::UnknownMemberId);
+}
+
+#[test]
+fn members_of_the_classic_protocol_are_refused_while_there_are_others() {
+    let home = Home::new();
+    let server = home.serve_with(&["--group-initial-rebalance-delay-ms", "0"]);
+    let (mut one, mut two) = two_members(&server);
+    let classic = JoinGroupRequest {
+        group_id: name(GROUP),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: name("consumer"),
+        protocols: vec![JoinGroupRequestProtocol { name: name("range"), ..Default::default() }],
+        ..Default::default()
+    };
+    let mut client = Client::connect(server.kafka);
+    assert_error(client.ask(&classic).error_code, ErrorCode::InconsistentGroupProtocol);
+    one.leave(-1);
+    two.leave(-1);
+    // Version 3 joins without being given an id first.
+    let joined = client.call(&classic, 3);
+    ok("join", joined.error_code);
+    assert!(joined.generation_id > 4, "generations go on from epochs: {}", joined.generation_id);
+    let request = one.joining(&["orders"]);
+    one.refused(&request, ErrorCode::GroupIdNotFound);
+    assert_error(describe(&mut client, 1).error_code, ErrorCode::GroupIdNotFound);
+}
+
+#[test]
+fn clients_are_told_of_the_protocol() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    let request = ApiVersionsRequest {
+        client_software_name: name("test"),
+        client_software_version: name("1"),
+        ..Default::default()
+    };
+    let answer = client.call(&request, 4);
+    let features = answer.finalized_features.iter();
+    let features: Vec<_> = features.map(|f| (&*f.name, f.max_version_level)).collect();
+    assert!(features.contains(&("group.version", 1)), "{features:?}");
+    for key in [68, 69] {
+        let api = answer.api_keys.iter().find(|api| api.api_key == key).unwrap();
+        assert_eq!((api.min_version, api.max_version), (0, 1));
+    }
+}
