@@ -102,6 +102,16 @@ pub struct Layer {
     /// group.initial.rebalance.delay.ms [default: 3000]
     #[arg(long, value_name = "MS", env = "FACTUM_GROUP_INITIAL_REBALANCE_DELAY_MS")]
     pub group_initial_rebalance_delay_ms: Option<u64>,
+
+    /// How long a member of a group whose partitions the broker assigns may be silent, as in
+    /// Kafka's group.consumer.session.timeout.ms [default: 45000]
+    #[arg(long, value_name = "MS", env = "FACTUM_GROUP_CONSUMER_SESSION_TIMEOUT_MS")]
+    pub group_consumer_session_timeout_ms: Option<u64>,
+
+    /// How often such a member is heard of, as in Kafka's group.consumer.heartbeat.interval.ms;
+    /// a rebalance takes one or two of these [default: 5000]
+    #[arg(long, value_name = "MS", env = "FACTUM_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS")]
+    pub group_consumer_heartbeat_interval_ms: Option<u64>,
 }
 
 impl Layer {
@@ -129,6 +139,12 @@ impl Layer {
             group_initial_rebalance_delay_ms: self
                 .group_initial_rebalance_delay_ms
                 .or(below.group_initial_rebalance_delay_ms),
+            group_consumer_session_timeout_ms: self
+                .group_consumer_session_timeout_ms
+                .or(below.group_consumer_session_timeout_ms),
+            group_consumer_heartbeat_interval_ms: self
+                .group_consumer_heartbeat_interval_ms
+                .or(below.group_consumer_heartbeat_interval_ms),
         }
     }
 
@@ -194,6 +210,16 @@ impl Layer {
                 MIB,
             )?,
             group_initial_rebalance_delay: delay(self.group_initial_rebalance_delay_ms)?,
+            group_consumer_session_timeout: interval(
+                "group_consumer_session_timeout_ms",
+                self.group_consumer_session_timeout_ms,
+                45_000,
+            )?,
+            group_consumer_heartbeat_interval: interval(
+                "group_consumer_heartbeat_interval_ms",
+                self.group_consumer_heartbeat_interval_ms,
+                5_000,
+            )?,
         })
     }
 }
@@ -231,6 +257,10 @@ pub struct ServeConfig {
     pub seal_bytes_per_second: u64,
     /// How long the first member of an empty consumer group waits for others.
     pub group_initial_rebalance_delay: Duration,
+    /// How long a member of the consumer protocol may be silent.
+    pub group_consumer_session_timeout: Duration,
+    /// How long a member of the consumer protocol waits between heartbeats.
+    pub group_consumer_heartbeat_interval: Duration,
 }
 
 /// A configuration that cannot be used, with what to do.

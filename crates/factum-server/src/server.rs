@@ -105,6 +105,8 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
         compaction_key_bytes: config.compaction_key_bytes,
         groups: GroupSettings {
             initial_rebalance_delay: config.group_initial_rebalance_delay,
+            consumer_session_timeout: config.group_consumer_session_timeout,
+            consumer_heartbeat_interval: config.group_consumer_heartbeat_interval,
             ..Default::default()
         },
         ..Default::default()

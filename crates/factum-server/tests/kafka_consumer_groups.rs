@@ -457,3 +457,42 @@ fn clients_are_told_of_the_protocol() {
         assert_eq!((api.min_version, api.max_version), (0, 1));
     }
 }
+
+#[test]
+fn a_member_finds_the_topics_that_it_is_given_by_their_ids() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    let id = create(&mut client, "orders", 2);
+    // Java's client sends an empty name where others send none.
+    for empty in [None, Some(Str::default())] {
+        let mut ask = |topic_id: Uuid| {
+            let topic = MetadataRequestTopic { topic_id, name: empty.clone() };
+            let request = MetadataRequest { topics: Some(vec![topic]), ..Default::default() };
+            client.ask(&request).topics.remove(0)
+        };
+        let found = ask(id);
+        ok("metadata", found.error_code);
+        assert_eq!((found.name.as_deref(), found.partitions.len()), (Some("orders"), 2));
+        let unknown = ask(Uuid::from_u128(7));
+        assert_error(unknown.error_code, ErrorCode::UnknownTopicId);
+        assert_eq!(unknown.name, None);
+    }
+}
+
+#[test]
+fn a_member_that_is_silent_expires_by_the_brokers_setting() {
+    let home = Home::new();
+    let flags = ["--group-consumer-session-timeout-ms", "300"];
+    let server =
+        home.serve_with(&[&flags[..], &["--group-consumer-heartbeat-interval-ms", "100"]].concat());
+    let mut one = Member::new(&server, "one");
+    create(&mut one.client, "orders", 1);
+    let answer = one.ask(&one.joining(&["orders"]));
+    assert_eq!(answer.heartbeat_interval_ms, 100);
+    let mut admin = Client::connect(server.kafka);
+    common::server::until("it expires", || &*describe(&mut admin, 1).group_state == "Empty");
+    one.epoch = answer.member_epoch;
+    let request = one.request();
+    one.refused(&request, ErrorCode::UnknownMemberId);
+}

@@ -93,6 +93,8 @@ impl ConsumerGroup {
 
     /// Puts a static member that came back in the place of its former self.
     fn replace(&mut self, turn: &mut Turn<'_>, former: &str, member_id: &str) {
+        // The new one comes first, so that the group is not empty in between.
+        self.members.insert(member_id.to_owned(), Member::new(member_id.to_owned()));
         let Some(former) = self.remove(turn, former) else { return };
         let Member { assigned, target, .. } = former;
         let member = Member {
@@ -108,7 +110,6 @@ impl ConsumerGroup {
             self.instances.insert(instance_id.clone(), member_id.to_owned());
         }
         self.members.insert(member_id.to_owned(), member);
-        self.empty_since = None;
         self.deadlines_begun += 1;
         self.hand(member_id, assigned, Assignment::default());
         self.reconciling.insert(member_id.to_owned());

@@ -19,6 +19,8 @@ use factum_wire::messages::{
     MetadataResponsePartition, MetadataResponseTopic,
 };
 
+use uuid::Uuid;
+
 use super::{find_topic, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors, operations};
@@ -61,7 +63,8 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
 }
 
 async fn one(call: &Call, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
-    let by_id = asked.name.is_none();
+    // Java's client asks by id with an empty name.
+    let by_id = asked.name.is_none() || asked.topic_id != Uuid::nil();
     let name = asked.name.as_deref().unwrap_or_default();
     let found = match find_topic(&call.door.broker, name, asked.topic_id, by_id) {
         Err(ErrorCode::UnknownTopicOrPartition) => missing(call, name, may_create).await,
@@ -71,7 +74,7 @@ async fn one(call: &Call, asked: MetadataRequestTopic, may_create: bool) -> Meta
         Ok(topic) => describe(&topic),
         Err(error) => MetadataResponseTopic {
             error_code: error.code(),
-            name: asked.name.clone(),
+            name: asked.name.filter(|_| !by_id),
             topic_id: asked.topic_id,
             ..Default::default()
         },
