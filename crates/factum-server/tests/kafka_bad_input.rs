@@ -181,7 +181,12 @@ fn unacceptable(good: &Bytes) -> Vec<(&'static str, i16, Option<Bytes>, ErrorCod
         ("codec 7", 12, resealed(21, &[0, 7]), UnsupportedCompressionType),
         ("zstd before version 7", 6, Some(zstd), UnsupportedCompressionType),
         ("a control batch", 12, resealed(21, &[0, 0x20]), InvalidRecord),
-        ("a batch of a transaction", 12, resealed(21, &[0, 0x10]), InvalidRequest),
+        (
+            "a batch of a transaction",
+            12,
+            resealed(21, &[0, 0x10]),
+            TransactionalIdAuthorizationFailed,
+        ),
         ("a producer without a sequence", 12, resealed(43, &7_i64.to_be_bytes()), InvalidRecord),
         ("a batch above max.message.bytes", 12, Some(large_batch(3000)), MessageTooLarge),
     ]
