@@ -206,8 +206,9 @@ impl Table {
     fn free_id(&self) -> i32 {
         // Ends soon: of two thousand million ids a thousand are taken.
         loop {
-            let random = Uuid::now_v7().as_u128() as u32 >> 1;
-            let id = random.cast_signed();
+            // Its last bytes are random.
+            let [.., a, b, c, d] = Uuid::now_v7().into_bytes();
+            let id = i32::from_be_bytes([a & 0x7f, b, c, d]);
             if id > 0 && !self.sessions.contains_key(&id) {
                 return id;
             }
