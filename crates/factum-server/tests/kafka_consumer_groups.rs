@@ -496,3 +496,52 @@ fn a_member_that_is_silent_expires_by_the_brokers_setting() {
     let request = one.request();
     one.refused(&request, ErrorCode::UnknownMemberId);
 }
+
+/// Lets all members beat until nobody's partitions or epoch change any more.
+fn settle(members: &mut [Member]) {
+    for _ in 0..20 {
+        let before: Vec<_> = members.iter().map(|one| (one.epoch, one.owned.clone())).collect();
+        members.iter_mut().for_each(Member::beat);
+        let after = members.iter().map(|one| (one.epoch, one.owned.clone()));
+        if after.eq(before) {
+            return;
+        }
+    }
+    panic!("the members do not come to rest");
+}
+
+/// How many partitions each member has, the most first; nobody has what another has.
+fn shares(members: &[Member]) -> Vec<usize> {
+    let all: Partitions = members.iter().flat_map(|one| &one.owned).copied().collect();
+    let mut shares: Vec<_> = members.iter().map(|one| one.owned.len()).collect();
+    assert_eq!(shares.iter().sum::<usize>(), all.len(), "one partition, one member");
+    shares.sort_by(|one, other| other.cmp(one));
+    shares
+}
+
+#[test]
+fn six_partitions_are_shared_by_three_members_by_eight_and_by_one() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut admin = Client::connect(server.kafka);
+    create(&mut admin, "orders", 6);
+    let mut members = Vec::new();
+    let grow = |members: &mut Vec<Member>, count: usize| {
+        while members.len() < count {
+            let mut next = Member::new(&server, &format!("member {}", members.len()));
+            next.join(&["orders"]);
+            members.push(next);
+        }
+        settle(members);
+    };
+    grow(&mut members, 3);
+    assert_eq!(shares(&members), [2, 2, 2]);
+    grow(&mut members, 8);
+    assert_eq!(shares(&members), [1, 1, 1, 1, 1, 1, 0, 0], "surplus members idle");
+    for mut leaving in members.drain(1..) {
+        leaving.leave(-1);
+    }
+    settle(&mut members);
+    assert_eq!(shares(&members), [6]);
+    server.stop();
+}

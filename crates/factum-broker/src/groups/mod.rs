@@ -1,5 +1,5 @@
 //! Consumer groups by Kafka's classic protocol: members join, a leader assigns, all sync; and by
-//! its consumer protocol (KIP-848), in [`consumer`]. A group is of one or the other.
+//! its consumer protocol (KIP-848), in `consumer`. A group is of one or the other.
 //!
 //! [`Groups`] is a state machine without I/O, clock or runtime: time comes in as an argument,
 //! answers that have to wait come by [`Answer`], and what happens because time has passed happens
