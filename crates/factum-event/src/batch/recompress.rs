@@ -46,7 +46,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::{built, patched, some_codec, some_record};
-    use super::super::{BatchBuilder, ProducerState, RecordFault};
+    use super::super::{BatchBuilder, ProducerState};
     use super::*;
     use crate::Timestamp;
 
@@ -90,9 +90,6 @@ mod tests {
         assert_eq!(packed.with_codec(Codec::None, 4000), Err(BatchError::TooLarge { limit: 4000 }));
         let damaged = patched(&batch, HEADER_BYTES, &[1]);
         let refused = damaged.with_codec(Codec::Lz4, LIMIT);
-        assert!(matches!(
-            refused,
-            Err(BatchError::Record { index: 0, fault: RecordFault::Trailing { .. } })
-        ));
+        assert!(matches!(refused, Err(BatchError::Record { index: 0, .. })), "{refused:?}");
     }
 }
