@@ -167,7 +167,10 @@ impl Machine {
         if self.reads_ahead {
             return;
         }
-        let names = self.sealed(&[".journal", ".segment", ".index"]);
+        let mut names = self.sealed(&[".journal", ".segment", ".index"]);
+        // The newest may have failed to begin: then damage in the one before is a torn end.
+        let last = names.iter().filter(|name| name.ends_with(".journal")).max().cloned();
+        names.retain(|name| Some(name) != last.as_ref());
         if names.is_empty() {
             return;
         }

@@ -9,7 +9,7 @@ use factum_event::{Offset, Timestamp};
 use factum_log::{PartitionId, ReadError};
 
 use super::about;
-use super::clients::Added;
+use super::clients::{Added, name};
 use super::life::Life;
 use super::readers::{Fetched, Shown};
 use super::transactions::Number;
@@ -198,6 +198,8 @@ impl Life<'_> {
             return Err(format!("client {at} is {producer:?}, after {latest:?}"));
         }
         *latest = Some(producer);
+        // The answer may have been on its way for longer than the id is kept.
+        self.world.may_be_forgotten[id] = self.broker.transaction(&name(id)).is_none();
         let theirs = self.world.transactions.iter_mut().filter(|one| one.id == id);
         for transaction in theirs.filter(|one| !one.is_over) {
             transaction.is_over = true;

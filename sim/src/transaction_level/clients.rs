@@ -185,7 +185,6 @@ impl Life<'_> {
             return Ok(());
         }
         self.world.initializing.insert(id);
-        self.world.may_be_forgotten[id] = false;
         let known = self.world.clients[at].producer;
         for transaction in self.world.transactions.iter_mut().filter(|one| one.id == id) {
             transaction.ask(Outcome::Abort);
