@@ -28,6 +28,7 @@ pub(crate) const SETTINGS: LogSettings = LogSettings {
     journal_bytes: 4096,
     queue_bytes: 1 << 20,
     tail_bytes: 0,
+    read_ahead_from: usize::MAX,
     seal_bytes_per_second: 1 << 40,
 };
 
