@@ -19,6 +19,7 @@ mod http;
 mod kafka;
 mod metrics;
 mod open_files;
+mod password;
 mod server;
 mod verify;
 

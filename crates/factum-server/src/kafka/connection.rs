@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use factum_event::access::{Client, Principal};
 use factum_wire::ApiKey;
 use factum_wire::frame::{self, FrameError};
 use futures_util::StreamExt;
@@ -71,7 +72,8 @@ async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Re
     let local = stream.local_addr()?;
     let (host, port) =
         door.advertised.clone().unwrap_or_else(|| (local.ip().to_string(), local.port()));
-    let caller = Caller { client_id: String::new(), peer, host, port };
+    let client = Client { principal: Principal::anonymous(), host: peer.ip() };
+    let caller = Caller { client_id: String::new(), client, host, port };
     let (read, mut write) = stream.into_split();
     let mut frames =
         Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_broker::Broker;
+use factum_event::access::{Client, Principal};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -165,7 +166,8 @@ async fn accept_failed(error: &io::Error) {
 #[derive(Debug, Clone)]
 struct Caller {
     client_id: String,
-    peer: SocketAddr,
+    /// Who it is, and from where.
+    client: Client,
     /// Where this client finds this broker.
     host: String,
     port: u16,
@@ -173,7 +175,12 @@ struct Caller {
 
 impl Caller {
     /// The caller as the author of a change.
-    fn principal(&self) -> String {
-        format!("kafka:{}@{}", self.client_id, self.peer.ip())
+    fn author(&self) -> String {
+        let Client { principal, host } = &self.client;
+        if *principal == Principal::anonymous() {
+            format!("kafka:{}@{host}", self.client_id)
+        } else {
+            principal.to_string()
+        }
     }
 }
