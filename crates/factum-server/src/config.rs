@@ -8,12 +8,15 @@
 //! Layers rise: defaults, `factum.toml`, environment, flags. Nothing here opens a socket or
 //! creates a file.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use factum_event::access::Principal;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -54,6 +57,20 @@ pub struct Layer {
     #[arg(long, env = "FACTUM_INSECURE_LISTEN", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL")]
     pub insecure_listen: Option<bool>,
+
+    /// Ask the rules (ACLs) what a client may do; without any, only super users may do something
+    #[arg(long, env = "FACTUM_ACCESS_CONTROL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub access_control: Option<bool>,
+
+    /// Who may do everything, such as User:alice;User:bob
+    #[arg(long, value_name = "PRINCIPALS", env = "FACTUM_SUPER_USERS", value_delimiter = ';')]
+    pub super_users: Option<Vec<Principal>>,
+
+    /// The password of the user admin, who may do everything. Flags can be seen by others: it
+    /// comes from the file, or from FACTUM_ADMIN_PASSWORD.
+    #[arg(skip)]
+    pub(crate) admin_password: Option<Secret>,
 
     /// Partitions of a topic that is created without a number [default: 1]
     #[arg(long, value_name = "N", env = "FACTUM_DEFAULT_PARTITIONS")]
@@ -124,6 +141,9 @@ impl Layer {
             http: self.http.or(below.http),
             advertise: self.advertise.or(below.advertise),
             insecure_listen: self.insecure_listen.or(below.insecure_listen),
+            access_control: self.access_control.or(below.access_control),
+            super_users: self.super_users.or(below.super_users),
+            admin_password: self.admin_password.or(below.admin_password),
             default_partitions: self.default_partitions.or(below.default_partitions),
             auto_create_topics: self.auto_create_topics.or(below.auto_create_topics),
             journal_bytes: self.journal_bytes.or(below.journal_bytes),
@@ -191,6 +211,9 @@ impl Layer {
             journal_bytes: in_range("journal_bytes", bytes(self.journal_bytes, 128), MIB)?,
             queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
+            access_control: self.access_control.unwrap_or(false),
+            super_users: self.super_users.unwrap_or_default().into_iter().collect(),
+            admin_password: self.admin_password,
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
             upkeep_interval: interval("upkeep_interval_ms", self.upkeep_interval_ms, 5000)?,
@@ -241,6 +264,12 @@ pub struct ServeConfig {
     pub queue_bytes: usize,
     /// Recent bytes kept in memory for readers.
     pub tail_bytes: usize,
+    /// Whether rules are asked what a client may do.
+    pub access_control: bool,
+    /// Who may do everything, beside the admin of the configuration.
+    pub super_users: BTreeSet<Principal>,
+    /// The password of the user admin.
+    pub(crate) admin_password: Option<Secret>,
     /// Partitions of a topic that is created without a number.
     pub default_partitions: u32,
     /// Whether a Kafka client that names a missing topic creates it.
@@ -261,6 +290,30 @@ pub struct ServeConfig {
     pub group_consumer_session_timeout: Duration,
     /// How long a member of the consumer protocol waits between heartbeats.
     pub group_consumer_heartbeat_interval: Duration,
+}
+
+/// A password of the configuration. It is not printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The password itself.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// A configuration that cannot be used, with what to do.

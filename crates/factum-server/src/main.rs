@@ -17,6 +17,7 @@ mod cli;
 mod config;
 mod http;
 mod kafka;
+mod login;
 mod metrics;
 mod open_files;
 mod password;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_broker::groups::GroupSettings;
-use factum_broker::{Broker, BrokerOpenError, BrokerSettings};
+use factum_broker::{AccessSettings, Broker, BrokerOpenError, BrokerSettings};
+use factum_event::access::Principal;
 use factum_event::{Clock, SystemClock};
 use factum_log::{LogSettings, OsDisk, Recovery};
 use thiserror::Error;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use crate::config::ServeConfig;
 use crate::http::{self, HttpDoor, HttpLimits};
 use crate::kafka::{KafkaDoor, KafkaLimits};
+use crate::login::{ADMIN, Login};
 use crate::metrics::{Metrics, Reading};
 use crate::open_files;
 
@@ -56,6 +58,9 @@ pub enum ServerError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Passwords cannot be kept.
+    #[error("the operating system has no random bytes")]
+    Randomness,
     /// The runtime or a signal handler could not be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -103,6 +108,7 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
         seal_interval: config.seal_interval,
         compaction_bytes_per_second: config.compaction_bytes_per_second,
         compaction_key_bytes: config.compaction_key_bytes,
+        access: access(config),
         groups: GroupSettings {
             initial_rebalance_delay: config.group_initial_rebalance_delay,
             consumer_session_timeout: config.group_consumer_session_timeout,
@@ -112,6 +118,14 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
         ..Default::default()
     };
     Ok(Broker::open(Arc::new(disk), Arc::clone(clock), settings)?)
+}
+
+fn access(config: &ServeConfig) -> AccessSettings {
+    let mut super_users = config.super_users.clone();
+    if config.admin_password.is_some() {
+        super_users.insert(Principal::user(ADMIN));
+    }
+    AccessSettings { is_on: config.access_control, super_users, ..Default::default() }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -133,6 +147,8 @@ async fn serve(
     observe(&metrics, &broker);
     let (stop, shutdown) = watch::channel(false);
     let (kafka_limits, limits) = limits();
+    let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
+    let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
     let kafka_door = Arc::new(KafkaDoor::new(
         broker.clone(),
         Arc::clone(&metrics),
@@ -142,7 +158,11 @@ async fn serve(
     ));
     let kafka_door = tokio::spawn(kafka_door.serve(kafka, shutdown.clone()));
     let http_door = HttpDoor {
-        log: Arc::new(broker.clone()),
+        enter: {
+            let broker = broker.clone();
+            Arc::new(move |client| Arc::new(broker.as_client(client.clone())))
+        },
+        login,
         clock,
         metrics: Arc::clone(&metrics),
         limits: limits.clone(),
@@ -189,6 +209,7 @@ fn observe(metrics: &Metrics, broker: &Broker) {
         readings.extend(upkeep_readings(&broker));
         readings.extend(group_readings(&broker));
         readings.extend(transaction_readings(&broker));
+        readings.extend(access_readings(&broker));
         readings
     });
 }
@@ -300,6 +321,15 @@ fn group_readings(broker: &Broker) -> Vec<Reading> {
             "Members removed because they were silent",
             groups.members_evicted,
         ),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn access_readings(broker: &Broker) -> Vec<Reading> {
+    let (acls, users) = broker.access_counts();
+    vec![
+        Reading::gauge("acls", "Rules of access", acls as f64),
+        Reading::gauge("users", "Users that log in with a password", users as f64),
     ]
 }
 

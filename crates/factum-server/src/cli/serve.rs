@@ -61,7 +61,9 @@ pub fn run(args: ServeArgs, terminal: &Terminal) -> Result<(), CliError> {
     start_logging(args.log_format, terminal)?;
     let unusable = |error: ConfigError| CliError::usage(error.to_string());
     let file = Layer::from_file(args.config.as_deref()).map_err(unusable)?;
-    let config = args.layer.over(file).resolve().map_err(unusable)?;
+    let mut typed = args.layer;
+    typed.admin_password = std::env::var("FACTUM_ADMIN_PASSWORD").ok().map(Into::into);
+    let config = typed.over(file).resolve().map_err(unusable)?;
     let (terminal, shown) = (*terminal, config.clone());
     server::run(config, move |listening| announce(&terminal, &shown, listening))
         .map_err(|error| CliError::failed("serve", error))

@@ -6,6 +6,8 @@
 //!
 //! Record batches pass through as they came; this door decodes no record.
 
+mod access;
+mod acls;
 mod api;
 mod connection;
 mod dispatch;
@@ -16,7 +18,6 @@ mod operations;
 mod sending;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_broker::Broker;
