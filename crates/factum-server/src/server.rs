@@ -160,7 +160,7 @@ async fn serve(
     let http_door = HttpDoor {
         enter: {
             let broker = broker.clone();
-            Arc::new(move |client| Arc::new(broker.as_client(client.clone())))
+            Arc::new(move |client, to_do| Arc::new(broker.as_client(client.clone(), to_do)))
         },
         login,
         clock,

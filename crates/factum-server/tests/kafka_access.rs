@@ -329,7 +329,7 @@ fn what_no_rule_allows_is_denied_in_every_api() {
     };
     assert_eq!(client.ask(&cluster).cluster_authorized_operations, 0, "may do nothing with it");
     // A client must be able to find out all of this, and how to log in.
-    ok("versions", client.ask(&ApiVersionsRequest::default()).error_code);
+    ok("versions", client.call(&ApiVersionsRequest::default(), 0).error_code);
     assert_error(
         "handshake",
         client.ask(&SaslHandshakeRequest { mechanism: name("PLAIN") }).error_code,

@@ -19,13 +19,16 @@ use crate::Broker;
 pub struct GuardedLog {
     broker: Broker,
     client: Client,
+    /// What must be allowed with a topic for it to be shown.
+    shown: Operation,
 }
 
 impl Broker {
-    /// The log as `client` sees it.
+    /// The log as `client` sees it who wants to do `operation`: topics with which it may not are
+    /// not there.
     #[must_use]
-    pub fn as_client(&self, client: Client) -> GuardedLog {
-        GuardedLog { broker: self.clone(), client }
+    pub fn as_client(&self, client: Client, operation: Operation) -> GuardedLog {
+        GuardedLog { broker: self.clone(), client, shown: operation }
     }
 }
 
@@ -114,14 +117,14 @@ impl EventLog for GuardedLog {
     fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>> {
         Box::pin(async move {
             let mut topics = self.broker.topics_info();
-            topics.retain(|topic| self.on_topic(Operation::Describe, &topic.name).is_ok());
+            topics.retain(|topic| self.on_topic(self.shown, &topic.name).is_ok());
             Ok(topics)
         })
     }
 
     fn topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<TopicInfo>> {
         Box::pin(async move {
-            self.on_topic(Operation::Describe, topic)?;
+            self.on_topic(self.shown, topic)?;
             EventLog::topic(&self.broker, topic).await
         })
     }

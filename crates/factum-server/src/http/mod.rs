@@ -38,7 +38,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
-use factum_event::access::Client;
+use factum_event::access::{Client, Operation};
 use factum_event::event::EventIds;
 use factum_event::{Clock, EventLog};
 use tokio::sync::{Semaphore, watch};
@@ -51,8 +51,9 @@ pub(crate) use serve::serve;
 /// Says whether the log takes appends, and if not, why.
 pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// The log as a client sees it.
-pub(crate) type Enter = Arc<dyn Fn(&Client) -> Arc<dyn EventLog> + Send + Sync>;
+/// The log as a client sees it who wants to do something: topics with which it may not are not
+/// there.
+pub(crate) type Enter = Arc<dyn Fn(&Client, Operation) -> Arc<dyn EventLog> + Send + Sync>;
 
 /// What the door stands on.
 pub(crate) struct HttpDoor {

@@ -94,6 +94,6 @@ async fn open(
     begin: Begin,
     until: Until,
 ) -> Result<Reading, Problem> {
-    let log = session.log.clone();
-    Reading::open(log, scope, begin, until, session.door.limits.read_partitions).await
+    Reading::open(session.readable(), scope, begin, until, session.door.limits.read_partitions)
+        .await
 }

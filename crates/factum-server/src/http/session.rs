@@ -57,12 +57,17 @@ impl FromRequestParts<Shared> for Session {
             }
         };
         let client = Client { principal, host };
-        let log = (shared.door.enter)(&client);
+        let log = (shared.door.enter)(&client, Operation::Describe);
         Ok(Self { shared: shared.clone(), client, log })
     }
 }
 
 impl Session {
+    /// The log with the topics that may be read.
+    pub(super) fn readable(&self) -> Arc<dyn EventLog> {
+        (self.door.enter)(&self.client, Operation::Read)
+    }
+
     /// Refuses who may not do something with the whole.
     pub(super) fn expect(&self, operation: Operation) -> Result<(), Problem> {
         let resource = Resource::CLUSTER;

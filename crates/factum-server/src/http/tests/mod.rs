@@ -77,7 +77,7 @@ impl Door {
         let door = HttpDoor {
             enter: {
                 let log = Arc::clone(&log);
-                Arc::new(move |_| Arc::clone(&log) as Arc<dyn EventLog>)
+                Arc::new(move |_, _| Arc::clone(&log) as Arc<dyn EventLog>)
             },
             login: Arc::new(Login::new(Arc::clone(&log) as _, None).expect("random bytes")),
             clock: Arc::new(SystemClock::new()),
