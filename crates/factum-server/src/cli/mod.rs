@@ -21,7 +21,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use error::CliError;
-pub use table::Table;
+pub use table::{Table, grouped};
 pub use terminal::{Colors, OutputChoice, Terminal};
 
 use client::Client;
@@ -61,6 +61,7 @@ Examples:
   factum read orders --limit 10 | jq .data           events as JSON lines
   factum group describe billing                      who reads what, and how far behind
   factum verify ./data                               find damage, and a rewritten past
+  factum mirror --from kafka://broker:9092           copy a Kafka cluster, and keep up
   factum bench produce --records 1000000             measure any Kafka broker";
 
 #[derive(Debug, Args)]
@@ -109,6 +110,7 @@ enum Command {
     Group(group::GroupArgs),
     Verify(verify::VerifyArgs),
     Bench(crate::bench::BenchArgs),
+    Mirror(Box<crate::mirror::MirrorArgs>),
 }
 
 /// Runs the command line and says how it ended.
@@ -138,6 +140,7 @@ fn run(command: Command, server: &str, terminal: &Terminal) -> Result<(), CliErr
         Command::Group(args) => group::run(args, &client()?, terminal),
         Command::Verify(args) => verify::run(args, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
+        Command::Mirror(args) => crate::mirror::run(*args, terminal),
     }
 }
 
