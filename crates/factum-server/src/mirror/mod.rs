@@ -30,6 +30,7 @@ use std::thread;
 use clap::Args;
 use regex::Regex;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{CliError, Terminal, grouped};
 use crate::kafka_client::ClientError;
@@ -129,9 +130,28 @@ fn copy(
     stop_on_interrupt(&shared)?;
     let progress = Progress::new(*terminal);
     let outcome = Mirror::new(plan, clusters, Arc::clone(&shared), progress).run();
+    // From here on an interrupt ends the process.
+    shared.stop.store(true, Relaxed);
     let mut outcome = outcome.map_err(failed)?;
     (outcome.records, outcome.bytes) = (shared.records.load(Relaxed), shared.bytes.load(Relaxed));
     Ok(outcome)
+}
+
+/// Exit code of what an interrupt has ended.
+const INTERRUPTED: i32 = 130;
+
+/// Waits for Ctrl-C, or to be terminated.
+async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }
 
 /// Ctrl-C ends mirroring; a second one ends the process, as ever.
@@ -139,22 +159,10 @@ fn stop_on_interrupt(shared: &Arc<Shared>) -> Result<(), CliError> {
     let shared = Arc::clone(shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(MirrorError::Thread(error.to_string())))?;
-    let wait = move || {
-        runtime.block_on(async {
-            let terminated = async {
-                use tokio::signal::unix::{SignalKind, signal};
-                match signal(SignalKind::terminate()) {
-                    Ok(mut signal) => drop(signal.recv().await),
-                    Err(_) => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminated => {}
-            }
-        });
+    let wait = move || loop {
+        runtime.block_on(interrupted());
         if shared.stop.swap(true, Relaxed) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED);
         }
     };
     let thread = thread::Builder::new().name("factum-mirror-stop".to_owned()).spawn(wait);
@@ -180,6 +188,7 @@ fn show(outcome: &Outcome, once: bool, terminal: &Terminal) -> Result<(), CliErr
             Err(CliError::failed("stopped", "it was ended before everything was copied")
                 .advise("start it again: it goes on where it was"))
         }
+        _ if !once => Ok(()),
         0 => Ok(()),
         _ => Err(CliError::failed("not-copied", problems(outcome))),
     }

@@ -280,7 +280,8 @@ impl Mirror {
             || self.lanes.iter().any(Lane::has_ended)
             || (self.lanes.is_empty() && !led.is_empty())
             || self.slots.values().any(suspended)
-            || were_unknown > 0;
+            || were_unknown > 0
+            || (self.plan.once && self.goals.is_none());
         if !changed {
             return Ok(());
         }

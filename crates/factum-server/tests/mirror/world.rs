@@ -25,7 +25,8 @@ const EAGER: [&str; 6] = [
 
 /// A source and a target.
 pub struct World {
-    pub homes: [Home; 2],
+    /// Their data goes with them.
+    _homes: [Home; 2],
     pub source: Server,
     pub target: Server,
 }
@@ -34,7 +35,7 @@ impl World {
     pub fn new() -> Self {
         let homes = [Home::new(), Home::new()];
         let [source, target] = homes.each_ref().map(|home| home.serve_with(&EAGER));
-        Self { homes, source, target }
+        Self { _homes: homes, source, target }
     }
 
     pub fn clients(&self) -> [Client; 2] {

@@ -139,7 +139,7 @@ impl Report {
             };
             let checksum = |of: fn(&PartitionReport) -> &String| {
                 let mut hasher = blake3::Hasher::new();
-                for one in partitions {
+                for one in &partitions {
                     hasher.update(of(one).as_bytes());
                 }
                 hasher.finalize().to_hex()[..12].to_owned()
