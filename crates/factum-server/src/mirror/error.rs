@@ -35,3 +35,13 @@ pub enum MirrorError {
     #[error("a thread of the mirror failed: {0}")]
     Thread(String),
 }
+
+impl MirrorError {
+    /// Whether trying again is of no use.
+    pub const fn is_mistake(&self) -> bool {
+        match self {
+            Self::Source(_) | Self::Target(_) => false,
+            Self::Nameless | Self::Foreign { .. } | Self::Same { .. } | Self::Thread(_) => true,
+        }
+    }
+}

@@ -97,6 +97,8 @@ pub struct Mirror {
     /// Partitions of which nothing could be said.
     unknown: usize,
     began: Instant,
+    /// Whether both clusters have answered once.
+    has_met: bool,
 }
 
 impl Copies for BTreeMap<Place, Arc<Slot>> {
@@ -132,20 +134,21 @@ impl Mirror {
             topics: 0,
             unknown: 0,
             began: Instant::now(),
+            has_met: false,
         }
     }
 
     /// Copies until it is to stop, or has what it was to copy.
     pub fn run(mut self) -> Result<Outcome, MirrorError> {
-        let (mut first, mut patience, mut moved) = (true, PATIENCE.0, Instant::now());
+        let (mut patience, mut moved) = (PATIENCE.0, Instant::now());
         while !self.shared.stops() {
             let before = self.shared.bytes.load(Relaxed);
             let looked = self.look();
             let mut calm = looked.is_ok();
             match looked {
-                Ok(()) => first = false,
+                Ok(()) => {}
                 // What is wrong from the beginning is a mistake, not an accident.
-                Err(error) if first => return Err(error),
+                Err(error) if !self.has_met || error.is_mistake() => return Err(error),
                 Err(error) => {
                     self.end_lanes();
                     self.progress.note(format!("{error}; trying again in {patience:?}"));
@@ -204,6 +207,7 @@ impl Mirror {
     fn compare(&mut self, source: &View) -> Result<Work, MirrorError> {
         let cluster = source.id.as_deref().ok_or(MirrorError::Nameless)?;
         let target = self.target.view().map_err(MirrorError::Target)?;
+        self.has_met = true;
         if target.id.as_deref() == Some(cluster) && self.plan.prefix.is_empty() {
             return Err(MirrorError::Same { id: cluster.to_owned() });
         }
