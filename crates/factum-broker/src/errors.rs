@@ -44,6 +44,9 @@ impl From<ProduceError> for LogError {
             | ProduceError::Timestamp { .. }
             | ProduceError::AppendTime
             | ProduceError::NoKey { .. }
+            | ProduceError::Mirrored { .. }
+            | ProduceError::NotMirrored(_)
+            | ProduceError::CopyOffset { .. }
             | ProduceError::Sequence(_) => Self::InvalidRequest(error.to_string()),
         }
     }

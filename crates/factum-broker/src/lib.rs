@@ -17,6 +17,7 @@ pub mod cleaner;
 mod commits;
 mod control;
 mod control_checkpoint;
+mod copies;
 mod errors;
 mod event_log;
 mod fold;

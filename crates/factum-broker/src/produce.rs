@@ -92,6 +92,28 @@ pub enum ProduceError {
         /// Which records, from 0.
         records: Vec<i32>,
     },
+    /// A topic that is a copy of another takes nothing else.
+    #[error(
+        "{topic} is a copy of {source_topic} and takes records from `factum mirror` only; unset its \
+         setting factum.mirror.source to end that"
+    )]
+    Mirrored {
+        /// The topic.
+        topic: TopicName,
+        /// What it is a copy of.
+        source_topic: String,
+    },
+    /// Copies are only for a topic that is one.
+    #[error("{0} is no copy of another topic: its setting factum.mirror.source is not set")]
+    NotMirrored(TopicName),
+    /// A copy belongs at the end of the partition.
+    #[error("a copy has offset {came}; the partition goes on at {expected}")]
+    CopyOffset {
+        /// The end of the partition.
+        expected: Offset,
+        /// What came.
+        came: i64,
+    },
     /// Out of its producer's sequence.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
@@ -202,6 +224,9 @@ impl Broker {
         partition: Partition,
         batch: Batch,
     ) -> Result<Pending, ProduceError> {
+        if batch.is_copy() {
+            return self.enqueue_copy(topic, partition, batch).await;
+        }
         let batch = self.admit(topic, batch)?;
         if batch.header().attributes.is_transactional() {
             return Err(ProduceError::NoTransactionalId);
@@ -214,6 +239,9 @@ impl Broker {
     pub(crate) fn admit(&self, topic: &Topic, batch: Batch) -> Result<Batch, ProduceError> {
         if topic.name.is_internal() {
             return Err(ProduceError::Internal(topic.name.clone()));
+        }
+        if let Some(source_topic) = topic.settings.mirror_source.clone() {
+            return Err(ProduceError::Mirrored { topic: topic.name.clone(), source_topic });
         }
         batch.check_producible()?;
         let now = self.clock().now();
@@ -274,6 +302,8 @@ pub(crate) enum Passing {
     Transactional { first_is_zero: bool },
     /// As the end of its producer's transaction.
     Marker(Outcome),
+    /// As a copy, which must fit the partition's end.
+    Copy,
 }
 
 /// Judges and queues in one step; none if the topic was deleted meanwhile.
@@ -300,6 +330,13 @@ pub(crate) fn pass_gate(
         Passing::Plain => gate.producers.judge(&header, false)?,
         Passing::Transactional { first_is_zero } => gate.producers.judge(&header, first_is_zero)?,
         Passing::Marker(_) => Verdict::Append,
+        Passing::Copy => {
+            let (expected, came) = (log.next_offset(partition), header.base_offset);
+            if came != expected.get() {
+                return Err(ProduceError::CopyOffset { expected, came });
+            }
+            Verdict::Append
+        }
     };
     match verdict {
         Verdict::Append => {
@@ -307,7 +344,7 @@ pub(crate) fn pass_gate(
             let base_offset = appending.base_offset();
             gate.producers.appended(&header, base_offset, now);
             match how {
-                Passing::Plain => {}
+                Passing::Plain | Passing::Copy => {}
                 Passing::Transactional { .. } => {
                     let next = base_offset.plus(header.offsets());
                     gate.transactions.wrote(producer_id, base_offset, next);

@@ -168,6 +168,13 @@ impl Log {
         Ok(appending)
     }
 
+    /// The offset that the next batch of a partition gets: what is queued counts, durable or not.
+    #[must_use]
+    pub fn next_offset(&self, partition: PartitionId) -> Offset {
+        let state = self.inner.shared.partitions.get(partition);
+        state.map_or(Offset::ZERO, |state| state.lock().next_offset())
+    }
+
     /// What of a partition can be read; of an unknown one, nothing: 0 to 0.
     #[must_use]
     pub fn extent(&self, partition: PartitionId) -> Extent {

@@ -2,7 +2,8 @@
 //!
 //! `cli` reads what a person typed and prints what they get; `config` says what the server runs
 //! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
-//! that speaks the Kafka protocol; `verify` checks a data directory that no server has.
+//! that speaks the Kafka protocol, `mirror` copies one; `verify` checks a data directory that no
+//! server has.
 
 #![allow(
     unreachable_pub,
@@ -17,8 +18,10 @@ mod cli;
 mod config;
 mod http;
 mod kafka;
+mod kafka_client;
 mod login;
 mod metrics;
+mod mirror;
 mod open_files;
 mod password;
 mod server;

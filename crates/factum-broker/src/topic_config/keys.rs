@@ -5,6 +5,7 @@ use super::{ConfigKey, ConfigKind, ConfigType};
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
 pub(super) const COMPRESSION_TYPE: &str = "compression.type";
 pub(super) const DELETE_RETENTION_MS: &str = "delete.retention.ms";
+pub(super) const MIRROR_SOURCE: &str = "factum.mirror.source";
 pub(super) const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 pub(super) const TIMESTAMP_AFTER_MAX_MS: &str = "message.timestamp.after.max.ms";
@@ -64,6 +65,13 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         ConfigKind::Long { min: 0 },
         "How long compaction keeps a record without a value, the mark of a deleted key, in \
          milliseconds.",
+    ),
+    key(
+        MIRROR_SOURCE,
+        "",
+        ConfigKind::Text { max_bytes: 256 },
+        "What the topic is a copy of, as `factum mirror` writes it. While it is set, the topic \
+         takes only copies, which keep their offsets; unset, it is a topic like any other.",
     ),
     key(
         "file.delete.delay.ms",

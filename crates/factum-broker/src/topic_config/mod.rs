@@ -54,6 +54,11 @@ pub enum ConfigKind {
     Choice(&'static [&'static str]),
     /// Some of these words, each at most once, with commas between; none is a list too.
     List(&'static [&'static str]),
+    /// Any text without control characters.
+    Text {
+        /// The longest.
+        max_bytes: usize,
+    },
     /// Only its default: what others promise is not kept here.
     Fixed(ConfigType),
 }
@@ -132,7 +137,7 @@ impl ConfigKey {
             ConfigKind::Long { .. } => ConfigType::Long,
             ConfigKind::Ratio => ConfigType::Double,
             ConfigKind::Boolean => ConfigType::Boolean,
-            ConfigKind::Choice(_) => ConfigType::String,
+            ConfigKind::Choice(_) | ConfigKind::Text { .. } => ConfigType::String,
             ConfigKind::List(_) => ConfigType::List,
             ConfigKind::Fixed(fixed) => fixed,
         }
@@ -159,6 +164,7 @@ impl ConfigKey {
             ConfigKind::List(words) => {
                 format!("a list of any of {}, each at most once", words.join(", "))
             }
+            ConfigKind::Text { max_bytes } => format!("a text of at most {max_bytes} bytes"),
             ConfigKind::Fixed(_) => format!("always {:?} in this version", self.default),
         }
     }
@@ -176,6 +182,9 @@ impl ConfigKey {
             ConfigKind::List(words) => {
                 let mut seen = std::collections::BTreeSet::new();
                 list(text).all(|word| words.contains(&word) && seen.insert(word))
+            }
+            ConfigKind::Text { max_bytes } => {
+                text.len() <= max_bytes && !text.contains(char::is_control)
             }
             ConfigKind::Fixed(_) => text == self.default,
         };

@@ -36,6 +36,8 @@ pub struct TopicSettings {
     pub timestamp_before_max_ms: Option<u64>,
     /// Milliseconds that a timestamp may be ahead; none is no limit.
     pub timestamp_after_max_ms: Option<u64>,
+    /// What the topic is a copy of; none, where it takes records from producers.
+    pub mirror_source: Option<String>,
 }
 
 /// What happens to old records; without either, everything is kept.
@@ -119,6 +121,8 @@ impl TopicSettings {
             },
             timestamp_before_max_ms: values.distance(TIMESTAMP_BEFORE_MAX_MS),
             timestamp_after_max_ms: values.distance(TIMESTAMP_AFTER_MAX_MS),
+            mirror_source: Some(values.text(MIRROR_SOURCE).to_owned())
+                .filter(|source| !source.is_empty()),
         }
     }
 }

@@ -6,14 +6,13 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Attributes, Batch, BatchError, Codec, HEADER_BYTES, LENGTH_OVERHEAD, crc32c};
+use super::{
+    Attributes, Batch, BatchError, Codec, HEADER_BYTES, LENGTH_OVERHEAD, TRANSACTIONAL_BIT, crc32c,
+};
 use crate::{Record, Timestamp};
 
 /// A producer's leader epoch: it knows none.
 const NO_LEADER_EPOCH: i32 = -1;
-
-/// The attribute of what is part of a transaction.
-const TRANSACTIONAL_BIT: i16 = 0x10;
 
 /// Bytes of the longest varint of a length.
 const MAX_VARINT_BYTES: usize = 5;

@@ -75,6 +75,15 @@ pub enum BatchError {
         /// The stated sequence.
         base_sequence: i32,
     },
+    /// A copy that still has what belongs to the cluster that it comes from.
+    #[error(
+        "the copy of a batch has producer {producer_id}, or is part of a transaction; a copy has \
+         neither"
+    )]
+    Copy {
+        /// The producer's id.
+        producer_id: i64,
+    },
     /// Packed bytes that are not what their codec says.
     #[error("records cannot be unpacked from {codec}: {reason}")]
     Decompress {

@@ -20,6 +20,7 @@ mod append_time;
 mod builder;
 mod compact;
 mod compression;
+mod copy;
 mod error;
 mod marker;
 mod recompress;
@@ -30,6 +31,7 @@ mod tests;
 pub use builder::{BatchBuilder, ProducerState, record_bytes};
 pub use compact::{CompactOptions, Compacted, compact};
 pub use compression::{Codec, UnknownCodec};
+pub use copy::COPY_EPOCH;
 pub use error::BatchError;
 pub use marker::Outcome;
 pub use records::{BatchRecord, RecordFault, Records};
@@ -49,6 +51,9 @@ pub const LEADER_EPOCH: i32 = 0;
 
 /// The bits of the attributes that name the codec.
 const CODEC_BITS: i16 = 0x07;
+
+/// The attribute of what is part of a transaction.
+const TRANSACTIONAL_BIT: i16 = 0x10;
 
 /// The attribute that makes the base timestamp a delete horizon.
 const DELETE_HORIZON_BIT: i16 = 0x40;

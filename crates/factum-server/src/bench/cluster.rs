@@ -9,18 +9,13 @@ use factum_wire::messages::{
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::connection::{Connection, check, code_name};
-use super::error::BenchError;
+use super::CLIENT_ID;
+use crate::kafka_client::{ClientError, Connection, address, check};
 
 /// How long a new topic may take until every partition has a leader.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at it.
 const LEADER_PAUSE: Duration = Duration::from_millis(100);
-
-/// ListOffsets: the first offset that is kept.
-pub const EARLIEST: i64 = -2;
-/// ListOffsets: the offset that the next record will have.
-pub const LATEST: i64 = -1;
 
 /// A topic with its partitions by the address of their leader.
 #[derive(Debug, Clone)]
@@ -72,8 +67,8 @@ pub fn find_topic(
     bootstrap: &str,
     name: &str,
     create: Option<(i32, i16)>,
-) -> Result<Topic, BenchError> {
-    let mut connection = Connection::open(bootstrap)?;
+) -> Result<Topic, ClientError> {
+    let mut connection = Connection::open(bootstrap, CLIENT_ID)?;
     let name = Str::from(name);
     let deadline = Instant::now() + LEADER_TIMEOUT;
     let mut created = false;
@@ -110,7 +105,7 @@ fn create_topic(
     name: &Str,
     partitions: i32,
     replication: i16,
-) -> Result<(), BenchError> {
+) -> Result<(), ClientError> {
     let answer = connection.call(&CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.clone(),
@@ -132,27 +127,22 @@ fn create_topic(
 fn leaders(
     name: &Str,
     answer: &MetadataResponse,
-) -> Result<BTreeMap<String, Vec<i32>>, BenchError> {
-    let topic = answer.topics.first().ok_or_else(|| BenchError::Refused {
+) -> Result<BTreeMap<String, Vec<i32>>, ClientError> {
+    let topic = answer.topics.first().ok_or_else(|| ClientError::Refused {
         what: format!("metadata of {name}"),
-        code: code_name(i16::from(ErrorCode::UnknownTopicOrPartition)),
+        code: ErrorCode::UnknownTopicOrPartition.code(),
         detail: None,
     })?;
     check(&format!("metadata of {name}"), topic.error_code, None)?;
     let mut leaders: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     for partition in &topic.partitions {
         let leader = answer.brokers.iter().find(|broker| broker.node_id == partition.leader_id);
-        let none = || BenchError::NoLeader {
+        let none = || ClientError::NoLeader {
             topic: name.to_string(),
             partition: partition.partition_index,
         };
         let leader = leader.ok_or_else(none)?;
-        let host = if leader.host.contains(':') {
-            format!("[{}]", leader.host)
-        } else {
-            leader.host.to_string()
-        };
-        let address = format!("{host}:{}", leader.port);
+        let address = address(&leader.host, leader.port);
         leaders.entry(address).or_default().push(partition.partition_index);
     }
     leaders.values_mut().for_each(|partitions| partitions.sort_unstable());
@@ -165,7 +155,7 @@ pub fn offsets(
     topic: &Str,
     partitions: &[i32],
     timestamp: i64,
-) -> Result<BTreeMap<i32, i64>, BenchError> {
+) -> Result<BTreeMap<i32, i64>, ClientError> {
     let partitions = partitions
         .iter()
         .map(|index| ListOffsetsPartition {

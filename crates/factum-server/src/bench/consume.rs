@@ -8,11 +8,12 @@ use factum_wire::Str;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 
-use super::cluster::{EARLIEST, LATEST, Lane, Topic, offsets};
-use super::connection::Connection;
+use super::CLIENT_ID;
+use super::cluster::{Lane, Topic, offsets};
 use super::error::BenchError;
 use super::fetch::Fetcher;
 use super::histogram::{micros, new_histogram};
+use crate::kafka_client::{Connection, EARLIEST, LATEST};
 
 /// Without anything new for so long, the broker has failed.
 const STALLED: Duration = Duration::from_secs(30);
@@ -82,7 +83,7 @@ pub fn run(topic: &Topic, plan: &Plan, bar: &ProgressBar) -> Result<Outcome, Ben
 }
 
 fn open(topic: &Str, lane: &Lane, partition_bytes: i32) -> Result<(Reader, u64), BenchError> {
-    let mut connection = Connection::open(&lane.address)?;
+    let mut connection = Connection::open(&lane.address, CLIENT_ID)?;
     let mut next = offsets(&mut connection, topic, &lane.partitions, EARLIEST)?;
     let end = offsets(&mut connection, topic, &lane.partitions, LATEST)?;
     next.retain(|partition, offset| end.get(partition).is_some_and(|end| *offset < *end));

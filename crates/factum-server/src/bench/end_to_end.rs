@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use super::cluster::{LATEST, Topic, offsets};
-use super::connection::Connection;
+use super::CLIENT_ID;
+use super::cluster::{Topic, offsets};
 use super::error::BenchError;
 use super::fetch::{Came, Fetcher};
 use super::histogram::{micros, new_histogram};
 use super::load::Acknowledged;
+use crate::kafka_client::{Connection, LATEST};
 
 /// How long a watcher waits for what was acknowledged.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,7 +43,7 @@ impl Watchers {
         let ends = Ends::default();
         let mut threads = Vec::new();
         for (address, partitions) in &topic.leaders {
-            let mut connection = Connection::open(address)?;
+            let mut connection = Connection::open(address, CLIENT_ID)?;
             let next = offsets(&mut connection, &topic.name, partitions, LATEST)?;
             let topic = topic.name.clone();
             let fetcher = Fetcher::new(connection, topic, next, PARTITION_BYTES, MAX_WAIT_MS);

@@ -1,74 +1,23 @@
 //! Why a measurement could not be made.
 
-use std::io;
-
 use factum_event::batch::BatchError;
-use factum_wire::{ApiKey, DecodeError, EncodeError, frame::FrameError};
+use factum_wire::EncodeError;
 use thiserror::Error;
 
-/// A failure of the Kafka client.
+use crate::kafka_client::ClientError;
+
+/// A failure of a measurement.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// Nobody answers there.
-    #[error("cannot connect to {address}: {source}")]
-    Connect {
-        /// The broker.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The connection failed.
-    #[error("the connection to {address} failed: {source}")]
-    Connection {
-        /// The broker.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The broker sent what is no frame.
-    #[error("the broker's answer is no Kafka frame: {0}")]
-    Frame(#[from] FrameError),
-    /// The broker sent what is no answer.
-    #[error("the broker's answer cannot be read: {0}")]
-    Decode(#[from] DecodeError),
-    /// A request cannot be written.
-    #[error("a request cannot be written: {0}")]
-    Encode(#[from] EncodeError),
-    /// An answer to another request.
-    #[error("the broker answered request {came} instead of {expected}")]
-    Order {
-        /// The request that waited.
-        expected: i32,
-        /// The one that was answered.
-        came: i32,
-    },
-    /// The broker lacks an API, or speaks it only in other versions.
-    #[error("the broker does not speak {api} in a version that this client knows")]
-    Version {
-        /// The API.
-        api: ApiKey,
-    },
-    /// An error code.
-    #[error("the broker refused {what}: {code}{}", detail.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
-    Refused {
-        /// What was asked.
-        what: String,
-        /// Kafka's name of the error.
-        code: String,
-        /// The broker's own words.
-        detail: Option<String>,
-    },
-    /// A partition without a leader, or a leader without an address.
-    #[error("partition {partition} of {topic} has no leader; is the cluster well?")]
-    NoLeader {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-    },
+    /// The broker could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// Record batches that are none.
     #[error("the broker sent a bad record batch: {0}")]
     Batch(#[from] BatchError),
+    /// A request cannot be written.
+    #[error("a request cannot be written: {0}")]
+    Encode(#[from] EncodeError),
     /// Nothing more came.
     #[error("nothing came from the broker for {seconds} s, although there is more to read")]
     Stalled {

@@ -7,8 +7,8 @@ use factum_event::batch::{Batch, BatchError};
 use factum_wire::messages::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use factum_wire::{Records, Str};
 
-use super::connection::{Connection, check};
 use super::error::BenchError;
+use crate::kafka_client::{Connection, check};
 
 /// The most that one answer brings.
 const MAX_BYTES: i32 = 50 << 20;

@@ -18,12 +18,13 @@ use factum_wire::{Records, Str};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 
+use super::CLIENT_ID;
 use super::cluster::{Lane, Topic};
-use super::connection::{Connection, Receiver, Sender, code_name};
 use super::error::BenchError;
 use super::histogram::new_histogram;
 use super::payload::Payload;
 use super::window::Window;
+use crate::kafka_client::{Connection, Receiver, Sender, code_name};
 
 /// Bytes of one request, if it takes several batches (Kafka's `max.request.size`).
 const REQUEST_BYTES: usize = 1 << 20;
@@ -205,7 +206,7 @@ pub fn run(topic: &Topic, plan: &Plan, bar: &ProgressBar) -> Result<Outcome, Ben
     let lanes = topic.lanes(plan.connections);
     let mut open = Vec::with_capacity(lanes.len());
     for lane in &lanes {
-        open.push((lane, Connection::open(&lane.address)?));
+        open.push((lane, Connection::open(&lane.address, CLIENT_ID)?));
     }
     let shared =
         Run { plan, topic: &topic.name, taken: AtomicU64::new(0), start: Instant::now(), bar };
@@ -449,7 +450,7 @@ impl Writer<'_> {
                 self.outcome.lost += flight.records;
                 return Ok(());
             }
-            return self.sender.send(&request);
+            return Ok(self.sender.send(&request)?);
         }
         self.sender.send(&request)?;
         self.run.bar.inc(records);

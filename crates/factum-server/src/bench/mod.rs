@@ -5,7 +5,6 @@
 //! not retry: an error is a result.
 
 mod cluster;
-mod connection;
 mod consume;
 mod end_to_end;
 mod error;
@@ -23,14 +22,18 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use factum_event::TopicName;
 use factum_event::batch::Codec;
+use factum_wire::ErrorCode;
 
 use crate::byte_size::ByteSize;
 use crate::cli::{CliError, Terminal};
+use crate::kafka_client::ClientError;
 use cluster::Topic;
 use end_to_end::Watchers;
 use error::BenchError;
 use report::Report;
 
+/// What brokers see that are measured.
+const CLIENT_ID: &str = "factum-bench";
 /// Bytes that a record adds to its value in a batch.
 const RECORD_OVERHEAD: u64 = 12;
 const TEMPLATE: &str =
@@ -351,20 +354,19 @@ fn note_partitions(topic: &Topic, target: &Target, terminal: &Terminal) {
     }
 }
 
-fn failed(error: BenchError) -> CliError {
-    let code = match &error {
-        BenchError::Connect { .. } => "unreachable",
-        BenchError::Refused { .. } => "refused",
-        BenchError::Connection { .. } => "connection-lost",
-        _ => "bench",
-    };
-    let advice = match &error {
-        BenchError::Connect { .. } => "start a broker (factum serve), or name one with --bootstrap",
-        BenchError::Connection { .. } => "see the broker's log",
-        BenchError::Refused { code, .. } if code == "UNKNOWN_TOPIC_OR_PARTITION" => {
-            "produce to the topic first: factum bench produce"
+fn failed(error: impl Into<BenchError>) -> CliError {
+    let error = error.into();
+    let BenchError::Client(client) = &error else { return CliError::failed("bench", error) };
+    let (code, advice) = match client {
+        ClientError::Connect { .. } => {
+            ("unreachable", "start a broker (factum serve), or name one with --bootstrap")
         }
-        _ => return CliError::failed(code, error),
+        ClientError::Connection { .. } => ("connection-lost", "see the broker's log"),
+        ClientError::Refused { .. } if client.is(ErrorCode::UnknownTopicOrPartition) => {
+            ("refused", "produce to the topic first: factum bench produce")
+        }
+        ClientError::Refused { .. } => return CliError::failed("refused", error),
+        _ => return CliError::failed("bench", error),
     };
     CliError::failed(code, error).advise(advice)
 }

@@ -23,7 +23,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use error::CliError;
-pub use table::Table;
+pub use table::{Table, grouped};
 pub use terminal::{Colors, OutputChoice, Terminal};
 
 use client::Client;
@@ -64,6 +64,7 @@ Examples:
   factum group describe billing                      who reads what, and how far behind
   factum user add shop --produce orders              a user that may write to a topic
   factum verify ./data                               find damage, and a rewritten past
+  factum mirror --from kafka://broker:9092           copy a Kafka cluster, and keep up
   factum bench produce --records 1000000             measure any Kafka broker";
 
 #[derive(Debug, Args)]
@@ -124,6 +125,7 @@ enum Command {
     Acl(acl::AclArgs),
     Verify(verify::VerifyArgs),
     Bench(crate::bench::BenchArgs),
+    Mirror(Box<crate::mirror::MirrorArgs>),
 }
 
 /// Runs the command line and says how it ended.
@@ -155,6 +157,7 @@ fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), Cli
         Command::Acl(args) => acl::run(args, &client()?, terminal),
         Command::Verify(args) => verify::run(args, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
+        Command::Mirror(args) => crate::mirror::run(*args, terminal),
     }
 }
 

@@ -121,6 +121,16 @@ impl Terminal {
         }
     }
 
+    /// How far something is, on stderr: a word and values for programs, text for people.
+    #[expect(clippy::print_stderr, reason = "this is the command line")]
+    pub fn status(&self, word: &str, values: &impl Serialize, text: impl Display) {
+        if self.json {
+            eprintln!("{}", serde_json::json!({ word: values }));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
     /// Prints an error to stderr.
     #[expect(clippy::print_stderr, reason = "this is the command line")]
     pub fn report(&self, error: &CliError) {

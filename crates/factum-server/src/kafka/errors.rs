@@ -24,6 +24,8 @@ pub(super) fn produce(error: &ProduceError) -> ErrorCode {
         ProduceError::Transaction(error) => refused_write(error),
         ProduceError::Timestamp { .. } | ProduceError::AppendTime => ErrorCode::InvalidTimestamp,
         ProduceError::NoKey { .. } => ErrorCode::InvalidRecord,
+        ProduceError::Mirrored { .. } | ProduceError::NotMirrored(_) => ErrorCode::PolicyViolation,
+        ProduceError::CopyOffset { .. } => ErrorCode::OffsetOutOfRange,
         ProduceError::Log(_) => ErrorCode::KafkaStorageError,
         _ => ErrorCode::UnknownServerError,
     }

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod compaction;
+mod copies;
 mod restart;
 mod retention;
 

@@ -1,7 +1,4 @@
 //! A connection to a Kafka broker: requests out, answers in, in their order.
-//!
-//! Blocking, with a thread for each direction where requests are pipelined: a scheduler between
-//! socket and clock would add its own delay to what is measured.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, IoSlice, Read, Write};
@@ -11,21 +8,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use factum_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use factum_wire::{ApiKey, ErrorCode, Request, Response, Str, frame};
+use factum_wire::{ApiKey, Request, Response, Str, frame};
 
-use super::error::BenchError;
+use super::{ClientError, check};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-const CLIENT_ID: &str = "factum-bench";
 
-/// The newest versions that this client asks for: later ones name topics by id alone.
-const NEWEST: [(ApiKey, i16); 5] = [
+/// The newest versions that this client asks for: later ones name topics by id alone, or groups
+/// in plenty. The oldest are those of the codec; brokers from Kafka 1.0 on speak them.
+const NEWEST: [(ApiKey, i16); 12] = [
     (ApiKey::Produce, 12),
     (ApiKey::Fetch, 12),
     (ApiKey::ListOffsets, 8),
     (ApiKey::Metadata, 12),
+    (ApiKey::OffsetCommit, 7),
+    (ApiKey::OffsetFetch, 7),
+    (ApiKey::ListGroups, 4),
     (ApiKey::CreateTopics, 7),
+    (ApiKey::DeleteRecords, 2),
+    (ApiKey::DescribeConfigs, 4),
+    (ApiKey::CreatePartitions, 3),
+    (ApiKey::IncrementalAlterConfigs, 1),
 ];
 
 /// The versions in which a broker is spoken to.
@@ -57,11 +61,11 @@ pub struct Receiver {
 }
 
 impl Connection {
-    /// Connects, and learns what the broker speaks.
-    pub fn open(address: &str) -> Result<Self, BenchError> {
+    /// Connects under a client id, and learns what the broker speaks.
+    pub fn open(address: &str, client_id: &'static str) -> Result<Self, ClientError> {
         let stream = connect(address)
-            .map_err(|source| BenchError::Connect { address: address.to_owned(), source })?;
-        let failed = |source| BenchError::Connection { address: address.to_owned(), source };
+            .map_err(|source| ClientError::Connect { address: address.to_owned(), source })?;
+        let failed = |source| ClientError::Connection { address: address.to_owned(), source };
         stream.set_nodelay(true).map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
@@ -72,7 +76,7 @@ impl Connection {
                 stream,
                 address: address.to_owned(),
                 versions: Arc::clone(&versions),
-                client_id: Str::from_static(CLIENT_ID),
+                client_id: Str::from_static(client_id),
                 next: 0,
             },
             receiver: Receiver {
@@ -91,7 +95,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer.
-    pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, BenchError> {
+    pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
         self.sender.send(request)?;
         self.receiver.receive()
     }
@@ -99,12 +103,12 @@ impl Connection {
 
 impl Sender {
     /// Sends a request.
-    pub fn send<R: Request>(&mut self, request: &R) -> Result<(), BenchError> {
+    pub fn send<R: Request>(&mut self, request: &R) -> Result<(), ClientError> {
         let version = version(&self.versions, R::KEY)?;
         let segments = frame::write_request(request, version, self.next, Some(&self.client_id))?;
         self.next = self.next.wrapping_add(1);
         write_all(&mut self.stream, &segments)
-            .map_err(|source| BenchError::Connection { address: self.address.clone(), source })
+            .map_err(|source| ClientError::Connection { address: self.address.clone(), source })
     }
 
     /// Ends the connection, so that whoever waits for an answer stops.
@@ -116,21 +120,21 @@ impl Sender {
 
 impl Receiver {
     /// Waits for the next answer, which must be to the next request.
-    pub fn receive<R: Response>(&mut self) -> Result<R, BenchError> {
+    pub fn receive<R: Response>(&mut self) -> Result<R, ClientError> {
         let version = version(&self.versions, R::KEY)?;
         let bytes = self.frame()?;
         let (came, mut reader) = frame::read_response(bytes, R::KEY, version)?;
         let expected = self.next;
         self.next = expected.wrapping_add(1);
         if came != expected {
-            return Err(BenchError::Order { expected, came });
+            return Err(ClientError::Order { expected, came });
         }
         Ok(R::decode(&mut reader, version)?)
     }
 
-    fn frame(&mut self) -> Result<Bytes, BenchError> {
+    fn frame(&mut self) -> Result<Bytes, ClientError> {
         let failed =
-            |address: &str, source| BenchError::Connection { address: address.to_owned(), source };
+            |address: &str, source| ClientError::Connection { address: address.to_owned(), source };
         let mut prefix = [0; 4];
         self.stream.read_exact(&mut prefix).map_err(|error| failed(&self.address, error))?;
         let size = frame::size(prefix, frame::DEFAULT_LIMIT)?;
@@ -169,8 +173,8 @@ fn negotiate(answer: &ApiVersionsResponse) -> HashMap<i16, i16> {
     versions
 }
 
-fn version(versions: &Versions, api: ApiKey) -> Result<i16, BenchError> {
-    versions.get(&i16::from(api)).copied().ok_or(BenchError::Version { api })
+fn version(versions: &Versions, api: ApiKey) -> Result<i16, ClientError> {
+    versions.get(&i16::from(api)).copied().ok_or(ClientError::Version { api })
 }
 
 fn write_all(stream: &mut TcpStream, segments: &[Bytes]) -> io::Result<()> {
@@ -185,24 +189,6 @@ fn write_all(stream: &mut TcpStream, segments: &[Bytes]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Kafka's name of an error code.
-pub fn code_name(code: i16) -> String {
-    ErrorCode::try_from(code)
-        .map_or_else(|_| format!("error {code}"), |code| code.name().to_owned())
-}
-
-/// An error unless the code is 0.
-pub fn check(what: &str, code: i16, detail: Option<&str>) -> Result<(), BenchError> {
-    if code == 0 {
-        return Ok(());
-    }
-    Err(BenchError::Refused {
-        what: what.to_owned(),
-        code: code_name(code),
-        detail: detail.map(str::to_owned),
-    })
 }
 
 #[cfg(test)]
@@ -229,6 +215,6 @@ mod tests {
         let versions = Arc::new(negotiate(&answer));
         assert_eq!(version(&versions, ApiKey::Produce).unwrap(), 9);
         assert_eq!(version(&versions, ApiKey::Fetch).unwrap(), 12);
-        assert!(matches!(version(&versions, ApiKey::Metadata), Err(BenchError::Version { .. })));
+        assert!(matches!(version(&versions, ApiKey::Metadata), Err(ClientError::Version { .. })));
     }
 }
