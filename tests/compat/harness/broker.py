@@ -89,6 +89,10 @@ class OwnBroker:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
+# Rules of access are asked, of clients who may do everything: that is what these clients find.
+ACCESS = ["--access-control", "--super-users", "User:ANONYMOUS"]
+
+
 class Factum(OwnBroker):
     def __init__(self, binary):
         super().__init__()
@@ -101,7 +105,7 @@ class Factum(OwnBroker):
 
     def command(self):
         data = self.directory / "data"
-        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address]
+        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address, *ACCESS]
 
 
 class Reference(OwnBroker):
@@ -128,6 +132,8 @@ class Reference(OwnBroker):
                     "transaction.state.log.replication.factor=1",
                     "transaction.state.log.min.isr=1",
                     "group.initial.rebalance.delay.ms=0",
+                    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                    "super.users=User:ANONYMOUS",
                 ]
             )
         )

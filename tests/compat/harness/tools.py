@@ -93,6 +93,7 @@ class Tools:
         self.check("kafka-delete-records, kafka-log-dirs", self.records)
         self.check("kafka-transactions", self.transactions)
         self.check("tools for a cluster", self.cluster)
+        self.check("kafka-acls, kafka-configs for users", self.access)
         self.check("kafka-topics --delete", self.delete)
 
     def topics(self):
@@ -201,7 +202,26 @@ class Tools:
         holds(self.run("kafka-metadata-quorum", "describe", "--status"), r"^LeaderId:\s+1")
         self.run("kafka-leader-election", "--election-type", "preferred", "--all-topic-partitions")
         holds(self.run("kafka-reassign-partitions", "--list"), "No partition reassignments found")
-        self.refused("kafka-acls", "--list", why="No Authorizer is configured")
+
+    def access(self):
+        """Rules and users, where nobody logs in: that rules hold is for Factum's own tests."""
+        user, rules = f"User:alice-{self.suite.tag}", ["kafka-acls", "--add"]
+        self.run(*rules, "--allow-principal", user, "--producer", "--topic", self.topic)
+        prefixed = ["--consumer", "--topic", "ord", "--group", "g", "--resource-pattern-type", "prefixed"]
+        self.run(*rules, "--allow-principal", user, *prefixed)
+        denied = ["--deny-host", "10.0.0.7", "--operation", "All", "--cluster"]
+        self.run(*rules, "--deny-principal", user, *denied)
+        listed = self.run("kafka-acls", "--list", "--principal", user)
+        holds(listed, rf"name={self.topic}, patternType=LITERAL", "operation=WRITE", "operation=CREATE")
+        holds(listed, "resourceType=GROUP, name=g, patternType=PREFIXED", "host=10.0.0.7, operation=ALL, permissionType=DENY")
+        matching = ["--list", "--topic", "orders", "--resource-pattern-type", "match", "--principal", user]
+        holds(self.run("kafka-acls", *matching), "name=ord, patternType=PREFIXED")
+        self.run("kafka-acls", "--remove", "--force", "--allow-principal", user, *prefixed)
+        if "PREFIXED" in self.run("kafka-acls", "--list", "--principal", user):
+            raise AssertionError("rules were removed, and are still there")
+        users = ["kafka-configs", "--entity-type", "users", "--entity-name", f"alice-{self.suite.tag}"]
+        self.run(*users, "--alter", "--add-config", "SCRAM-SHA-256=[iterations=8192,password=secret],SCRAM-SHA-512=[password=secret]")
+        self.run(*users, "--alter", "--delete-config", "SCRAM-SHA-256,SCRAM-SHA-512")
 
     def delete(self):
         for topic in (self.topic, self.lines, self.verified):
