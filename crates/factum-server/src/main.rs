@@ -2,7 +2,7 @@
 //!
 //! `cli` reads what a person typed and prints what they get; `config` says what the server runs
 //! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
-//! that speaks the Kafka protocol; `verify` checks a data directory that no server has.
+//! that speaks the Kafka protocol; `tls` encrypts what goes through them; `verify` checks a data directory that no server has.
 
 #![allow(
     unreachable_pub,
@@ -20,6 +20,7 @@ mod kafka;
 mod metrics;
 mod open_files;
 mod server;
+mod tls;
 mod verify;
 
 /// Buffers of requests come and go by the megabyte: here they come back warm. `docs/log.md` has

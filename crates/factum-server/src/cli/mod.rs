@@ -9,6 +9,7 @@ mod group;
 mod publish;
 mod read;
 mod serve;
+mod server_tls;
 pub(crate) mod table;
 pub(crate) mod terminal;
 mod topic;
@@ -25,6 +26,7 @@ pub use table::Table;
 pub use terminal::{Colors, OutputChoice, Terminal};
 
 use client::Client;
+use server_tls::ServerTls;
 use terminal::ColorChoice;
 
 /// Exit code of a wrong command line.
@@ -98,6 +100,9 @@ struct Global {
         help_heading = "Global options"
     )]
     server: String,
+
+    #[command(flatten)]
+    tls: ServerTls,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,7 +124,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, asks_for_json(&arguments)),
     };
     let terminal = Terminal::detect(cli.global.output, cli.global.color);
-    match run(cli.command, &cli.global.server, &terminal) {
+    match run(cli.command, &cli.global, &terminal) {
         Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.report(&error);
@@ -128,8 +133,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command, server: &str, terminal: &Terminal) -> Result<(), CliError> {
-    let client = || Client::new(server);
+fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), CliError> {
+    let client = || Client::new(&global.server, &global.tls);
     match command {
         Command::Serve(args) => serve::run(args, terminal),
         Command::Topic(args) => topic::run(args, &client()?, terminal),

@@ -9,18 +9,31 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::HttpLimits;
+use crate::config::ClientAuth;
 use crate::metrics::Metrics;
+use crate::tls::{HandshakeError, Tls};
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What an encrypted door needs.
+#[derive(Clone)]
+pub(crate) struct HttpTls {
+    /// Certificates.
+    pub(crate) tls: Arc<Tls>,
+    /// Whether clients show one of theirs.
+    pub(crate) client_auth: ClientAuth,
+}
+
 /// Serves until `shutdown` turns true, then lets requests end within the limit.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<HttpTls>,
     router: Router,
     limits: HttpLimits,
     metrics: Arc<Metrics>,
@@ -36,10 +49,13 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, place)) => {
                 let open = metrics.http_connection();
-                let connection =
-                    connection(stream, router.clone(), limits.header_timeout, shutdown.clone());
+                let (router, header_timeout) = (router.clone(), limits.header_timeout);
+                let (tls, shutdown) = (tls.clone(), shutdown.clone());
                 tokio::spawn(async move {
-                    connection.await;
+                    match tls {
+                        None => connection(stream, router, header_timeout, shutdown).await,
+                        Some(tls) => encrypted(tls, stream, router, header_timeout, shutdown).await,
+                    }
                     drop((place, open));
                 });
             }
@@ -64,8 +80,28 @@ async fn accept(
     Ok((stream, place))
 }
 
-async fn connection(
+/// Does the handshake, and serves.
+async fn encrypted(
+    HttpTls { tls, client_auth }: HttpTls,
     stream: TcpStream,
+    router: Router,
+    header_timeout: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let peer = stream.peer_addr();
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream, client_auth) => accepted,
+        () = stopped(&mut shutdown) => return,
+    };
+    match (accepted, peer) {
+        (Ok(stream), _) => connection(stream, router, header_timeout, shutdown).await,
+        (Err(HandshakeError::Silent), _) | (_, Err(_)) => {}
+        (Err(error), Ok(peer)) => tracing::warn!(%peer, %error, "HTTP connection closed"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     header_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
@@ -119,7 +155,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (stop, shutdown) = watch::channel(false);
         let metrics = Arc::new(Metrics::new());
-        let ended = tokio::spawn(serve(listener, router, limits, Arc::clone(&metrics), shutdown));
+        let ended = tokio::spawn(serve(listener, None, router, limits, Arc::clone(&metrics), shutdown));
         Server { address, metrics, stop, ended }
     }
 
