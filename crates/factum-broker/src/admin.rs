@@ -296,6 +296,9 @@ impl Broker {
             }
             Change::ClusterCreated { id } => self.name_cluster(id),
             Change::ProducerIdsReserved { next } => self.producer_ids().reserved(next),
+            Change::AclsCreated { acls } => return self.access_state().created(acls),
+            Change::AclsDeleted { acls } => return self.access_state().deleted(&acls),
+            Change::UserAltered(altered) => return self.access_state().altered(altered),
         }
         self.topics_changed();
     }

@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
+use crate::access::AccessState;
 use crate::admin::AdminError;
 use crate::checkpoint::{Checkpoint, KnownPartition};
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
@@ -566,6 +567,10 @@ impl Broker {
 
     pub(crate) fn event_ids(&self) -> &EventIds {
         &self.inner.event_ids
+    }
+
+    pub(crate) fn access_state(&self) -> &AccessState {
+        &self.inner.control.access
     }
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {

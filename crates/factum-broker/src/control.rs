@@ -3,8 +3,9 @@
 //! They are CloudEvents in the topic [`CONTROL_TOPIC`], which anyone may read: auditing is a
 //! read. What exists now is a fold over them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use factum_event::access::{Acl, Credential, ScramMechanism, UserName};
 use factum_event::event::{EventError, EventIds, kafka};
 use factum_event::{Event, Offset, Partition, Record, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,12 @@ pub(crate) enum Change {
     RecordsDeleted { topic: TopicName, id: TopicId, cuts: Vec<Cut> },
     #[serde(rename = "io.factum.producerids.reserved")]
     ProducerIdsReserved { next: i64 },
+    #[serde(rename = "io.factum.acls.created")]
+    AclsCreated { acls: Vec<Acl> },
+    #[serde(rename = "io.factum.acls.deleted")]
+    AclsDeleted { acls: Vec<Acl> },
+    #[serde(rename = "io.factum.user.altered")]
+    UserAltered(UserAltered),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +55,14 @@ pub(crate) struct TopicCreated {
     pub(crate) id: TopicId,
     pub(crate) partitions: u32,
     pub(crate) configs: Configs,
+}
+
+/// Credentials of a user that are new, and those that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserAltered {
+    pub(crate) user: UserName,
+    pub(crate) set: BTreeMap<ScramMechanism, Credential>,
+    pub(crate) unset: BTreeSet<ScramMechanism>,
 }
 
 /// Records of a partition before an offset.
@@ -126,6 +141,8 @@ impl Change {
         match self {
             Self::ClusterCreated { .. } => "cluster",
             Self::ProducerIdsReserved { .. } => "producer-ids",
+            Self::AclsCreated { .. } | Self::AclsDeleted { .. } => "acls",
+            Self::UserAltered(altered) => altered.user.as_str(),
             _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
         }
     }
@@ -138,7 +155,11 @@ impl Change {
             | Self::TopicConfigured { topic, id, .. }
             | Self::RecordsDeleted { topic, id, .. }
             | Self::TopicDeleted { topic, id } => Some((topic, *id)),
-            Self::ClusterCreated { .. } | Self::ProducerIdsReserved { .. } => None,
+            Self::ClusterCreated { .. }
+            | Self::ProducerIdsReserved { .. }
+            | Self::AclsCreated { .. }
+            | Self::AclsDeleted { .. }
+            | Self::UserAltered(_) => None,
         }
     }
 }
@@ -158,6 +179,8 @@ pub struct UnknownChange {
 
 #[cfg(test)]
 mod tests {
+    use factum_event::access::{Operation, Pattern, Permission, Principal, ResourceType};
+
     use super::*;
 
     #[test]
@@ -165,6 +188,21 @@ mod tests {
         let topic = TopicName::new("orders").unwrap();
         let id = TopicId(Uuid::from_u128(7));
         let configs = Configs::from([("max.message.bytes".to_owned(), "10".to_owned())]);
+        let acl = Acl {
+            resource_type: ResourceType::Topic,
+            name: "orders".to_owned(),
+            pattern: Pattern::Prefixed,
+            principal: Principal::user("alice"),
+            host: "*".to_owned(),
+            operation: Operation::Read,
+            permission: Permission::Allow,
+        };
+        let credential = Credential {
+            salt: vec![1],
+            iterations: 4096,
+            stored_key: vec![2; 32],
+            server_key: vec![3; 32],
+        };
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
             Change::TopicConfigured {
@@ -182,6 +220,13 @@ mod tests {
             Change::TopicGrown { topic: topic.clone(), id, partitions: 4 },
             Change::TopicDeleted { topic, id },
             Change::ProducerIdsReserved { next: 1000 },
+            Change::AclsCreated { acls: vec![acl.clone()] },
+            Change::AclsDeleted { acls: vec![acl] },
+            Change::UserAltered(UserAltered {
+                user: "alice".parse().unwrap(),
+                set: [(ScramMechanism::Sha256, credential)].into(),
+                unset: [ScramMechanism::Sha512].into(),
+            }),
         ];
         for change in changes {
             let now = Timestamp::from_millis(1_700_000_000_000);

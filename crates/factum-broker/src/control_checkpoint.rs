@@ -15,6 +15,7 @@ use factum_log::disk::{Disk, write_whole};
 use factum_log::{Log, PartitionId};
 use serde::{Deserialize, Serialize};
 
+use crate::access::AccessState;
 use crate::broker::first_partition;
 use crate::checkpoint::{DIRECTORY, read_whole};
 use crate::control::{CONTROL_TOPIC_ID, Change, Cut, TopicCreated, own_topic};
@@ -41,6 +42,7 @@ pub(crate) struct ControlState {
     pub(crate) topics: Arc<Topics>,
     pub(crate) cuts: Arc<Cuts>,
     pub(crate) producer_ids: Arc<ProducerIds>,
+    pub(crate) access: Arc<AccessState>,
     pub(crate) cluster_id: Arc<OnceLock<String>>,
 }
 
@@ -52,6 +54,7 @@ impl ControlState {
             topics: Arc::default(),
             cuts: Arc::default(),
             producer_ids: Arc::default(),
+            access: Arc::default(),
             cluster_id: Arc::default(),
         }
     }
@@ -184,6 +187,7 @@ fn changes(state: &ControlState) -> Vec<Stated> {
     let topics = state.topics.all();
     let theirs = || topics.iter().filter(|topic| own_topic(topic.id).is_none());
     changes.extend(theirs().map(|topic| Stated { at: topic.created_at, change: created(topic) }));
+    changes.extend(state.access.changes().into_iter().map(|change| Stated { at, change }));
     let mut cuts = by_topic(state.cuts.all());
     changes.extend(theirs().filter_map(|topic| {
         let (id, cuts) = cuts.remove_entry(&topic.id)?;

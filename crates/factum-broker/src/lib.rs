@@ -8,6 +8,7 @@
 //! wrote is a fold over batch headers.
 //! It has no runtime: its futures run anywhere, and deadlines have a thread of their own.
 
+mod access;
 mod admin;
 mod admission;
 mod broker;
@@ -39,6 +40,7 @@ mod transactions;
 mod upkeep;
 mod view;
 
+pub use access::AccessSettings;
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};
 pub use commits::{Commit, CommitError};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use factum_log::LogSettings;
 
+use crate::access::AccessSettings;
 use crate::groups::GroupSettings;
 
 /// Settings of a [`Broker`](crate::Broker).
@@ -38,6 +39,8 @@ pub struct BrokerSettings {
     pub compaction_key_bytes: usize,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
+    /// Who may do what is asked, and who may do everything.
+    pub access: AccessSettings,
 }
 
 impl Default for BrokerSettings {
@@ -56,6 +59,7 @@ impl Default for BrokerSettings {
             compaction_bytes_per_second: 64 << 20,
             compaction_key_bytes: 64 << 20,
             groups: GroupSettings::default(),
+            access: AccessSettings::default(),
         }
     }
 }

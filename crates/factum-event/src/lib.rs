@@ -6,10 +6,12 @@
 //! * [`batch`]: Kafka's record batch v2, the bytes that socket and disk share.
 //! * [`event`]: the CloudEvents 1.0.2 envelope and its bindings to JSON, HTTP and Kafka.
 //! * [`log`]: [`EventLog`], the one trait that everything above the log talks to.
+//! * [`access`]: principals, resources, operations and the rules about them.
 //! * [`clock`]: the only door to the wall clock.
 //!
 //! Everything here is pure: no runtime, no file, no socket. Time comes in as an argument.
 
+pub mod access;
 pub mod batch;
 pub mod clock;
 pub mod event;

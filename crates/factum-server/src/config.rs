@@ -334,6 +334,7 @@ impl Layer {
             http_tls: self.http_tls.unwrap_or(false).then(|| self.tls_client_auth.unwrap_or_default()),
             tls,
             sasl,
+            admin_password: self.admin_password.filter(|secret| !secret.reveal().is_empty()),
             journal_bytes: in_range("journal_bytes", bytes(self.journal_bytes, 128), MIB)?,
             queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
@@ -456,6 +457,8 @@ pub struct ServeConfig {
     pub tls: Option<TlsSettings>,
     /// How Kafka clients log in.
     pub sasl: SaslSettings,
+    /// The password of the user admin.
+    pub admin_password: Option<Secret>,
     /// Size at which a journal file is sealed.
     pub journal_bytes: u64,
     /// Appended bytes that may wait for their flush.

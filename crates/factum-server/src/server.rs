@@ -18,8 +18,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{Protocol, ServeConfig};
 use crate::http::{self, HttpDoor, HttpLimits, HttpTls};
 use crate::kafka::{KafkaDoor, KafkaLimits, KafkaListener};
+use crate::login::Login;
 use crate::metrics::{Metrics, Reading};
 use crate::open_files;
+use crate::sasl::{Sasl, SaslError};
 use crate::tls::{Tls, TlsError};
 
 /// How long open connections may go on once the server is told to stop.
@@ -63,6 +65,12 @@ pub enum ServerError {
     /// Certificates and keys are of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Passwords cannot be kept.
+    #[error("the operating system has no random bytes")]
+    Randomness,
+    /// Nobody can log in.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
     /// A door is to be encrypted, and there is no certificate.
     #[error("{0} is to be encrypted, and no certificate was given; set tls_certificate and tls_key")]
     NoCertificate(&'static str),
@@ -87,7 +95,10 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     let tls = tls.transpose()?;
     let sockets = runtime.block_on(Sockets::bind(&config))?;
     let (broker, recovery) = open(&config, &clock)?;
-    let inside = Inside { broker: broker.clone(), clock, metrics, tls };
+    let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
+    let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
+    let sasl = Sasl::open(config.sasl.clone(), login, Arc::clone(&clock))?;
+    let inside = Inside { broker: broker.clone(), clock, metrics, tls, sasl: Arc::new(sasl) };
     let is_https = config.http_tls.is_some();
     let serving = serve(&config, inside, sockets, |kafka, http| {
         ready(&Listening { kafka, http, is_https, recovery });
@@ -105,6 +116,7 @@ struct Inside {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     tls: Option<Arc<Tls>>,
+    sasl: Arc<Sasl>,
 }
 
 /// Addresses that are taken.
@@ -196,7 +208,13 @@ fn open_kafka(
     shutdown: &watch::Receiver<bool>,
 ) -> Result<JoinSet<io::Result<()>>, ServerError> {
     let (broker, metrics) = (inside.broker.clone(), Arc::clone(&inside.metrics));
-    let door = Arc::new(KafkaDoor::new(broker, metrics, limits, config.auto_create_topics));
+    let door = Arc::new(KafkaDoor::new(
+        broker,
+        metrics,
+        limits,
+        Arc::clone(&inside.sasl),
+        config.auto_create_topics,
+    ));
     let mut serving = JoinSet::new();
     for (settings, socket) in config.listeners.iter().zip(sockets) {
         let listener = KafkaListener::new(settings, inside.tls.as_ref())
@@ -215,7 +233,7 @@ fn open_http(
     socket: TcpListener,
     shutdown: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, ServerError> {
-    let Inside { broker, clock, metrics, tls } = inside;
+    let Inside { broker, clock, metrics, tls, .. } = inside;
     let tls = match config.http_tls {
         Some(client_auth) => {
             let tls = tls.ok_or(ServerError::NoCertificate("the HTTP door"))?;

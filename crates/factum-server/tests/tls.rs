@@ -16,10 +16,10 @@ use common::client::Client;
 use common::server::{Home, Server, until};
 use common::work::*;
 use common::{DEADLINE, Dice};
-use factum_event::batch::Codec;
+use factum_event::batch::{BatchRecord, Codec};
 use factum_wire::messages::*;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring::cipher_suite;
+use tokio_rustls::rustls::crypto::aws_lc_rs::cipher_suite;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 const SSL: &str = "ssl://127.0.0.1:0";
@@ -370,4 +370,25 @@ fn the_http_door_lets_in_who_shows_the_certificate_that_it_asks_for() {
     let shown = ["--client-certificate", &certificate, "--client-key", &key];
     let with = factum(&server, &[&trusting[..], &shown, &list].concat());
     assert!(with.status.success(), "{with:?}");
+}
+
+#[test]
+fn who_shows_a_certificate_is_the_principal_that_the_rules_make_of_it() {
+    let world = World::new();
+    let rules = "RULE:^CN=([a-z-]+),O=Example$/$1/";
+    let server = world.serve_clients(&["--tls-principal-rules", rules]);
+    let address = server.listener("ssl");
+    let own = world.authority.client("order-service", 1);
+    let mut client = Client::connect_tls(address, &world.client_as(&own)).unwrap();
+    create(&mut client, "orders", 1);
+    let changes = read_all(&mut client, "__factum_control", 0);
+    let is_named = |record: &BatchRecord| {
+        let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default());
+        let headers = format!("{:?}", record.headers);
+        format!("{value}{headers}").contains("User:order-service")
+    };
+    assert!(changes.iter().any(is_named), "{changes:?}");
+    let other = world.authority.client("Another1", 2);
+    assert!(!is_served(address, &world.client_as(&other)), "no rule fits");
+    assert!(server.log_lines().contains("CN=Another1,O=Example"), "{}", server.log_lines());
 }

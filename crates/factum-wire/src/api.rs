@@ -31,6 +31,8 @@ macro_rules! api_table {
             SyncGroup = 14, 0..=5, flexible 4, SyncGroupRequest, SyncGroupResponse;
             DescribeGroups = 15, 0..=6, flexible 5, DescribeGroupsRequest, DescribeGroupsResponse;
             ListGroups = 16, 0..=5, flexible 3, ListGroupsRequest, ListGroupsResponse;
+            // SaslHandshake never became flexible.
+            SaslHandshake = 17, 0..=1, flexible 32767, SaslHandshakeRequest, SaslHandshakeResponse;
             ApiVersions = 18, 0..=5, flexible 3, ApiVersionsRequest, ApiVersionsResponse;
             CreateTopics = 19, 2..=7, flexible 5, CreateTopicsRequest, CreateTopicsResponse;
             DeleteTopics = 20, 1..=6, flexible 4, DeleteTopicsRequest, DeleteTopicsResponse;
@@ -48,6 +50,7 @@ macro_rules! api_table {
             DescribeConfigs = 32, 1..=4, flexible 4, DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs = 33, 0..=2, flexible 2, AlterConfigsRequest, AlterConfigsResponse;
             DescribeLogDirs = 35, 1..=5, flexible 2, DescribeLogDirsRequest, DescribeLogDirsResponse;
+            SaslAuthenticate = 36, 0..=2, flexible 2, SaslAuthenticateRequest, SaslAuthenticateResponse;
             CreatePartitions = 37, 0..=3, flexible 2, CreatePartitionsRequest, CreatePartitionsResponse;
             DeleteGroups = 42, 0..=2, flexible 2, DeleteGroupsRequest, DeleteGroupsResponse;
             ElectLeaders = 43, 0..=2, flexible 2, ElectLeadersRequest, ElectLeadersResponse;
@@ -56,6 +59,8 @@ macro_rules! api_table {
             ListPartitionReassignments = 46, 0..=0, flexible 0, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
             // OffsetDelete never became flexible.
             OffsetDelete = 47, 0..=0, flexible 32767, OffsetDeleteRequest, OffsetDeleteResponse;
+            DescribeUserScramCredentials = 50, 0..=0, flexible 0, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
+            AlterUserScramCredentials = 51, 0..=0, flexible 0, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse;
             DescribeQuorum = 55, 0..=2, flexible 0, DescribeQuorumRequest, DescribeQuorumResponse;
             UpdateFeatures = 57, 0..=2, flexible 0, UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster = 60, 0..=2, flexible 0, DescribeClusterRequest, DescribeClusterResponse;

@@ -68,7 +68,7 @@ pub fn run(args: ServeArgs, terminal: &Terminal) -> Result<(), CliError> {
     let unusable = |error: ConfigError| CliError::usage(error.to_string());
     let file = Layer::from_file(args.config.as_deref()).map_err(unusable)?;
     let mut given = args.layer;
-    given.admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::new);
+    given.admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::from);
     let config = given.over(file).resolve().map_err(unusable)?;
     let (terminal, shown) = (*terminal, config.clone());
     server::run(config, move |listening| announce(&terminal, &shown, listening))

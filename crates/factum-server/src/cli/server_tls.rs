@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::CliError;
@@ -52,7 +52,7 @@ impl ServerTls {
     /// # Errors
     /// A wrong usage that names the file.
     pub fn config(&self) -> Result<TlsConfig, CliError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
         Ok(config.root_certs(self.roots()?).client_cert(self.own()?).build())
     }

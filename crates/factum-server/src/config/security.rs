@@ -15,28 +15,28 @@ const DAY_MS: u64 = 86_400_000;
 /// The longest pause after a login that failed: a connection is held for as long.
 const MAX_FAILURE_DELAY_MS: u64 = 10_000;
 
-/// Text that no log line and no error shows.
+/// A password of the configuration. It is not printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` from being shown.
+    /// The password itself.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for who checks it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+        f.write_str("Secret")
     }
 }
 
@@ -105,8 +105,6 @@ pub struct SaslSettings {
     pub max_reauth: Option<Duration>,
     /// How long a login that failed waits for its answer.
     pub failure_delay: Duration,
-    /// The password of user `admin`, if there is to be one.
-    pub admin_password: Option<Secret>,
     /// Which tokens are taken; none are without it.
     pub oauth: Option<OauthSettings>,
 }
@@ -182,7 +180,6 @@ pub(super) fn sasl(layer: &Layer, listeners: &[Listener]) -> Result<SaslSettings
             0,
             MAX_FAILURE_DELAY_MS,
         )?,
-        admin_password: layer.admin_password.clone().filter(|secret| !secret.expose().is_empty()),
         oauth,
     };
     for listener in listeners.iter().filter(|listener| listener.protocol.is_sasl()) {

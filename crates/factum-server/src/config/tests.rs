@@ -147,3 +147,42 @@ fn what_tls_needs_is_asked_for() {
     let plain = listening(&["plaintext://127.0.0.1:1?client_auth=required"], with_tls());
     assert!(matches!(plain, Err(ConfigError::CertificatesWithoutTls { .. })), "{plain:?}");
 }
+
+#[test]
+fn mechanisms_are_offered_where_they_are_safe() {
+    let offered = |layer: Layer, protocol| -> Vec<&'static str> {
+        layer.resolve().unwrap().sasl.offered(protocol).map(SaslMechanism::name).collect()
+    };
+    let scram = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
+    assert_eq!(offered(Layer::default(), Protocol::SaslPlaintext), scram);
+    let all = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+    assert_eq!(offered(Layer::default(), Protocol::SaslSsl), all);
+    let open = Layer { sasl_plain_without_tls: Some(true), ..Layer::default() };
+    assert_eq!(offered(open, Protocol::SaslPlaintext), all);
+    let plain = file("sasl_mechanisms = ['PLAIN']").unwrap();
+    let nobody = listening(&["sasl_plaintext://127.0.0.1:1"], plain);
+    assert!(matches!(nobody, Err(ConfigError::NoMechanism { .. })), "{nobody:?}");
+}
+
+#[test]
+fn tokens_need_keys_that_nobody_on_the_way_can_replace() {
+    let tokens = file("sasl_mechanisms = ['OAUTHBEARER']").unwrap().resolve();
+    assert!(matches!(tokens, Err(ConfigError::Missing { setting: "oauth_jwks", .. })));
+    let keys = |jwks: &str| Layer { oauth_jwks: Some(jwks.to_owned()), ..Layer::default() }.resolve();
+    for good in ["keys.json", "https://i.example/keys", "http://127.0.0.1:1/keys"] {
+        let config = keys(good).unwrap();
+        assert!(config.sasl.mechanisms.contains(&SaslMechanism::OauthBearer), "{good}");
+    }
+    for bad in ["http://i.example/keys", "http://127.0.0.1.example/keys"] {
+        assert!(matches!(keys(bad), Err(ConfigError::OpenKeys { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn the_password_of_the_administrator_is_never_shown() {
+    let layer = file("admin_password = 'swordfish'").unwrap();
+    let shown = format!("{layer:?} {:?}", layer.clone().resolve().unwrap());
+    assert!(!shown.contains("swordfish"), "{shown}");
+    let empty = file("admin_password = ''").unwrap().resolve().unwrap();
+    assert_eq!(empty.admin_password, None);
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use factum_event::access::Client;
 use factum_wire::ApiKey;
 use factum_wire::frame::{self, FrameError};
 use futures_util::StreamExt;
@@ -76,6 +77,8 @@ pub(super) async fn run(
     match closed {
         Ok(()) => tracing::debug!(%peer, "connection closed by the client"),
         Err(Closing::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
+        // Why it failed is in the log already.
+        Err(Closing::Unwelcome(Unwelcome::Failed)) => tracing::debug!(%peer, "connection closed"),
         Err(Closing::Handshake(HandshakeError::Silent)) => {
             tracing::debug!(%peer, %listener, "connection closed before it said anything");
         }
@@ -94,14 +97,14 @@ async fn open(
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr()?;
     let Some(tls) = &listener.tls else {
-        let session = Session::begin(listener, None);
+        let session = Session::begin(listener, peer, None);
         return serve(door, session, (local, peer), transport::plain(stream)).await;
     };
     let stream = tls.accept(stream, listener.client_auth).await?;
     // Where clients log in, their certificate says only that they may try.
     let asks = !listener.protocol.is_sasl();
     let certified = if asks { tls.principal(&stream)? } else { None };
-    let session = Session::begin(listener, certified);
+    let session = Session::begin(listener, peer, certified);
     serve(door, session, (local, peer), transport::tls(stream)).await
 }
 
@@ -131,28 +134,42 @@ async fn converse(
 ) -> Result<(), Closing> {
     let advertised = session.listener().advertised.clone();
     let (host, port) = advertised.unwrap_or_else(|| (local.ip().to_string(), local.port()));
-    let caller = Caller { client_id: String::new(), peer, host, port };
+    let client = Client { principal: session.principal(), host: peer.ip() };
+    let (client_id, shared) = (String::new(), Arc::clone(&session));
+    let mut caller = Caller { client_id, client, session: shared, host, port };
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
     // For each answer, in the same order, whether it is one to a fetch.
     let mut fetches: VecDeque<bool> = VecDeque::new();
     loop {
         let unanswered_fetches = fetches.iter().filter(|fetch| **fetch).count();
-        let may_read = answers.len() < door.limits.requests_per_connection
+        let may_read = !session.has_failed()
+            && answers.len() < door.limits.requests_per_connection
             && unanswered_fetches < FETCHES_PER_CONNECTION;
         let idle = answers.is_empty();
+        if idle && session.has_failed() {
+            return Err(Unwelcome::Failed.into());
+        }
+        let patience = match (idle, session.is_known()) {
+            (true, true) => door.limits.idle,
+            // Who has not logged in has no place to rest.
+            (true, false) => door.limits.stall,
+            (false, _) => Duration::MAX,
+        };
         let limit = session.request_bytes(door.limits.request_bytes);
         tokio::select! {
             Some(answer) = answers.next(), if !idle => {
                 fetches.pop_front();
                 send(door, write, answer?).await?;
             }
-            frame = frames.next(idle, limit), if may_read => {
+            frame = frames.next(patience, limit), if may_read => {
                 // Who has closed waits for no answer.
                 let Some((frame, permit)) = frame? else { return Ok(()) };
                 session.admit(&frame)?;
                 fetches.push_back(frame.starts_with(&i16::from(ApiKey::Fetch).to_be_bytes()));
                 let answer = dispatch::start(door, &caller, frame, permit).await?;
                 answers.push_back(answer);
+                // A request that logs in has done so when its answer is there.
+                caller.client.principal = session.principal();
             }
         }
     }
@@ -179,14 +196,13 @@ enum State {
 
 impl Frames {
     /// The next frame without its prefix, at most `limit` bytes, with the permit to have it in
-    /// memory; none at the end.
+    /// memory; none at the end. It must begin within `patience`.
     async fn next(
         &mut self,
-        idle: bool,
+        patience: Duration,
         limit: usize,
     ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Closing> {
         if matches!(self.state, State::Prefix) {
-            let patience = if idle { self.door.limits.idle } else { Duration::MAX };
             if !self.fill(PREFIX_BYTES, patience).await? {
                 return Ok(None);
             }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use factum_event::access::{Operation, Resource};
 use factum_log::FileRegion;
 use factum_wire::frame::{self, FrameError, RequestHeader};
 use factum_wire::messages::*;
@@ -66,6 +67,11 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn version(&self) -> i16 {
         self.header.api_version
+    }
+
+    /// Whether the caller may do something; a refusal is in the log.
+    pub(super) fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        self.door.broker.may(&self.caller.client, operation, resource)
     }
 
     fn decode<R: Message>(&self, reader: &mut Reader) -> Result<R, Refused> {
@@ -199,6 +205,10 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::ListPartitionReassignments => at_once!(list_partition_reassignments::handle),
         ApiKey::OffsetDelete => at_once!(offset_delete::handle),
         ApiKey::DescribeQuorum => at_once!(describe_quorum::handle),
+        ApiKey::SaslHandshake => at_once!(sasl_handshake::handle),
+        ApiKey::SaslAuthenticate => at_once!(sasl_authenticate::handle),
+        ApiKey::DescribeUserScramCredentials => at_once!(describe_user_scram_credentials::handle),
+        ApiKey::AlterUserScramCredentials => at_once!(alter_user_scram_credentials::handle),
         ApiKey::UpdateFeatures => at_once!(update_features::handle),
         ApiKey::DescribeCluster => at_once!(describe_cluster::handle),
         ApiKey::DescribeProducers => at_once!(describe_producers::handle),
@@ -311,6 +321,11 @@ first_error! {
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
     DescribeQuorumResponse: |it| std::iter::once(it.error_code)
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
+    SaslHandshakeResponse: |it| std::iter::once(it.error_code);
+    SaslAuthenticateResponse: |it| std::iter::once(it.error_code);
+    DescribeUserScramCredentialsResponse: |it| std::iter::once(it.error_code)
+        .chain(it.results.iter().map(|user| user.error_code));
+    AlterUserScramCredentialsResponse: |it| it.results.iter().map(|user| user.error_code);
     UpdateFeaturesResponse: |it| std::iter::once(it.error_code);
     DescribeClusterResponse: |it| std::iter::once(it.error_code);
     DescribeProducersResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);

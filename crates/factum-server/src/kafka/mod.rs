@@ -22,14 +22,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_broker::Broker;
+use factum_event::access::{Client, Principal};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{ClientAuth, Listener, Protocol};
 use crate::metrics::Metrics;
+use crate::sasl::Sasl;
 use crate::tls::Tls;
 use fetch_sessions::FetchSessions;
+use session::Session;
 
 /// The number of the only broker.
 pub const NODE_ID: i32 = 1;
@@ -101,6 +104,7 @@ pub struct KafkaDoor {
     broker: Broker,
     metrics: Arc<Metrics>,
     limits: KafkaLimits,
+    sasl: Arc<Sasl>,
     /// Whether asking for a topic that does not exist creates it.
     auto_create_topics: bool,
     /// A place for each connection, whichever listener it came through.
@@ -117,6 +121,7 @@ impl KafkaDoor {
         broker: Broker,
         metrics: Arc<Metrics>,
         limits: KafkaLimits,
+        sasl: Arc<Sasl>,
         auto_create_topics: bool,
     ) -> Self {
         let fetch_sessions = Arc::<FetchSessions>::default();
@@ -130,6 +135,7 @@ impl KafkaDoor {
             broker,
             metrics,
             limits,
+            sasl,
             auto_create_topics,
             places,
             requests_in_work,
@@ -188,10 +194,13 @@ async fn accept_failed(error: &io::Error) {
 }
 
 /// Who sent a request, and what it has reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Caller {
     client_id: String,
-    peer: SocketAddr,
+    /// Who it is, and from where.
+    client: Client,
+    /// Its login.
+    session: Arc<Session>,
     /// Where this client finds this broker.
     host: String,
     port: u16,
@@ -199,7 +208,12 @@ struct Caller {
 
 impl Caller {
     /// The caller as the author of a change.
-    fn principal(&self) -> String {
-        format!("kafka:{}@{}", self.client_id, self.peer.ip())
+    fn author(&self) -> String {
+        let Client { principal, host } = &self.client;
+        if *principal == Principal::anonymous() {
+            format!("kafka:{}@{host}", self.client_id)
+        } else {
+            principal.to_string()
+        }
     }
 }

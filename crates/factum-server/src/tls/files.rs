@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use thiserror::Error;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -103,7 +103,7 @@ impl Loaded {
     pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = CryptoProvider {
             cipher_suites: suites::named(&settings.ciphers)?,
-            ..ring::default_provider()
+            ..aws_lc_rs::default_provider()
         };
         let provider = Arc::new(provider);
         let chain = certificates("tls_certificate", &settings.certificate)?;

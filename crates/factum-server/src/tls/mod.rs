@@ -35,6 +35,9 @@ use crate::metrics::{Metrics, Reading};
 /// A connection whose handshake is done.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
+/// Names that mean nobody or everybody.
+const NOBODY: [&str; 3] = ["", "*", "ANONYMOUS"];
+
 /// How often to look whether the files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -165,7 +168,8 @@ impl Tls {
             return Ok(None);
         };
         let name = name::subject(certificate).unwrap_or_default();
-        let principal = self.rules.apply(&name).filter(|principal| !principal.is_empty());
+        let is_somebody = |principal: &String| !NOBODY.contains(&principal.as_str());
+        let principal = self.rules.apply(&name).filter(is_somebody);
         if principal.is_none() {
             self.metrics.tls_handshake_failed("no_principal");
         }

@@ -1,7 +1,7 @@
 //! The cipher suites of TLS 1.3 and 1.2, by their names at IANA.
 
 use tokio_rustls::rustls::SupportedCipherSuite;
-use tokio_rustls::rustls::crypto::ring::{ALL_CIPHER_SUITES, cipher_suite};
+use tokio_rustls::rustls::crypto::aws_lc_rs::{ALL_CIPHER_SUITES, cipher_suite};
 
 use super::TlsError;
 

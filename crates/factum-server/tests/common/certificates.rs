@@ -12,7 +12,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
@@ -132,7 +132,7 @@ impl<'a> ClientTls<'a> {
     /// A client that trusts this authority, with all that rustls offers.
     pub fn trusting(authority: &'a Authority) -> Self {
         let versions = &[&TLS13, &TLS12];
-        Self { authority, own: None, provider: ring::default_provider(), versions }
+        Self { authority, own: None, provider: aws_lc_rs::default_provider(), versions }
     }
 
     /// With a certificate of its own.

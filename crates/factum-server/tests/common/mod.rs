@@ -5,6 +5,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod login;
 pub mod server;
 pub mod work;
 

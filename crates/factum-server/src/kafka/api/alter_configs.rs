@@ -87,7 +87,7 @@ pub(super) async fn alter(
     dry_run: bool,
 ) -> Result<(), Refusal> {
     let broker = &call.door.broker;
-    let altered = broker.configure_topic(&call.caller.principal(), name, configure, dry_run).await;
+    let altered = broker.configure_topic(&call.caller.author(), name, configure, dry_run).await;
     altered.map(drop).map_err(|error| (errors::admin(&error), error.to_string()))
 }
 

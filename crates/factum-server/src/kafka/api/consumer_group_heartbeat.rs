@@ -57,7 +57,7 @@ fn heartbeat(call: &Call, request: ConsumerGroupHeartbeatRequest) -> ConsumerHea
         instance_id: request.instance_id.map(owned),
         rack_id: request.rack_id.map(owned),
         client_id: call.caller.client_id.clone(),
-        client_host: format!("/{}", call.caller.peer.ip()),
+        client_host: format!("/{}", call.caller.client.host),
         rebalance_timeout: rebalance_timeout.map(Duration::from_millis),
         topic_names: names.map(|names| names.into_iter().map(owned).collect()),
         topic_regex: request.subscribed_topic_regex.map(owned),

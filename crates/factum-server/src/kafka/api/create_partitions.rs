@@ -42,6 +42,6 @@ async fn grow(call: &Call, asked: &CreatePartitionsTopic, dry_run: bool) -> Resu
         let message = format!("every partition is to be on broker {NODE_ID} alone");
         return Err((ErrorCode::InvalidReplicaAssignment, message));
     }
-    let grown = call.door.broker.grow_topic(&call.caller.principal(), &name, total, dry_run).await;
+    let grown = call.door.broker.grow_topic(&call.caller.author(), &name, total, dry_run).await;
     grown.map(drop).map_err(|error| (errors::admin(&error), error.to_string()))
 }

@@ -57,7 +57,7 @@ async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc
         configs.insert(String::from(&*config.name), String::from(&*value));
     }
     let new = NewTopic { name, partitions, configs };
-    let created = call.door.broker.create_topic(&call.caller.principal(), new, dry_run).await;
+    let created = call.door.broker.create_topic(&call.caller.author(), new, dry_run).await;
     created.map_err(|error| (errors::admin(&error), error.to_string()))
 }
 

@@ -84,7 +84,7 @@ async fn delete(
         return Err(ErrorCode::InvalidTopicException);
     }
     let broker = &call.door.broker;
-    let deleted = broker.delete_records(&call.caller.principal(), name, before).await;
+    let deleted = broker.delete_records(&call.caller.author(), name, before).await;
     let deleted = deleted.map_err(|error| errors::admin(&error))?;
     let code = |deleted: Result<_, _>| deleted.map_err(|error| errors::admin(&error));
     Ok(deleted.into_iter().map(code).collect())

@@ -48,7 +48,7 @@ async fn delete(call: &Call, asked: &DeleteTopicState) -> Result<(TopicName, Top
         None => broker.topic_by_id(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId),
     };
     let topic = topic.map_err(|error| (error, "there is no such topic".to_owned()))?;
-    let deleted = broker.delete_topic(&call.caller.principal(), &topic.name).await;
+    let deleted = broker.delete_topic(&call.caller.author(), &topic.name).await;
     deleted.map_err(|error| (errors::admin(&error), error.to_string()))?;
     Ok((topic.name.clone(), topic.id))
 }

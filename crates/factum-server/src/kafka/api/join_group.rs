@@ -76,7 +76,7 @@ fn join_request(call: &Call, request: JoinGroupRequest) -> Result<JoinRequest, E
         member_id: String::from(&*request.member_id),
         instance_id: request.group_instance_id.map(|id| String::from(&*id)),
         client_id: call.caller.client_id.clone(),
-        client_host: format!("/{}", call.caller.peer.ip()),
+        client_host: format!("/{}", call.caller.client.host),
         session_timeout: Some(session),
         rebalance_timeout: rebalance,
         protocol_type: String::from(&*request.protocol_type),

@@ -89,7 +89,7 @@ async fn missing(call: &Call, name: &str, may_create: bool) -> Result<Arc<Topic>
     }
     let new = NewTopic { name: name.clone(), partitions: None, configs: [].into() };
     let broker = &call.door.broker;
-    match broker.create_topic(&call.caller.principal(), new, false).await {
+    match broker.create_topic(&call.caller.author(), new, false).await {
         Ok(topic) => Ok(topic),
         // Another client was faster.
         Err(AdminError::TopicExists(_)) => {

@@ -4,6 +4,7 @@ pub(super) mod add_offsets_to_txn;
 pub(super) mod add_partitions_to_txn;
 pub(super) mod alter_configs;
 pub(super) mod alter_partition_reassignments;
+pub(super) mod alter_user_scram_credentials;
 pub(super) mod api_versions;
 pub(super) mod consumer_group_describe;
 pub(super) mod consumer_group_heartbeat;
@@ -23,6 +24,7 @@ pub(super) mod describe_producers;
 pub(super) mod describe_quorum;
 pub(super) mod describe_topic_partitions;
 pub(super) mod describe_transactions;
+pub(super) mod describe_user_scram_credentials;
 pub(super) mod elect_leaders;
 pub(super) mod end_txn;
 pub(super) mod fetch;
@@ -43,6 +45,8 @@ pub(super) mod offset_delete;
 pub(super) mod offset_fetch;
 pub(super) mod offset_for_leader_epoch;
 pub(super) mod produce;
+pub(super) mod sasl_authenticate;
+pub(super) mod sasl_handshake;
 pub(super) mod sync_group;
 pub(super) mod txn_offset_commit;
 pub(super) mod update_features;
@@ -78,7 +82,6 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
     }
 }
 
-/// Text of the broker's as a string of the protocol.
 /// Why there are no access rules: Kafka answers the same without an authorizer.
 fn no_authorizer() -> (i16, Option<Str>) {
     let message =
@@ -86,6 +89,7 @@ fn no_authorizer() -> (i16, Option<Str>) {
     (ErrorCode::SecurityDisabled.code(), Some(message))
 }
 
+/// Text of the broker's as a string of the protocol.
 fn text(text: impl AsRef<str>) -> Str {
     Str::from(text.as_ref())
 }

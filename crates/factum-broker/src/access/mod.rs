@@ -1,0 +1,237 @@
+//! Users and rules: a fold over control events, and what they come to for a request.
+//!
+//! Without [`AccessSettings::is_on`], everybody may do everything. With it, who is no super user
+//! may do what a rule allows and none denies.
+
+mod rules;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use factum_event::access::{
+    AccessControl, Acl, AclFilter, Client, Credential, Operation, Principal, Resource,
+    ResourceType, ScramMechanism, UserInfo, UserName, Verdict,
+};
+use factum_event::{BoxFuture, LogError};
+use parking_lot::RwLock;
+
+use crate::control::{Change, UserAltered};
+use crate::{AdminError, Broker};
+use rules::Rules;
+use users::Users;
+
+/// Most rules in one control event: together they stay far below the size of a batch.
+const ACLS_PER_CHANGE: usize = 100;
+
+/// Who is asked.
+#[derive(Debug, Clone, Default)]
+pub struct AccessSettings {
+    /// Whether rules are asked at all.
+    pub is_on: bool,
+    /// Who may do everything.
+    pub super_users: BTreeSet<Principal>,
+    /// Limits.
+    pub limits: AccessLimits,
+}
+
+/// How much there may be.
+#[derive(Debug, Clone)]
+pub struct AccessLimits {
+    /// Most rules.
+    pub acls: usize,
+    /// Most users.
+    pub users: usize,
+}
+
+impl Default for AccessLimits {
+    fn default() -> Self {
+        Self { acls: 100_000, users: 100_000 }
+    }
+}
+
+/// What control events say about users and rules.
+#[derive(Debug, Default)]
+pub(crate) struct AccessState {
+    rules: RwLock<Rules>,
+    users: RwLock<Users>,
+}
+
+impl AccessState {
+    pub(crate) fn created(&self, acls: Vec<Acl>) {
+        let mut rules = self.rules.write();
+        acls.into_iter().for_each(|acl| rules.insert(acl));
+    }
+
+    pub(crate) fn deleted(&self, acls: &[Acl]) {
+        let mut rules = self.rules.write();
+        acls.iter().for_each(|acl| rules.remove(acl));
+    }
+
+    pub(crate) fn altered(&self, altered: UserAltered) {
+        self.users.write().alter(altered);
+    }
+
+    /// The fewest changes that lead to this state.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let acls: Vec<_> = self.rules.read().all().cloned().collect();
+        let created = acls.chunks(ACLS_PER_CHANGE);
+        let created = created.map(|acls| Change::AclsCreated { acls: acls.to_vec() });
+        created.chain(self.users.read().all().map(Change::UserAltered)).collect()
+    }
+}
+
+impl Broker {
+    /// Whether `client` may do `operation` with `resource`: [`AccessControl::decide`] for those
+    /// who need no reason.
+    #[must_use]
+    pub fn may(&self, client: &Client, operation: Operation, resource: Resource<'_>) -> bool {
+        let settings = &self.settings().access;
+        if !settings.is_on || settings.super_users.contains(&client.principal) {
+            return true;
+        }
+        let rules = self.access_state().rules.read();
+        let allowed = rules.about(client, operation, resource).is_some_and(is_allowing);
+        if !allowed {
+            tracing::info!(principal = %client.principal, host = %client.host, %operation,
+                %resource, "denied");
+        }
+        allowed
+    }
+
+    /// Whether `client` may do `operation` with any resource of a type.
+    #[must_use]
+    pub fn may_with_any(
+        &self,
+        client: &Client,
+        operation: Operation,
+        resource_type: ResourceType,
+    ) -> bool {
+        let settings = &self.settings().access;
+        !settings.is_on
+            || settings.super_users.contains(&client.principal)
+            || self.access_state().rules.read().allow_any(client, operation, resource_type)
+    }
+
+    /// Whether rules are asked at all.
+    #[must_use]
+    pub fn has_access_control(&self) -> bool {
+        self.settings().access.is_on
+    }
+
+    /// How many rules and users there are.
+    #[must_use]
+    pub fn access_counts(&self) -> (usize, usize) {
+        let state = self.access_state();
+        (state.rules.read().len(), state.users.read().len())
+    }
+
+    async fn add_acls(&self, author: &str, acls: Vec<Acl>) -> Result<(), LogError> {
+        for acl in &acls {
+            acl.check().map_err(|error| LogError::InvalidRequest(error.to_string()))?;
+        }
+        let _one_at_a_time = self.changes().lock().await;
+        let (new, most) = {
+            let rules = self.access_state().rules.read();
+            let asked: BTreeSet<_> = acls.into_iter().collect();
+            let new: Vec<_> = asked.into_iter().filter(|acl| !rules.contains(acl)).collect();
+            (new, self.settings().access.limits.acls.saturating_sub(rules.len()))
+        };
+        if new.len() > most {
+            let limit = self.settings().access.limits.acls;
+            let advice = "delete some, or use prefixed names";
+            let reason = format!("there would be more than {limit} rules; {advice}");
+            return Err(LogError::InvalidRequest(reason));
+        }
+        for acls in new.chunks(ACLS_PER_CHANGE) {
+            self.change(author, &Change::AclsCreated { acls: acls.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_acls(&self, author: &str, filter: AclFilter) -> Result<Vec<Acl>, AdminError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let gone = self.acls(&filter);
+        for acls in gone.chunks(ACLS_PER_CHANGE) {
+            self.change(author, &Change::AclsDeleted { acls: acls.to_vec() }).await?;
+        }
+        Ok(gone)
+    }
+
+    async fn change_user(&self, author: &str, altered: UserAltered) -> Result<(), LogError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let limit = self.settings().access.limits.users;
+        let is_full = {
+            let users = self.access_state().users.read();
+            !altered.set.is_empty() && !users.has(altered.user.as_str()) && users.len() >= limit
+        };
+        if is_full {
+            let reason = format!("there are {limit} users already; remove some first");
+            return Err(LogError::InvalidRequest(reason));
+        }
+        Ok(self.change(author, &Change::UserAltered(altered)).await?)
+    }
+}
+
+impl AccessControl for Broker {
+    fn decide(&self, client: &Client, operation: Operation, resource: Resource<'_>) -> Verdict {
+        let settings = &self.settings().access;
+        if !settings.is_on {
+            return Verdict::Off;
+        }
+        if settings.super_users.contains(&client.principal) {
+            return Verdict::SuperUser;
+        }
+        match self.access_state().rules.read().about(client, operation, resource) {
+            Some(acl) if is_allowing(acl) => Verdict::Allowed(acl.clone()),
+            Some(acl) => Verdict::Denied(acl.clone()),
+            None => Verdict::NoRule,
+        }
+    }
+
+    fn acls(&self, filter: &AclFilter) -> Vec<Acl> {
+        self.access_state().rules.read().all().filter(|acl| filter.fits(acl)).cloned().collect()
+    }
+
+    fn create_acls<'a>(
+        &'a self,
+        author: &'a str,
+        acls: Vec<Acl>,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(self.add_acls(author, acls))
+    }
+
+    fn delete_acls<'a>(
+        &'a self,
+        author: &'a str,
+        filter: AclFilter,
+    ) -> BoxFuture<'a, Result<Vec<Acl>, LogError>> {
+        Box::pin(async move { Ok(self.remove_acls(author, filter).await?) })
+    }
+
+    fn users(&self) -> Vec<UserInfo> {
+        self.access_state().users.read().infos()
+    }
+
+    fn credential(&self, user: &str, mechanism: ScramMechanism) -> Option<Credential> {
+        self.access_state().users.read().credential(user, mechanism).cloned()
+    }
+
+    fn alter_user<'a>(
+        &'a self,
+        author: &'a str,
+        user: UserName,
+        set: Vec<(ScramMechanism, Credential)>,
+        unset: Vec<ScramMechanism>,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        let set: BTreeMap<_, _> = set.into_iter().collect();
+        let altered = UserAltered { user, set, unset: unset.into_iter().collect() };
+        Box::pin(self.change_user(author, altered))
+    }
+}
+
+fn is_allowing(acl: &Acl) -> bool {
+    acl.permission == factum_event::access::Permission::Allow
+}
+
+#[cfg(test)]
+mod tests;

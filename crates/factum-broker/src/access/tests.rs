@@ -1,0 +1,209 @@
+//! Rules decide, survive a restart with and without a checkpoint, and are limited.
+
+use std::sync::Arc;
+
+use factum_event::SystemClock;
+use factum_event::access::{Pattern, PatternFilter, Permission};
+use factum_log::SimDisk;
+use proptest::prelude::*;
+
+use super::*;
+use crate::BrokerSettings;
+
+fn settings() -> BrokerSettings {
+    let super_users = [Principal::user("root")].into();
+    let limits = AccessLimits { acls: 20, users: 2 };
+    let access = AccessSettings { is_on: true, super_users, limits };
+    BrokerSettings { access, ..BrokerSettings::default() }
+}
+
+fn open(disk: &SimDisk, settings: BrokerSettings) -> Broker {
+    Broker::open(Arc::new(disk.clone()), Arc::new(SystemClock::new()), settings).unwrap().0
+}
+
+fn client(name: &str) -> Client {
+    Client { principal: Principal::user(name), host: "10.0.0.1".parse().unwrap() }
+}
+
+fn acl(user: &str, operation: Operation, pattern: Pattern, name: &str) -> Acl {
+    Acl {
+        resource_type: ResourceType::Topic,
+        name: name.to_owned(),
+        pattern,
+        principal: Principal::user(user),
+        host: "*".to_owned(),
+        operation,
+        permission: Permission::Allow,
+    }
+}
+
+fn denying(acl: Acl) -> Acl {
+    Acl { permission: Permission::Deny, ..acl }
+}
+
+fn credential(byte: u8) -> Credential {
+    Credential {
+        salt: vec![byte; 16],
+        iterations: 4096,
+        stored_key: vec![byte; 32],
+        server_key: vec![byte; 32],
+    }
+}
+
+#[test]
+fn without_a_rule_only_super_users_may() {
+    use Operation::*;
+    let broker = open(&SimDisk::new(1), settings());
+    let orders = Resource::topic("orders");
+    assert!(broker.may(&client("root"), Delete, orders));
+    assert!(!broker.may(&client("alice"), Describe, orders));
+    assert_eq!(broker.decide(&client("alice"), Read, orders), Verdict::NoRule);
+    let rule = acl("alice", Read, Pattern::Literal, "orders");
+    pollster::block_on(broker.create_acls("root", vec![rule.clone()])).unwrap();
+    assert_eq!(broker.decide(&client("alice"), Read, orders), Verdict::Allowed(rule.clone()));
+    assert!(broker.may(&client("alice"), Describe, orders));
+    assert!(!broker.may(&client("alice"), Write, orders));
+    let deny = denying(acl("*", All, Pattern::Prefixed, "ord"));
+    pollster::block_on(broker.create_acls("root", vec![deny.clone()])).unwrap();
+    assert_eq!(broker.decide(&client("alice"), Read, orders), Verdict::Denied(deny));
+    let gone = broker.delete_acls("root", AclFilter::exactly(&rule));
+    assert_eq!(pollster::block_on(gone).unwrap(), [rule]);
+}
+
+#[test]
+fn without_access_control_everybody_may() {
+    let broker = open(&SimDisk::new(1), BrokerSettings::default());
+    let orders = Resource::topic("orders");
+    assert_eq!(broker.decide(&client("alice"), Operation::Read, orders), Verdict::Off);
+    assert!(broker.may(&client("alice"), Operation::Delete, orders));
+}
+
+#[test]
+fn users_and_rules_survive_with_and_without_a_checkpoint() {
+    let disk = SimDisk::new(1);
+    let rules: Vec<_> = (0..8)
+        .map(|n| acl("alice", Operation::Read, Pattern::Prefixed, &format!("topic-{n}")))
+        .collect();
+    let broker = open(&disk, settings());
+    let alice: UserName = "alice".parse().unwrap();
+    pollster::block_on(async {
+        broker.create_acls("root", rules.clone()).await.unwrap();
+        broker.delete_acls("root", AclFilter::exactly(&rules[3])).await.unwrap();
+        let both = ScramMechanism::ALL.iter().map(|one| (*one, credential(7))).collect();
+        broker.alter_user("root", alice.clone(), both, vec![]).await.unwrap();
+        let unset = vec![ScramMechanism::Sha512];
+        broker.alter_user("root", alice.clone(), vec![], unset).await.unwrap();
+        let bob = "bob".parse().unwrap();
+        let set = vec![(ScramMechanism::Sha256, credential(8))];
+        broker.alter_user("root", bob, set, vec![]).await.unwrap();
+        let unset = ScramMechanism::ALL.to_vec();
+        broker.alter_user("root", "bob".parse().unwrap(), vec![], unset).await.unwrap();
+    });
+    broker.close();
+    drop(broker);
+    let mut kept = rules;
+    kept.remove(3);
+    for with_checkpoint in [true, false] {
+        if !with_checkpoint {
+            use factum_log::disk::Disk;
+            disk.remove("checkpoints/control").unwrap();
+        }
+        let broker = open(&disk, settings());
+        assert_eq!(broker.acls(&AclFilter::default()), kept, "checkpoint: {with_checkpoint}");
+        let users = broker.users();
+        assert_eq!(users.len(), 1);
+        assert_eq!(users[0].mechanisms, [(ScramMechanism::Sha256, 4096)]);
+        assert_eq!(broker.credential("alice", ScramMechanism::Sha256), Some(credential(7)));
+        assert_eq!(broker.credential("alice", ScramMechanism::Sha512), None);
+        assert_eq!(broker.credential("bob", ScramMechanism::Sha256), None);
+        if with_checkpoint {
+            broker.close();
+        }
+    }
+}
+
+#[test]
+fn there_is_a_limit_to_rules_and_users() {
+    let broker = open(&SimDisk::new(1), settings());
+    let rules = |from: usize, to: usize| -> Vec<_> {
+        let rule = |n| acl("alice", Operation::Read, Pattern::Literal, &format!("topic-{n}"));
+        (from..to).map(rule).collect()
+    };
+    pollster::block_on(async {
+        broker.create_acls("root", rules(0, 20)).await.unwrap();
+        broker.create_acls("root", rules(0, 20)).await.expect("they are there already");
+        let refused = broker.create_acls("root", rules(20, 21)).await.unwrap_err().to_string();
+        assert!(refused.contains("more than 20 rules"), "{refused}");
+        let set = || vec![(ScramMechanism::Sha256, credential(1))];
+        for name in ["a", "b", "a"] {
+            broker.alter_user("root", name.parse().unwrap(), set(), vec![]).await.unwrap();
+        }
+        let refused = broker.alter_user("root", "c".parse().unwrap(), set(), vec![]).await;
+        assert!(refused.unwrap_err().to_string().contains("2 users already"));
+    });
+    assert_eq!(broker.access_counts(), (20, 2));
+}
+
+#[test]
+fn a_filter_that_matches_finds_what_decides() {
+    let broker = open(&SimDisk::new(1), settings());
+    let rules = vec![
+        acl("alice", Operation::Read, Pattern::Literal, "*"),
+        acl("alice", Operation::Read, Pattern::Literal, "orders"),
+        acl("alice", Operation::Read, Pattern::Prefixed, "ord"),
+        acl("alice", Operation::Read, Pattern::Prefixed, "x"),
+    ];
+    pollster::block_on(broker.create_acls("root", rules)).unwrap();
+    let filter = AclFilter {
+        resource_type: Some(ResourceType::Topic),
+        name: Some("orders".to_owned()),
+        pattern: PatternFilter::Match,
+        ..AclFilter::default()
+    };
+    assert_eq!(broker.acls(&filter).len(), 3);
+}
+
+fn any_acl() -> impl Strategy<Value = Acl> {
+    let name = prop::sample::select(vec!["*", "a", "ab", "abc", "b", "ä", "__factum_x", "__f"]);
+    let user = prop::sample::select(vec!["alice", "bob", "*"]);
+    let operation = prop::sample::select(vec![
+        Operation::All,
+        Operation::Read,
+        Operation::Write,
+        Operation::Describe,
+    ]);
+    let pattern = prop::sample::select(Pattern::ALL.to_vec());
+    (name, user, operation, pattern, any::<bool>()).prop_map(|(name, user, operation, pattern, deny)| {
+        let rule = acl(user, operation, pattern, name);
+        if deny { denying(rule) } else { rule }
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_index_decides_as_a_look_at_every_rule(
+        acls in prop::collection::vec(any_acl(), 0..12),
+        removed in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let mut rules = Rules::default();
+        acls.iter().cloned().for_each(|acl| rules.insert(acl));
+        for index in removed.iter().filter(|_| !acls.is_empty()) {
+            rules.remove(index.get(&acls));
+        }
+        for name in ["a", "ab", "abc", "abcd", "b", "c", "ä", "__factum_x", "__factum_y"] {
+            let (resource, client) = (Resource::topic(name), client("alice"));
+            for operation in [Operation::Read, Operation::Write, Operation::Describe] {
+                let about: Vec<_> = rules
+                    .all()
+                    .filter(|acl| acl.is_about(resource) && acl.is_about_client(&client, operation))
+                    .collect();
+                let plainly = !about.is_empty() && about.iter().all(|acl| is_allowing(acl));
+                let decided = rules.about(&client, operation, resource).is_some_and(is_allowing);
+                prop_assert_eq!(decided, plainly, "{} {}", operation, name);
+                // What may be done with one resource may be done with any.
+                let any = rules.allow_any(&client, operation, ResourceType::Topic);
+                prop_assert!(any || !decided, "{} {}", operation, name);
+            }
+        }
+    }
+}
