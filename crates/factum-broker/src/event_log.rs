@@ -24,15 +24,12 @@ use crate::topic::Topic;
 use crate::topic_config::{ConfigKey, Configs, Configure, Edit, TOPIC_CONFIGS};
 use crate::{Broker, Commit, group_info};
 
-/// Who asks for a change through this interface.
-const PRINCIPAL: &str = "event-log";
+/// Who asks for a change through this interface, where nobody else is named.
+const AUTHOR: &str = "event-log";
 
 impl EventLog for Broker {
     fn create_topic(&self, topic: NewTopic) -> BoxFuture<'_, Result<TopicInfo>> {
-        Box::pin(async move {
-            let topic = Broker::create_topic(self, PRINCIPAL, topic, false).await?;
-            Ok(self.topic_info(&topic))
-        })
+        Box::pin(self.create_topic_for(AUTHOR, topic))
     }
 
     fn grow_topic<'a>(
@@ -40,14 +37,11 @@ impl EventLog for Broker {
         topic: &'a TopicName,
         total: u32,
     ) -> BoxFuture<'a, Result<TopicInfo>> {
-        Box::pin(async move {
-            let topic = Broker::grow_topic(self, PRINCIPAL, topic, total, false).await?;
-            Ok(self.topic_info(&topic))
-        })
+        Box::pin(self.grow_topic_for(AUTHOR, topic, total))
     }
 
     fn delete_topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { Ok(Broker::delete_topic(self, PRINCIPAL, topic).await?) })
+        Box::pin(async move { Ok(Broker::delete_topic(self, AUTHOR, topic).await?) })
     }
 
     fn configure_topic<'a>(
@@ -56,13 +50,7 @@ impl EventLog for Broker {
         set: Configs,
         unset: BTreeSet<String>,
     ) -> BoxFuture<'a, Result<TopicInfo>> {
-        Box::pin(async move {
-            let unset = unset.into_iter().map(|name| (name, Edit::Unset));
-            let set = set.into_iter().map(|(name, value)| (name, Edit::Set(value)));
-            let configure = Configure::Edit(unset.chain(set).collect());
-            let topic = Broker::configure_topic(self, PRINCIPAL, topic, configure, false).await?;
-            Ok(self.topic_info(&topic))
-        })
+        Box::pin(self.configure_topic_for(AUTHOR, topic, (set, unset)))
     }
 
     fn topic_settings<'a>(
@@ -81,17 +69,11 @@ impl EventLog for Broker {
         topic: &'a TopicName,
         before: BTreeMap<Partition, Offset>,
     ) -> BoxFuture<'a, Result<TopicInfo>> {
-        Box::pin(async move {
-            let before: Vec<_> = before.into_iter().map(|(at, to)| (at, Some(to))).collect();
-            self.delete_all_records(PRINCIPAL, topic, &before).await?;
-            Ok(self.topic_info(&*self.known_topic(topic)?))
-        })
+        Box::pin(self.delete_records_for(AUTHOR, topic, before))
     }
 
     fn topics(&self) -> BoxFuture<'_, Result<Vec<TopicInfo>>> {
-        Box::pin(async move {
-            Ok(self.all_topics().iter().map(|topic| self.topic_info(topic)).collect())
-        })
+        Box::pin(async move { Ok(self.topics_info()) })
     }
 
     fn topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<TopicInfo>> {
@@ -206,6 +188,53 @@ impl EventLog for Broker {
 }
 
 impl Broker {
+    pub(crate) async fn create_topic_for(
+        &self,
+        author: &str,
+        topic: NewTopic,
+    ) -> Result<TopicInfo> {
+        let topic = Broker::create_topic(self, author, topic, false).await?;
+        Ok(self.topic_info(&topic))
+    }
+
+    pub(crate) async fn grow_topic_for(
+        &self,
+        author: &str,
+        topic: &TopicName,
+        total: u32,
+    ) -> Result<TopicInfo> {
+        let topic = Broker::grow_topic(self, author, topic, total, false).await?;
+        Ok(self.topic_info(&topic))
+    }
+
+    pub(crate) async fn configure_topic_for(
+        &self,
+        author: &str,
+        topic: &TopicName,
+        (set, unset): (Configs, BTreeSet<String>),
+    ) -> Result<TopicInfo> {
+        let unset = unset.into_iter().map(|name| (name, Edit::Unset));
+        let set = set.into_iter().map(|(name, value)| (name, Edit::Set(value)));
+        let configure = Configure::Edit(unset.chain(set).collect());
+        let topic = Broker::configure_topic(self, author, topic, configure, false).await?;
+        Ok(self.topic_info(&topic))
+    }
+
+    pub(crate) async fn delete_records_for(
+        &self,
+        author: &str,
+        topic: &TopicName,
+        before: BTreeMap<Partition, Offset>,
+    ) -> Result<TopicInfo> {
+        let before: Vec<_> = before.into_iter().map(|(at, to)| (at, Some(to))).collect();
+        self.delete_all_records(author, topic, &before).await?;
+        Ok(self.topic_info(&*self.known_topic(topic)?))
+    }
+
+    pub(crate) fn topics_info(&self) -> Vec<TopicInfo> {
+        self.all_topics().iter().map(|topic| self.topic_info(topic)).collect()
+    }
+
     fn known_topic(&self, topic: &TopicName) -> Result<Arc<Topic>> {
         Broker::topic(self, topic.as_str()).ok_or_else(|| LogError::UnknownTopic(topic.clone()))
     }

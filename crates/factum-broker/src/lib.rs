@@ -40,7 +40,7 @@ mod transactions;
 mod upkeep;
 mod view;
 
-pub use access::AccessSettings;
+pub use access::{AccessLimits, AccessSettings, GuardedLog};
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};
 pub use commits::{Commit, CommitError};

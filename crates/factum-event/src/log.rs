@@ -11,6 +11,7 @@ use std::pin::Pin;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::access::{Operation, Principal};
 use crate::record::Outgoing;
 use crate::{
     GroupName, InvalidName, Offset, Partition, Place, Position, StoredRecord, Timestamp, TopicId,
@@ -465,6 +466,19 @@ pub enum LogError {
     /// The member is no longer part of the group's generation.
     #[error("this member has lost its partitions in a rebalance; read on from where it is now")]
     Fenced,
+    /// The client may not do that.
+    #[error(
+        "{principal} may not {operation} {resource}; `factum acl explain` says why, \
+         `factum acl allow` changes it"
+    )]
+    Forbidden {
+        /// Who asks.
+        principal: Principal,
+        /// What it wants to do.
+        operation: Operation,
+        /// With what.
+        resource: String,
+    },
     /// The disk failed, or holds what it should not.
     #[error("storage failed: {0}")]
     Storage(String),

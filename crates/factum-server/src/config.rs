@@ -13,12 +13,14 @@ mod security;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use factum_event::access::Principal;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -60,8 +62,12 @@ pub struct Layer {
     /// plaintext, ssl, sasl_plaintext and sasl_ssl; ?advertise=HOST:PORT is what clients are told,
     /// &client_auth=none|requested|required wins over --tls-client-auth. May be repeated; a list
     /// with commas in the environment, tables [[listeners]] in a file
-    #[arg(long = "listener", value_name = "LISTENER", env = "FACTUM_LISTENERS",
-          value_delimiter = ',')]
+    #[arg(
+        long = "listener",
+        value_name = "LISTENER",
+        env = "FACTUM_LISTENERS",
+        value_delimiter = ','
+    )]
     pub listeners: Option<Vec<ListenerLayer>>,
 
     /// Where HTTP clients connect; port 0 takes a free one [default: 127.0.0.1:8080]
@@ -167,8 +173,17 @@ pub struct Layer {
     #[arg(long, value_name = "MS", env = "FACTUM_OAUTH_CLOCK_SKEW_MS", help_heading = SECURITY)]
     pub oauth_clock_skew_ms: Option<u64>,
 
-    /// The password of user admin, who may log in without having been created and may do
-    /// everything. Only in a file and in FACTUM_ADMIN_PASSWORD: flags can be seen by others.
+    /// Ask the rules (ACLs) what a client may do; without any, only super users may do something
+    #[arg(long, env = "FACTUM_ACCESS_CONTROL", help_heading = SECURITY, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub access_control: Option<bool>,
+
+    /// Who may do everything, such as User:alice;User:bob
+    #[arg(long, value_name = "PRINCIPALS", env = "FACTUM_SUPER_USERS", value_delimiter = ';')]
+    pub super_users: Option<Vec<Principal>>,
+
+    /// The password of the user admin, who may do everything. Flags can be seen by others: it
+    /// comes from the file, or from FACTUM_ADMIN_PASSWORD.
     #[arg(skip)]
     pub admin_password: Option<Secret>,
 
@@ -264,6 +279,8 @@ impl Layer {
             oauth_audience: self.oauth_audience.or(below.oauth_audience),
             oauth_principal_claim: self.oauth_principal_claim.or(below.oauth_principal_claim),
             oauth_clock_skew_ms: self.oauth_clock_skew_ms.or(below.oauth_clock_skew_ms),
+            access_control: self.access_control.or(below.access_control),
+            super_users: self.super_users.or(below.super_users),
             admin_password: self.admin_password.or(below.admin_password),
             default_partitions: self.default_partitions.or(below.default_partitions),
             auto_create_topics: self.auto_create_topics.or(below.auto_create_topics),
@@ -331,13 +348,18 @@ impl Layer {
             data: self.data.unwrap_or_else(|| PathBuf::from("./data")),
             listeners,
             http,
-            http_tls: self.http_tls.unwrap_or(false).then(|| self.tls_client_auth.unwrap_or_default()),
+            http_tls: self
+                .http_tls
+                .unwrap_or(false)
+                .then(|| self.tls_client_auth.unwrap_or_default()),
             tls,
             sasl,
             admin_password: self.admin_password.filter(|secret| !secret.reveal().is_empty()),
             journal_bytes: in_range("journal_bytes", bytes(self.journal_bytes, 128), MIB)?,
             queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
+            access_control: self.access_control.unwrap_or(false),
+            super_users: self.super_users.unwrap_or_default().into_iter().collect(),
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
             upkeep_interval: interval("upkeep_interval_ms", self.upkeep_interval_ms, 5000)?,
@@ -404,7 +426,8 @@ impl Layer {
     ) -> Result<Listener, ConfigError> {
         let ListenerLayer { protocol, address, advertise, client_auth } = given;
         let default_auth = self.tls_client_auth.unwrap_or_default();
-        let auth = if protocol.is_tls() { client_auth.unwrap_or(default_auth) } else { ClientAuth::None };
+        let auth =
+            if protocol.is_tls() { client_auth.unwrap_or(default_auth) } else { ClientAuth::None };
         if client_auth.is_some() && !protocol.is_tls() {
             return Err(ConfigError::CertificatesWithoutTls { protocol: *protocol });
         }
@@ -465,6 +488,10 @@ pub struct ServeConfig {
     pub queue_bytes: usize,
     /// Recent bytes kept in memory for readers.
     pub tail_bytes: usize,
+    /// Whether rules are asked what a client may do.
+    pub access_control: bool,
+    /// Who may do everything, beside the admin of the configuration.
+    pub super_users: BTreeSet<Principal>,
     /// Partitions of a topic that is created without a number.
     pub default_partitions: u32,
     /// Whether a Kafka client that names a missing topic creates it.
@@ -550,7 +577,9 @@ pub enum ConfigError {
     )]
     AdvertisedByNobody,
     /// A certificate is asked for where none can be shown.
-    #[error("a listener {protocol} has no TLS, so client_auth says nothing there; use ssl or sasl_ssl")]
+    #[error(
+        "a listener {protocol} has no TLS, so client_auth says nothing there; use ssl or sasl_ssl"
+    )]
     CertificatesWithoutTls {
         /// Its protocol.
         protocol: Protocol,

@@ -1,8 +1,9 @@
 //! The `factum` binary: command line, configuration and the doors of the server.
 //!
 //! `cli` reads what a person typed and prints what they get; `config` says what the server runs
-//! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
-//! that speaks the Kafka protocol; `tls` encrypts what goes through them; `verify` checks a data directory that no server has.
+//! with; `server` wires the log to its doors, `kafka` and `http`; `tls`, `sasl` and `login` keep
+//! watch at them; `bench` measures any broker that speaks the Kafka protocol; `verify` checks a
+//! data directory that no server has.
 
 #![allow(
     unreachable_pub,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_broker::groups::GroupSettings;
-use factum_broker::{Broker, BrokerOpenError, BrokerSettings};
+use factum_broker::{AccessSettings, Broker, BrokerOpenError, BrokerSettings};
+use factum_event::access::Principal;
 use factum_event::{Clock, SystemClock};
 use factum_log::{LogSettings, OsDisk, Recovery};
 use thiserror::Error;
@@ -18,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{Protocol, ServeConfig};
 use crate::http::{self, HttpDoor, HttpLimits, HttpTls};
 use crate::kafka::{KafkaDoor, KafkaLimits, KafkaListener};
-use crate::login::Login;
+use crate::login::{ADMIN, Login};
 use crate::metrics::{Metrics, Reading};
 use crate::open_files;
 use crate::sasl::{Sasl, SaslError};
@@ -72,7 +73,9 @@ pub enum ServerError {
     #[error(transparent)]
     Sasl(#[from] SaslError),
     /// A door is to be encrypted, and there is no certificate.
-    #[error("{0} is to be encrypted, and no certificate was given; set tls_certificate and tls_key")]
+    #[error(
+        "{0} is to be encrypted, and no certificate was given; set tls_certificate and tls_key"
+    )]
     NoCertificate(&'static str),
     /// The runtime or a signal handler could not be set up.
     #[error("cannot start: {0}")]
@@ -91,14 +94,16 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Arc::new(Metrics::new());
     // Certificates and addresses first: what is wrong with them is told before a long recovery.
-    let tls = config.tls.clone().map(|tls| Tls::open(tls, Arc::clone(&clock), Arc::clone(&metrics)));
+    let tls =
+        config.tls.clone().map(|tls| Tls::open(tls, Arc::clone(&clock), Arc::clone(&metrics)));
     let tls = tls.transpose()?;
     let sockets = runtime.block_on(Sockets::bind(&config))?;
     let (broker, recovery) = open(&config, &clock)?;
     let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
     let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
-    let sasl = Sasl::open(config.sasl.clone(), login, Arc::clone(&clock))?;
-    let inside = Inside { broker: broker.clone(), clock, metrics, tls, sasl: Arc::new(sasl) };
+    let sasl = Sasl::open(config.sasl.clone(), Arc::clone(&login), Arc::clone(&clock))?;
+    let sasl = Arc::new(sasl);
+    let inside = Inside { broker: broker.clone(), clock, metrics, tls, login, sasl };
     let is_https = config.http_tls.is_some();
     let serving = serve(&config, inside, sockets, |kafka, http| {
         ready(&Listening { kafka, http, is_https, recovery });
@@ -116,6 +121,7 @@ struct Inside {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     tls: Option<Arc<Tls>>,
+    login: Arc<Login>,
     sasl: Arc<Sasl>,
 }
 
@@ -152,6 +158,7 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
         seal_interval: config.seal_interval,
         compaction_bytes_per_second: config.compaction_bytes_per_second,
         compaction_key_bytes: config.compaction_key_bytes,
+        access: access(config),
         groups: GroupSettings {
             initial_rebalance_delay: config.group_initial_rebalance_delay,
             consumer_session_timeout: config.group_consumer_session_timeout,
@@ -161,6 +168,14 @@ fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recover
         ..Default::default()
     };
     Ok(Broker::open(Arc::new(disk), Arc::clone(clock), settings)?)
+}
+
+fn access(config: &ServeConfig) -> AccessSettings {
+    let mut super_users = config.super_users.clone();
+    if config.admin_password.is_some() {
+        super_users.insert(Principal::user(ADMIN));
+    }
+    AccessSettings { is_on: config.access_control, super_users, ..Default::default() }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -233,7 +248,7 @@ fn open_http(
     socket: TcpListener,
     shutdown: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, ServerError> {
-    let Inside { broker, clock, metrics, tls, .. } = inside;
+    let Inside { broker, clock, metrics, tls, login, .. } = inside;
     let tls = match config.http_tls {
         Some(client_auth) => {
             let tls = tls.ok_or(ServerError::NoCertificate("the HTTP door"))?;
@@ -242,7 +257,11 @@ fn open_http(
         None => None,
     };
     let door = HttpDoor {
-        log: Arc::new(broker.clone()),
+        enter: {
+            let broker = broker.clone();
+            Arc::new(move |client| Arc::new(broker.as_client(client.clone())))
+        },
+        login,
         clock,
         metrics: Arc::clone(&metrics),
         limits: limits.clone(),
@@ -282,6 +301,7 @@ fn observe(metrics: &Metrics, broker: &Broker) {
         readings.extend(upkeep_readings(&broker));
         readings.extend(group_readings(&broker));
         readings.extend(transaction_readings(&broker));
+        readings.extend(access_readings(&broker));
         readings
     });
 }
@@ -393,6 +413,15 @@ fn group_readings(broker: &Broker) -> Vec<Reading> {
             "Members removed because they were silent",
             groups.members_evicted,
         ),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn access_readings(broker: &Broker) -> Vec<Reading> {
+    let (acls, users) = broker.access_counts();
+    vec![
+        Reading::gauge("acls", "Rules of access", acls as f64),
+        Reading::gauge("users", "Users that log in with a password", users as f64),
     ]
 }
 

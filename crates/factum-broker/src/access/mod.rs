@@ -3,6 +3,7 @@
 //! Without [`AccessSettings::is_on`], everybody may do everything. With it, who is no super user
 //! may do what a rule allows and none denies.
 
+mod guarded;
 mod rules;
 mod users;
 
@@ -14,6 +15,8 @@ use factum_event::access::{
 };
 use factum_event::{BoxFuture, LogError};
 use parking_lot::RwLock;
+
+pub use guarded::GuardedLog;
 
 use crate::control::{Change, UserAltered};
 use crate::{AdminError, Broker};

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use factum_event::access::{
-    Acl, Client, Operation, Pattern, Permission, Resource, ResourceType,
-};
+use factum_event::access::{Acl, Client, Operation, Pattern, Permission, Resource, ResourceType};
 
 /// All rules. Of those with one name, those that deny come first.
 #[derive(Debug, Default)]
@@ -59,10 +57,11 @@ impl Rules {
         operation: Operation,
         resource: Resource<'_>,
     ) -> Option<&Acl> {
-        let is_about =
-            |acl: &&Acl| acl.is_about(resource) && acl.is_about_client(client, operation);
         let mut allowing = None;
-        for acl in self.candidates(resource).filter(is_about) {
+        for acl in self.named_like(resource).into_iter().flatten() {
+            if !acl.is_about(resource) || !acl.is_about_client(client, operation) {
+                continue;
+            }
             match acl.permission {
                 Permission::Deny => return Some(acl),
                 Permission::Allow => allowing = allowing.or(Some(acl)),
@@ -71,19 +70,19 @@ impl Rules {
         allowing
     }
 
-    /// The rules whose names may be about a resource.
-    fn candidates<'a>(&'a self, resource: Resource<'a>) -> impl Iterator<Item = &'a Acl> {
+    /// The rules whose names may be about a resource, by name.
+    fn named_like(&self, resource: Resource<'_>) -> Vec<&Vec<Acl>> {
         let Resource { resource_type, name } = resource;
-        let named = |pattern| self.by_name.get(&(resource_type, pattern));
-        let literal = named(Pattern::Literal).into_iter().flat_map(move |names| {
-            [name, "*"].into_iter().filter_map(|name| names.get(name)).flatten()
-        });
-        let prefixes = name.char_indices().map(|(at, char)| &name[..at + char.len_utf8()]);
-        let prefixed = named(Pattern::Prefixed).filter(|names| !names.is_empty());
-        let prefixed = prefixed.into_iter().flat_map(move |names| {
-            prefixes.clone().filter_map(|prefix| names.get(prefix)).flatten()
-        });
-        literal.chain(prefixed)
+        let mut found = Vec::new();
+        if let Some(names) = self.by_name.get(&(resource_type, Pattern::Literal)) {
+            found.extend([name, "*"].iter().filter_map(|name| names.get(*name)));
+        }
+        let prefixed = self.by_name.get(&(resource_type, Pattern::Prefixed));
+        if let Some(names) = prefixed.filter(|names| !names.is_empty()) {
+            let prefixes = name.char_indices().map(|(at, char)| &name[..at + char.len_utf8()]);
+            found.extend(prefixes.filter_map(|prefix| names.get(prefix)));
+        }
+        found
     }
 
     /// Whether there can be a resource of a type with which a client may do something: a rule
@@ -97,11 +96,8 @@ impl Rules {
         let theirs = |acl: &&Acl| {
             acl.resource_type == resource_type && acl.is_about_client(client, operation)
         };
-        let (allowing, denying): (Vec<_>, Vec<_>) = self
-            .all
-            .iter()
-            .filter(theirs)
-            .partition(|acl| acl.permission == Permission::Allow);
+        let (allowing, denying): (Vec<_>, Vec<_>) =
+            self.all.iter().filter(theirs).partition(|acl| acl.permission == Permission::Allow);
         allowing.iter().any(|acl| !denying.iter().any(|deny| makes_void(deny, acl)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use factum_event::SystemClock;
 use factum_event::access::{Pattern, PatternFilter, Permission};
-use factum_log::SimDisk;
+use factum_log::disk::sim::SimDisk;
 use proptest::prelude::*;
 
 use super::*;
@@ -173,10 +173,12 @@ fn any_acl() -> impl Strategy<Value = Acl> {
         Operation::Describe,
     ]);
     let pattern = prop::sample::select(Pattern::ALL.to_vec());
-    (name, user, operation, pattern, any::<bool>()).prop_map(|(name, user, operation, pattern, deny)| {
-        let rule = acl(user, operation, pattern, name);
-        if deny { denying(rule) } else { rule }
-    })
+    (name, user, operation, pattern, any::<bool>()).prop_map(
+        |(name, user, operation, pattern, deny)| {
+            let rule = acl(user, operation, pattern, name);
+            if deny { denying(rule) } else { rule }
+        },
+    )
 }
 
 proptest! {

@@ -151,9 +151,8 @@ mod tests {
     fn a_rule_is_about_its_name_a_prefix_or_all() {
         use Pattern::*;
         use Permission::*;
-        let about = |pattern, name, topic| {
-            acl(pattern, name, Allow).is_about(Resource::topic(topic))
-        };
+        let about =
+            |pattern, name, topic| acl(pattern, name, Allow).is_about(Resource::topic(topic));
         assert!(about(Literal, "orders", "orders") && !about(Literal, "orders", "orders-eu"));
         assert!(about(Prefixed, "orders", "orders-eu") && !about(Prefixed, "orders", "order"));
         assert!(about(Literal, "*", "anything") && !about(Prefixed, "*", "anything"));

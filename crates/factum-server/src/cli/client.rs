@@ -6,6 +6,8 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Response;
@@ -28,11 +30,14 @@ const MAX_ANSWER_BYTES: u64 = 64 << 20;
 pub struct Client {
     agent: Agent,
     server: String,
+    /// The header by which the user logs in.
+    authorization: Option<String>,
 }
 
 impl Client {
-    /// A client of the server at this URL; it connects with the first request.
-    pub fn new(server: &str, tls: &ServerTls) -> Result<Self, CliError> {
+    /// A client of the server at this URL, which logs in as `user` with the password in
+    /// FACTUM_PASSWORD; it connects with the first request.
+    pub fn new(server: &str, tls: &ServerTls, user: Option<&str>) -> Result<Self, CliError> {
         let server = server.trim_end_matches('/');
         let encrypted = server.strip_prefix("https://");
         let host = encrypted.or_else(|| server.strip_prefix("http://"));
@@ -54,19 +59,25 @@ impl Client {
             .timeout_per_read(Some(ANSWER_TIMEOUT))
             .user_agent(concat!("factum/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.new_agent(), server: server.to_owned() })
+        let authorization = user.map(basic).transpose()?;
+        Ok(Self { agent: config.new_agent(), server: server.to_owned(), authorization })
     }
 
     /// Gets a JSON document.
     pub fn get(&self, path: &str) -> Result<Value, CliError> {
-        let sent = self.agent.get(self.url(path)).call();
+        let sent = self.login(self.agent.get(self.url(path))).call();
         json(self.check(sent)?)
     }
 
     /// Deletes.
     pub fn delete(&self, path: &str) -> Result<(), CliError> {
-        let sent = self.agent.delete(self.url(path)).call();
-        self.check(sent).map(drop)
+        self.delete_for(path).map(drop)
+    }
+
+    /// Deletes, and gets what was deleted.
+    pub fn delete_for(&self, path: &str) -> Result<Value, CliError> {
+        let sent = self.login(self.agent.delete(self.url(path))).call();
+        json(self.check(sent)?)
     }
 
     /// Posts a JSON document and gets one.
@@ -86,7 +97,7 @@ impl Client {
 
     /// Posts bytes of a media type and gets a JSON document.
     pub fn post_bytes(&self, path: &str, media: &str, body: &[u8]) -> Result<Value, CliError> {
-        let sent = self.agent.post(self.url(path)).content_type(media).send(body);
+        let sent = self.login(self.agent.post(self.url(path))).content_type(media).send(body);
         json(self.check(sent)?)
     }
 
@@ -101,7 +112,7 @@ impl Client {
         media: &str,
         last_event_id: Option<&str>,
     ) -> Result<impl Read + use<>, StreamError> {
-        let mut request = self.agent.get(self.url(path)).header("accept", media);
+        let mut request = self.login(self.agent.get(self.url(path))).header("accept", media);
         for (name, value) in query {
             request = request.query(*name, value);
         }
@@ -126,7 +137,14 @@ impl Client {
         request: RequestBuilder<WithBody>,
         body: &impl Serialize,
     ) -> Result<Value, CliError> {
-        json(self.check(request.send_json(body))?)
+        json(self.check(self.login(request).send_json(body))?)
+    }
+
+    fn login<T>(&self, request: RequestBuilder<T>) -> RequestBuilder<T> {
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -153,6 +171,17 @@ impl Client {
         CliError::failed("unreachable", format!("talking to {} failed: {error}", self.server))
             .advise("check --server, and the server's log")
     }
+}
+
+/// The header of the basic scheme (RFC 7617).
+fn basic(user: &str) -> Result<String, CliError> {
+    let password = std::env::var("FACTUM_PASSWORD").map_err(|_| {
+        CliError::usage(format!("--as {user} needs a password: set FACTUM_PASSWORD"))
+    })?;
+    if user.contains(':') {
+        return Err(CliError::usage("the name of a user who logs in cannot have a colon"));
+    }
+    Ok(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 
 /// Why there is no stream.
@@ -198,6 +227,7 @@ fn problem(mut response: Response<Body>) -> CliError {
     };
     match member("advice") {
         Some(advice) => error.advise(advice),
+        None if status == 401 => error.advise("log in with --as USER and FACTUM_PASSWORD"),
         None => error,
     }
 }
@@ -221,7 +251,7 @@ mod tests {
 
     #[test]
     fn servers_are_http_urls() {
-        let client = |server| Client::new(server, &ServerTls::default());
+        let client = |server| Client::new(server, &ServerTls::default(), None);
         assert_eq!(client("http://h:1/").unwrap().server, "http://h:1");
         for bad in ["", "h:1", "ftp://h", "http://", "https://", "http://a b"] {
             assert!(matches!(client(bad), Err(CliError::Usage(_))), "{bad}");
@@ -237,7 +267,8 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_is_said_so_with_advice() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let client = Client::new(&format!("http://{free}"), &ServerTls::default()).unwrap();
+        let server = format!("http://{free}");
+        let client = Client::new(&server, &ServerTls::default(), None).unwrap();
         let error = client.get("/topics").unwrap_err();
         assert_eq!(error.code(), "unreachable");
         assert!(error.advice().unwrap().contains("factum serve"), "{error}");

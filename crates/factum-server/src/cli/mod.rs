@@ -3,6 +3,7 @@
 //! Every command is a module with its arguments (what was typed), and a function that runs them
 //! against the server's HTTP door. Nothing here keeps state; a pipe that is closed is success.
 
+mod acl;
 mod client;
 mod error;
 mod group;
@@ -13,6 +14,7 @@ mod server_tls;
 pub(crate) mod table;
 pub(crate) mod terminal;
 mod topic;
+mod user;
 mod verify;
 
 use std::ffi::OsString;
@@ -62,6 +64,7 @@ Examples:
   factum read orders --follow                        watch events as they arrive
   factum read orders --limit 10 | jq .data           events as JSON lines
   factum group describe billing                      who reads what, and how far behind
+  factum user add shop --produce orders              a user that may write to a topic
   factum verify ./data                               find damage, and a rewritten past
   factum bench produce --records 1000000             measure any Kafka broker";
 
@@ -101,6 +104,16 @@ struct Global {
     )]
     server: String,
 
+    /// The user to log in as; FACTUM_PASSWORD has the password
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "USER",
+        env = "FACTUM_USER",
+        help_heading = "Global options"
+    )]
+    user: Option<String>,
+
     #[command(flatten)]
     tls: ServerTls,
 }
@@ -112,6 +125,8 @@ enum Command {
     Publish(Box<publish::PublishArgs>),
     Read(read::ReadArgs),
     Group(group::GroupArgs),
+    User(user::UserArgs),
+    Acl(acl::AclArgs),
     Verify(verify::VerifyArgs),
     Bench(crate::bench::BenchArgs),
 }
@@ -134,13 +149,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), CliError> {
-    let client = || Client::new(&global.server, &global.tls);
+    let client = || Client::new(&global.server, &global.tls, global.user.as_deref());
     match command {
         Command::Serve(args) => serve::run(args, terminal),
         Command::Topic(args) => topic::run(args, &client()?, terminal),
         Command::Publish(args) => publish::run(*args, &client()?, terminal),
         Command::Read(args) => read::run(&args, &client()?, terminal),
         Command::Group(args) => group::run(args, &client()?, terminal),
+        Command::User(args) => user::run(args, &client()?, terminal),
+        Command::Acl(args) => acl::run(args, &client()?, terminal),
         Command::Verify(args) => verify::run(args, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
     }

@@ -11,7 +11,7 @@ use super::table::grouped;
 use super::terminal::{BOLD, DIM, GOOD, WARN};
 use super::{CliError, Terminal};
 use crate::byte_size::ByteSize;
-use crate::config::{ConfigError, Layer, Protocol, Secret, ServeConfig};
+use crate::config::{ConfigError, Layer, Protocol, ServeConfig};
 use crate::server::{self, Listening};
 
 /// Run a server
@@ -51,9 +51,6 @@ pub struct ServeArgs {
     layer: Layer,
 }
 
-/// Where the password of user `admin` comes from, if not from the file.
-const ADMIN_PASSWORD: &str = "FACTUM_ADMIN_PASSWORD";
-
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum LogFormat {
     /// For people
@@ -67,9 +64,9 @@ pub fn run(args: ServeArgs, terminal: &Terminal) -> Result<(), CliError> {
     start_logging(args.log_format, terminal)?;
     let unusable = |error: ConfigError| CliError::usage(error.to_string());
     let file = Layer::from_file(args.config.as_deref()).map_err(unusable)?;
-    let mut given = args.layer;
-    given.admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::from);
-    let config = given.over(file).resolve().map_err(unusable)?;
+    let mut typed = args.layer;
+    typed.admin_password = std::env::var("FACTUM_ADMIN_PASSWORD").ok().map(Into::into);
+    let config = typed.over(file).resolve().map_err(unusable)?;
     let (terminal, shown) = (*terminal, config.clone());
     server::run(config, move |listening| announce(&terminal, &shown, listening))
         .map_err(|error| CliError::failed("serve", error))

@@ -100,8 +100,7 @@ fn certificates(flag: &str, path: &Path) -> Result<Vec<Certificate<'static>>, Cl
 }
 
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
-    let failed =
-        |error| CliError::usage(format!("cannot read {flag} {}: {error}", path.display()));
+    let failed = |error| CliError::usage(format!("cannot read {flag} {}: {error}", path.display()));
     fs::read(path).map_err(failed)
 }
 

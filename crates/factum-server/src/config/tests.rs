@@ -20,8 +20,7 @@ fn defaults_are_safe_without_any_source() {
 
 #[test]
 fn a_layer_above_wins_where_it_says_something() {
-    let below =
-        file("kafka = '127.0.0.1:1'\nhttp = '127.0.0.1:2'\ntail_bytes = '1MiB'").unwrap();
+    let below = file("kafka = '127.0.0.1:1'\nhttp = '127.0.0.1:2'\ntail_bytes = '1MiB'").unwrap();
     let above = Layer { kafka: Some("127.0.0.1:3".to_owned()), ..Layer::default() };
     let config = above.over(below).resolve().unwrap();
     assert_eq!((config.listeners[0].address.port(), config.http.port()), (3, 2));
@@ -168,7 +167,8 @@ fn mechanisms_are_offered_where_they_are_safe() {
 fn tokens_need_keys_that_nobody_on_the_way_can_replace() {
     let tokens = file("sasl_mechanisms = ['OAUTHBEARER']").unwrap().resolve();
     assert!(matches!(tokens, Err(ConfigError::Missing { setting: "oauth_jwks", .. })));
-    let keys = |jwks: &str| Layer { oauth_jwks: Some(jwks.to_owned()), ..Layer::default() }.resolve();
+    let keys =
+        |jwks: &str| Layer { oauth_jwks: Some(jwks.to_owned()), ..Layer::default() }.resolve();
     for good in ["keys.json", "https://i.example/keys", "http://127.0.0.1:1/keys"] {
         let config = keys(good).unwrap();
         assert!(config.sasl.mechanisms.contains(&SaslMechanism::OauthBearer), "{good}");

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use factum_event::log::{GroupInfo, GroupOffset, MemberInfo, TopicPartition};
 use factum_event::{GroupName, LogError, Offset, Partition, Place, TopicName};
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
 use super::path::GroupPath;
 use super::problem::Problem;
 use super::publish::body;
+use super::session::Session;
 use super::topics::read;
 
 const RESET: &str = "{\"topic\":\"orders\",\"to\":\"start\",\"partition\":0}: to is start, end, \
@@ -75,31 +75,31 @@ struct CommittedOffset {
 }
 
 /// `GET /groups`
-pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Groups>, Problem> {
-    let groups = shared.door.log.groups().await?;
+pub(super) async fn list(session: Session) -> Result<Json<Groups>, Problem> {
+    let groups = session.log.groups().await?;
     Ok(Json(Groups { groups: groups.into_iter().map(Group::from).collect() }))
 }
 
 /// `GET /groups/{group}`
 pub(super) async fn show(
-    State(shared): State<Shared>,
+    session: Session,
     GroupPath(group): GroupPath,
 ) -> Result<Json<Group>, Problem> {
-    Ok(Json(shared.door.log.group(&group).await?.into()))
+    Ok(Json(session.log.group(&group).await?.into()))
 }
 
 /// `PUT /groups/{group}/offsets`
 pub(super) async fn reset(
-    State(shared): State<Shared>,
+    session: Session,
     GroupPath(group): GroupPath,
     request: Request,
 ) -> Result<Json<Committed>, Problem> {
-    let body = body(&shared, request).await?;
+    let body = body(&session, request).await?;
     let reset: Reset = read(&body, RESET)?;
     let topic: TopicName = reset.topic.parse()?;
     let place = reset.to.place()?;
-    let offsets = locate(&shared, &topic, reset.partition, place).await?;
-    shared.door.log.commit(&group, offsets.clone()).await?;
+    let offsets = locate(&session, &topic, reset.partition, place).await?;
+    session.log.commit(&group, offsets.clone()).await?;
     let offsets = offsets
         .into_iter()
         .map(|((topic, partition), offset)| CommittedOffset { topic, partition, offset })
@@ -109,21 +109,21 @@ pub(super) async fn reset(
 
 /// `DELETE /groups/{group}`
 pub(super) async fn delete(
-    State(shared): State<Shared>,
+    session: Session,
     GroupPath(group): GroupPath,
 ) -> Result<StatusCode, Problem> {
-    shared.door.log.delete_group(&group).await?;
+    session.log.delete_group(&group).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The offsets of a place in the partitions of a topic, or in one.
 async fn locate(
-    shared: &Shared,
+    session: &Session,
     topic: &TopicName,
     only: Option<Partition>,
     place: Place,
 ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
-    let info = shared.door.log.topic(topic).await?;
+    let info = session.log.topic(topic).await?;
     let mut offsets = BTreeMap::new();
     for have in info.partitions.iter().filter(|p| only.is_none_or(|only| only == p.partition)) {
         let offset = match place {
@@ -135,7 +135,7 @@ async fn locate(
                 return Err(LogError::OffsetOutOfRange { from, start, end });
             }
             Place::At(offset) => offset.clamp(have.start, have.end),
-            place => shared.door.log.locate(topic, have.partition, place).await?.offset,
+            place => session.log.locate(topic, have.partition, place).await?.offset,
         };
         offsets.insert((topic.clone(), have.partition), offset);
     }

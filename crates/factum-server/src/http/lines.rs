@@ -10,16 +10,17 @@ use factum_event::LogError;
 use factum_event::event::StoredEvent;
 use futures_util::stream::unfold;
 
+use super::layer;
 use super::page::YIELD_EVERY;
 use super::query::Filter;
 use super::reading::Reading;
-use super::{Shared, layer};
+use super::session::Session;
 
 /// Bytes that go out at once.
 const BLOCK_BYTES: usize = 64 << 10;
 
 struct Lines {
-    shared: Shared,
+    session: Session,
     reading: Reading,
     filter: Filter,
     left: u64,
@@ -29,14 +30,14 @@ struct Lines {
 
 /// Streams the events of a reading.
 pub(super) fn answer(
-    shared: Shared,
+    session: Session,
     reading: Reading,
     filter: Filter,
     limit: Option<u64>,
     place: layer::Place,
 ) -> Response {
     let left = limit.unwrap_or(u64::MAX);
-    let lines = Lines { shared, reading, filter, left, done: false, _place: place };
+    let lines = Lines { session, reading, filter, left, done: false, _place: place };
     let blocks = unfold(lines, |mut lines| async move {
         let block = lines.block().await.transpose()?;
         Some((block, lines))
@@ -78,7 +79,7 @@ impl Lines {
             }
         }
         self.done = text.len() < BLOCK_BYTES;
-        self.shared.door.metrics.http_read(events);
+        self.session.door.metrics.http_read(events);
         Ok(text)
     }
 }

@@ -3,6 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use factum_event::access::{
+    AccessControl, Acl, AclFilter, Client, Credential, Operation, Resource, ScramMechanism,
+    UserInfo, UserName, Verdict,
+};
 use factum_event::log::{
     Chunk, GroupInfo, GroupMember, GroupOffset, GroupState, Located, NewTopic, PartitionInfo,
     ReadLimit, Result, SettingInfo, SettingSource, Start, TopicInfo, TopicPartition,
@@ -315,5 +319,42 @@ impl EventLog for MemoryLog {
             let gone = state.groups.remove(group);
             gone.map(|_| ()).ok_or_else(|| LogError::UnknownGroup(group.clone()))
         })
+    }
+}
+
+/// Nobody is known, and everybody may do everything.
+impl AccessControl for MemoryLog {
+    fn decide(&self, _: &Client, _: Operation, _: Resource<'_>) -> Verdict {
+        Verdict::Off
+    }
+
+    fn acls(&self, _: &AclFilter) -> Vec<Acl> {
+        Vec::new()
+    }
+
+    fn create_acls<'a>(&'a self, _: &'a str, _: Vec<Acl>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn delete_acls<'a>(&'a self, _: &'a str, _: AclFilter) -> BoxFuture<'a, Result<Vec<Acl>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn users(&self) -> Vec<UserInfo> {
+        Vec::new()
+    }
+
+    fn credential(&self, _: &str, _: ScramMechanism) -> Option<Credential> {
+        None
+    }
+
+    fn alter_user<'a>(
+        &'a self,
+        _: &'a str,
+        _: UserName,
+        _: Vec<(ScramMechanism, Credential)>,
+        _: Vec<ScramMechanism>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

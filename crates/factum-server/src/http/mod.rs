@@ -2,9 +2,11 @@
 //!
 //! It works on any [`EventLog`] and keeps nothing of its own. What one request may cost is
 //! bounded by [`HttpLimits`]; what is refused is answered with a problem document. It knows
-//! nothing of the Kafka protocol, and does not decide who may do what.
+//! nothing of the Kafka protocol, and does not decide who may do what: it asks who it is, and works
+//! on the log as that client sees it.
 
 mod accept;
+mod acls;
 mod cursor;
 mod groups;
 mod layer;
@@ -18,8 +20,10 @@ mod query;
 mod read;
 mod reading;
 mod serve;
+mod session;
 mod stream;
 mod topics;
+mod users;
 
 #[cfg(test)]
 mod memory_log;
@@ -34,10 +38,12 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
+use factum_event::access::Client;
 use factum_event::event::EventIds;
 use factum_event::{Clock, EventLog};
 use tokio::sync::{Semaphore, watch};
 
+use crate::login::Login;
 use crate::metrics::Metrics;
 
 pub(crate) use serve::{HttpTls, serve};
@@ -45,10 +51,15 @@ pub(crate) use serve::{HttpTls, serve};
 /// Says whether the log takes appends, and if not, why.
 pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// The log as a client sees it.
+pub(crate) type Enter = Arc<dyn Fn(&Client) -> Arc<dyn EventLog> + Send + Sync>;
+
 /// What the door stands on.
 pub(crate) struct HttpDoor {
-    /// The log.
-    pub(crate) log: Arc<dyn EventLog>,
+    /// The log, for who asks.
+    pub(crate) enter: Enter,
+    /// Who that is, and what is kept of users and rules.
+    pub(crate) login: Arc<Login>,
     /// The time, for record timestamps and request ids.
     pub(crate) clock: Arc<dyn Clock>,
     /// Where requests are counted, and what `/metrics` answers.
@@ -156,6 +167,10 @@ pub(crate) fn router(door: HttpDoor) -> Router {
         .route("/groups", get(groups::list))
         .route("/groups/{group}", get(groups::show).delete(groups::delete))
         .route("/groups/{group}/offsets", put(groups::reset))
+        .route("/users", get(users::list))
+        .route("/users/{user}", put(users::put).delete(users::delete))
+        .route("/acls", get(acls::list).post(acls::create).delete(acls::delete))
+        .route("/acls/explain", get(acls::explain))
         .method_not_allowed_fallback(layer::method_not_allowed)
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(from_fn_with_state(shared.clone(), layer::admit));

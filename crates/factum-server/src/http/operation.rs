@@ -25,6 +25,8 @@ pub(super) async fn index() -> Json<Value> {
             "GET /topics/{topic}/settings", "POST /topics/{topic}/trim",
             "GET /groups", "GET /groups/{group}", "DELETE /groups/{group}",
             "PUT /groups/{group}/offsets",
+            "GET /users", "PUT /users/{user}", "DELETE /users/{user}",
+            "GET /acls", "POST /acls", "DELETE /acls", "GET /acls/explain",
             "GET /healthz", "GET /readyz", "GET /metrics",
         ],
     }))

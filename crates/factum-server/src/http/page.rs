@@ -6,11 +6,11 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use factum_event::event::{StoredEvent, json};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
-use super::Shared;
 use super::accept::Offer;
 use super::problem::Problem;
 use super::query::Filter;
 use super::reading::Reading;
+use super::session::Session;
 
 /// The header that says where to go on, at the end of what there is as well.
 const CURSOR: HeaderName = HeaderName::from_static("factum-cursor");
@@ -38,13 +38,13 @@ pub(super) struct Next<'a> {
 
 /// Answers one page.
 pub(super) async fn answer(
-    shared: &Shared,
+    session: &Session,
     mut page: Page,
     offer: Offer,
     next: Next<'_>,
 ) -> Result<Response, Problem> {
-    let (body, events) = fill(shared, &mut page).await?;
-    shared.door.metrics.http_read(events);
+    let (body, events) = fill(session, &mut page).await?;
+    session.door.metrics.http_read(events);
     let cursor = page.reading.cursor().to_string();
     let link = page.reading.has_more().then(|| AppendHeaders([(LINK, next.link(&cursor))]));
     let headers = [(CONTENT_TYPE, offer.media_type.to_owned()), (CURSOR, cursor)];
@@ -56,8 +56,8 @@ pub(super) async fn answer(
 }
 
 /// The JSON array, and how many events it has.
-async fn fill(shared: &Shared, page: &mut Page) -> Result<(String, u64), Problem> {
-    let limits = &shared.door.limits;
+async fn fill(session: &Session, page: &mut Page) -> Result<(String, u64), Problem> {
+    let limits = &session.door.limits;
     let limit = page.limit.unwrap_or(limits.page_events).min(limits.max_page_events);
     let mut body = String::from("[");
     let (mut events, mut scanned) = (0, 0);

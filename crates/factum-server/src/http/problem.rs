@@ -4,10 +4,11 @@
 //! rooms below to status codes is in this file. A handler answers with the problem alone; the
 //! layer around all routes writes the document, which names the request that it belongs to.
 
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, body::Body};
+use factum_event::access::Principal;
 use factum_event::event::EventError;
 use factum_event::{InvalidName, LogError, TopicName};
 use serde_json::{Map, Value};
@@ -118,10 +119,15 @@ impl Problem {
     /// The document in place of what `response` carries.
     pub(super) fn write(self, response: &mut Response, instance: &str, request_id: &str) {
         let busy = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
+        let login = self.0.status == StatusCode::UNAUTHORIZED;
         *response.body_mut() = Body::from(self.document(instance, request_id));
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if login {
+            let scheme = HeaderValue::from_static("Basic realm=\"factum\", charset=\"UTF-8\"");
+            headers.insert(WWW_AUTHENTICATE, scheme);
+        }
         if busy {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
@@ -187,6 +193,11 @@ fn log_facts(error: &LogError) -> (StatusCode, &'static str, &'static str) {
         LogError::GroupNotEmpty(_) => {
             (S::CONFLICT, "group-not-empty", "Consumer group has members")
         }
+        // Who has not logged in may, once it has.
+        LogError::Forbidden { principal, .. } if *principal == Principal::anonymous() => {
+            (S::UNAUTHORIZED, "unauthorized", "Unauthorized")
+        }
+        LogError::Forbidden { .. } => (S::FORBIDDEN, "forbidden", "Forbidden"),
         LogError::Fenced => (S::CONFLICT, "fenced", "Fenced"),
         LogError::Storage(_) => (S::INTERNAL_SERVER_ERROR, "storage-failed", "Storage failed"),
         LogError::Closed => (S::SERVICE_UNAVAILABLE, "closed", "Log closed"),

@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::body::{Bytes, HttpBody};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use factum_event::event::{Event, http, kafka};
@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::path::WritableTopic;
 use super::problem::Problem;
-use super::{Shared, query};
+use super::query;
+use super::session::Session;
 
 #[derive(Serialize)]
 struct Published {
@@ -29,25 +30,25 @@ struct PublishedEvent {
 
 /// Publishes the events of a request.
 pub(super) async fn publish(
-    State(shared): State<Shared>,
+    session: Session,
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
     let partition = partition(request.uri())?;
     let headers = request.headers().clone();
     // First the body: a client that is still sending might not hear the answer.
-    let body = body(&shared, request).await?;
-    shared.door.log.topic(&topic).await?;
-    let events = events(&shared, &headers, body)?;
+    let body = body(&session, request).await?;
+    session.log.topic(&topic).await?;
+    let events = events(&session, &headers, body)?;
     if events.is_empty() {
         return Ok(Json(Published { positions: Vec::new() }).into_response());
     }
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
-    let now = shared.door.clock.now();
+    let now = session.door.clock.now();
     let record = |event: &Event| kafka::encode(event, kafka::Mode::Binary, now);
     let records = events.iter().map(|event| Outgoing { partition, record: record(event) });
-    let positions = shared.door.log.append(&topic, records.collect()).await?;
-    shared.door.metrics.http_published(positions.len());
+    let positions = session.log.append(&topic, records.collect()).await?;
+    session.door.metrics.http_published(positions.len());
     let published = positions.into_iter().zip(ids);
     let positions = published.map(|(position, id)| PublishedEvent { position, id }).collect();
     Ok((StatusCode::CREATED, Json(Published { positions })).into_response())
@@ -65,16 +66,16 @@ fn partition(uri: &Uri) -> Result<Option<Partition>, Problem> {
 }
 
 /// The body of a request, within its limits of size and time.
-pub(super) async fn body(shared: &Shared, request: Request) -> Result<Bytes, Problem> {
+pub(super) async fn body(session: &Session, request: Request) -> Result<Bytes, Problem> {
     let announced = request.body().size_hint().lower();
-    if announced > shared.door.limits.body_bytes as u64 {
-        return Err(Problem::body_too_large(shared.door.limits.body_bytes));
+    if announced > session.door.limits.body_bytes as u64 {
+        return Err(Problem::body_too_large(session.door.limits.body_bytes));
     }
-    let limit = shared.door.limits.body_timeout;
-    match tokio::time::timeout(limit, Bytes::from_request(request, shared)).await {
+    let limit = session.door.limits.body_timeout;
+    match tokio::time::timeout(limit, Bytes::from_request(request, session)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Problem::body_too_large(shared.door.limits.body_bytes))
+            Err(Problem::body_too_large(session.door.limits.body_bytes))
         }
         Ok(Err(error)) => Err(Problem::incomplete_body(&error)),
         Err(_) => {
@@ -85,8 +86,8 @@ pub(super) async fn body(shared: &Shared, request: Request) -> Result<Bytes, Pro
     }
 }
 
-fn events(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Vec<Event>, Problem> {
+fn events(session: &Session, headers: &HeaderMap, body: Bytes) -> Result<Vec<Event>, Problem> {
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let message = http::decode(headers, body, shared.door.limits.batch_events)?;
+    let message = http::decode(headers, body, session.door.limits.batch_events)?;
     Ok(message.into_events().into_iter().map(Event::without_position).collect())
 }

@@ -1,7 +1,7 @@
 //! `GET /topics/{topic}/events` and `GET /events`: opens a reading and answers it in the form
 //! that the client accepts.
 
-use axum::extract::{Extension, State};
+use axum::extract::Extension;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use factum_event::Place;
@@ -12,14 +12,15 @@ use super::path::TopicPath;
 use super::problem::Problem;
 use super::query::{self, ReadQuery};
 use super::reading::{Begin, Reading, Scope, Until};
-use super::{Shared, layer, lines, stream};
+use super::session::Session;
+use super::{layer, lines, stream};
 
 /// The header by which an `EventSource` says what it has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Reads one topic.
 pub(super) async fn topic(
-    State(shared): State<Shared>,
+    session: Session,
     TopicPath(topic): TopicPath,
     Extension(place): Extension<layer::Place>,
     uri: Uri,
@@ -28,12 +29,12 @@ pub(super) async fn topic(
     let pairs = query::pairs(&uri)?;
     let query = ReadQuery::parse(&pairs)?;
     let scope = Scope::Topic(topic, query.partition);
-    answer(shared, scope, query, &pairs, place, &uri, &headers).await
+    answer(session, scope, query, &pairs, place, &uri, &headers).await
 }
 
 /// Reads all topics but Factum's own: the story of a process across them.
 pub(super) async fn all(
-    State(shared): State<Shared>,
+    session: Session,
     Extension(place): Extension<layer::Place>,
     uri: Uri,
     headers: HeaderMap,
@@ -44,11 +45,11 @@ pub(super) async fn all(
         let expected = "no partition, as all topics are read";
         return Err(Problem::parameter("partition", &partition.to_string(), expected));
     }
-    answer(shared, Scope::All, query, &pairs, place, &uri, &headers).await
+    answer(session, Scope::All, query, &pairs, place, &uri, &headers).await
 }
 
 async fn answer(
-    shared: Shared,
+    session: Session,
     scope: Scope,
     query: ReadQuery,
     pairs: &[(String, String)],
@@ -64,12 +65,12 @@ async fn answer(
     };
     if offer.form != Form::Stream {
         let end = Until::Place(until.unwrap_or(Place::End));
-        let reading = open(&shared, scope, begin, end).await?;
+        let reading = open(&session, scope, begin, end).await?;
         return match offer.form {
-            Form::Lines => Ok(lines::answer(shared, reading, filter, limit, place)),
+            Form::Lines => Ok(lines::answer(session, reading, filter, limit, place)),
             _ => {
                 let next = page::Next { uri, pairs };
-                page::answer(&shared, Page { reading, filter, limit }, offer, next).await
+                page::answer(&session, Page { reading, filter, limit }, offer, next).await
             }
         };
     }
@@ -82,17 +83,17 @@ async fn answer(
         let cursor = seen.parse().map_err(|error| Problem::parameter(LAST_EVENT_ID, seen, error));
         begin = Begin::Cursor(cursor?);
     }
-    let slot = stream::Slot::take(&shared)?;
-    let reading = open(&shared, scope, begin, Until::Never).await?;
-    Ok(stream::answer(&shared, reading, filter, limit, slot))
+    let slot = stream::Slot::take(&session)?;
+    let reading = open(&session, scope, begin, Until::Never).await?;
+    Ok(stream::answer(&session, reading, filter, limit, slot))
 }
 
 async fn open(
-    shared: &Shared,
+    session: &Session,
     scope: Scope,
     begin: Begin,
     until: Until,
 ) -> Result<Reading, Problem> {
-    let log = shared.door.log.clone();
-    Reading::open(log, scope, begin, until, shared.door.limits.read_partitions).await
+    let log = session.log.clone();
+    Reading::open(log, scope, begin, until, session.door.limits.read_partitions).await
 }

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use factum_event::access::Principal;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::HttpLimits;
+use super::session::Peer;
 use crate::config::ClientAuth;
 use crate::metrics::Metrics;
 use crate::tls::{HandshakeError, Tls};
@@ -47,14 +52,15 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, place)) => {
                 let open = metrics.http_connection();
                 let (router, header_timeout) = (router.clone(), limits.header_timeout);
                 let (tls, shutdown) = (tls.clone(), shutdown.clone());
+                let client = (stream, peer);
                 tokio::spawn(async move {
                     match tls {
-                        None => connection(stream, router, header_timeout, shutdown).await,
-                        Some(tls) => encrypted(tls, stream, router, header_timeout, shutdown).await,
+                        None => connection(client, router, header_timeout, shutdown).await,
+                        Some(tls) => encrypted(tls, client, router, header_timeout, shutdown).await,
                     }
                     drop((place, open));
                 });
@@ -72,44 +78,52 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Small answers go out at once; a socket that refuses works all the same.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, Peer { host: peer.ip(), certified: None }, place))
 }
 
-/// Does the handshake, and serves.
+/// Does the handshake, and serves whoever the certificate names.
 async fn encrypted(
     HttpTls { tls, client_auth }: HttpTls,
-    stream: TcpStream,
+    (stream, mut peer): (TcpStream, Peer),
     router: Router,
     header_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let peer = stream.peer_addr();
     let accepted = tokio::select! {
         accepted = tls.accept(stream, client_auth) => accepted,
         () = stopped(&mut shutdown) => return,
     };
-    match (accepted, peer) {
-        (Ok(stream), _) => connection(stream, router, header_timeout, shutdown).await,
-        (Err(HandshakeError::Silent), _) | (_, Err(_)) => {}
-        (Err(error), Ok(peer)) => tracing::warn!(%peer, %error, "HTTP connection closed"),
+    let known = accepted.and_then(|stream| Ok((tls.principal(&stream)?, stream)));
+    match known {
+        Ok((certified, stream)) => {
+            peer.certified = certified.map(|name| Principal::user(&name));
+            connection((stream, peer), router, header_timeout, shutdown).await;
+        }
+        Err(HandshakeError::Silent) => {}
+        Err(error) => tracing::warn!(host = %peer.host, %error, "HTTP connection closed"),
     }
 }
 
 async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    (stream, peer): (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Peer),
     router: Router,
     header_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -155,7 +169,8 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (stop, shutdown) = watch::channel(false);
         let metrics = Arc::new(Metrics::new());
-        let ended = tokio::spawn(serve(listener, None, router, limits, Arc::clone(&metrics), shutdown));
+        let ended =
+            tokio::spawn(serve(listener, None, router, limits, Arc::clone(&metrics), shutdown));
         Server { address, metrics, stop, ended }
     }
 

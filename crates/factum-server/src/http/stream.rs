@@ -19,11 +19,11 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
-use super::Shared;
 use super::page::YIELD_EVERY;
 use super::problem::Problem;
 use super::query::Filter;
 use super::reading::Reading;
+use super::session::Session;
 use crate::metrics::{Metrics, Open};
 
 /// Bytes that go out at once, where events are there already.
@@ -37,11 +37,11 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Takes a place, if one is free.
-    pub(super) fn take(shared: &Shared) -> Result<Self, Problem> {
-        let permit = Arc::clone(&shared.followers).try_acquire_owned().map_err(|_| {
-            Problem::busy("too-many-followers", "event streams", shared.door.limits.followers)
+    pub(super) fn take(session: &Session) -> Result<Self, Problem> {
+        let permit = Arc::clone(&session.followers).try_acquire_owned().map_err(|_| {
+            Problem::busy("too-many-followers", "event streams", session.door.limits.followers)
         })?;
-        Ok(Self { _permit: permit, _open: shared.door.metrics.http_follower() })
+        Ok(Self { _permit: permit, _open: session.door.metrics.http_follower() })
     }
 }
 
@@ -75,7 +75,7 @@ enum Turn {
 
 /// Streams the events of a reading that follows.
 pub(super) fn answer(
-    shared: &Shared,
+    session: &Session,
     reading: Reading,
     filter: Filter,
     limit: Option<u64>,
@@ -87,10 +87,10 @@ pub(super) fn answer(
         left: limit.unwrap_or(u64::MAX),
         scanned: 0,
         state: State::New,
-        keep_alive: every(shared.door.limits.keep_alive),
-        refresh: every(shared.door.limits.refresh),
-        shutdown: shared.door.shutdown.clone(),
-        metrics: Arc::clone(&shared.door.metrics),
+        keep_alive: every(session.door.limits.keep_alive),
+        refresh: every(session.door.limits.refresh),
+        shutdown: session.door.shutdown.clone(),
+        metrics: Arc::clone(&session.door.metrics),
         _slot: slot,
     };
     let blocks = unfold(stream, |mut stream| async move {

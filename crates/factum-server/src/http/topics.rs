@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::path::{TopicPath, WritableTopic, writable};
 use super::problem::Problem;
 use super::publish::body;
-use super::{Shared, query};
+use super::query;
+use super::session::Session;
 
 const CREATE: &str = "{\"name\":\"orders\",\"partitions\":3,\"configs\":{}}, \
                       of which name is required";
@@ -81,7 +82,7 @@ pub(super) struct Settings {
 }
 
 /// `GET /topics`; Factum's own with `internal=true`.
-pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Json<Topics>, Problem> {
+pub(super) async fn list(session: Session, uri: Uri) -> Result<Json<Topics>, Problem> {
     let mut internal = false;
     for (name, value) in query::pairs(&uri)? {
         match (name.as_str(), value.as_str()) {
@@ -92,48 +93,45 @@ pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Json<
             }
         }
     }
-    let topics = shared.door.log.topics().await?;
+    let topics = session.log.topics().await?;
     let shown = topics.into_iter().filter(|topic| internal || !topic.name.is_internal());
     Ok(Json(Topics { topics: shown.map(Topic::from).collect() }))
 }
 
 /// `POST /topics`
-pub(super) async fn create(
-    State(shared): State<Shared>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let body = body(&shared, request).await?;
+pub(super) async fn create(session: Session, request: Request) -> Result<Response, Problem> {
+    let body = body(&session, request).await?;
     let create: Create = read(&body, CREATE)?;
     let name = writable(create.name.parse()?)?;
     let configs = create.configs.into_iter().map(|(key, value)| (key, text(value))).collect();
     let topic = NewTopic { name, partitions: create.partitions, configs };
-    let topic = shared.door.log.create_topic(topic).await?;
+    let topic = session.log.create_topic(topic).await?;
     let location = [(LOCATION, format!("/topics/{}", topic.name))];
     Ok((StatusCode::CREATED, location, Json(Topic::from(topic))).into_response())
 }
 
 /// `GET /topics/{topic}`
 pub(super) async fn show(
-    State(shared): State<Shared>,
+    session: Session,
     TopicPath(topic): TopicPath,
 ) -> Result<Response, Problem> {
-    Ok(Json(Topic::from(shared.door.log.topic(&topic).await?)).into_response())
+    Ok(Json(Topic::from(session.log.topic(&topic).await?)).into_response())
 }
 
 /// `PATCH /topics/{topic}`
 pub(super) async fn change(
-    State(shared): State<Shared>,
+    session: Session,
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = body(&shared, request).await?;
+    let body = body(&session, request).await?;
     let topic = match read(&body, CHANGE)? {
         Change { partitions: Some(total), configs: None } => {
-            shared.door.log.grow_topic(&topic, total).await?
+            session.log.grow_topic(&topic, total).await?
         }
         Change { partitions: None, configs: Some(configs) } => {
             let (set, unset) = edits(configs);
-            shared.door.log.configure_topic(&topic, set, unset).await?
+            session.log.configure_topic(&topic, set, unset).await?
         }
         _ => {
             let detail = format!("one of partitions and configs is expected: {CHANGE}");
@@ -146,22 +144,22 @@ pub(super) async fn change(
 
 /// `GET /topics/{topic}/settings`: all of them, defaults included.
 pub(super) async fn settings(
-    State(shared): State<Shared>,
+    session: Session,
     TopicPath(topic): TopicPath,
 ) -> Result<Json<Settings>, Problem> {
-    Ok(Json(Settings { settings: shared.door.log.topic_settings(&topic).await? }))
+    Ok(Json(Settings { settings: session.log.topic_settings(&topic).await? }))
 }
 
 /// `POST /topics/{topic}/trim`: deletes the records of a partition before an offset.
 pub(super) async fn trim(
-    State(shared): State<Shared>,
+    session: Session,
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = body(&shared, request).await?;
+    let body = body(&session, request).await?;
     let Trim { partition, before } = read(&body, TRIM)?;
     let before = BTreeMap::from([(partition, before)]);
-    let topic = shared.door.log.delete_records(&topic, before).await?;
+    let topic = session.log.delete_records(&topic, before).await?;
     Ok(Json(Topic::from(topic)).into_response())
 }
 
@@ -175,10 +173,10 @@ fn edits(configs: BTreeMap<String, Value>) -> (BTreeMap<String, String>, BTreeSe
 
 /// `DELETE /topics/{topic}`
 pub(super) async fn delete(
-    State(shared): State<Shared>,
+    session: Session,
     WritableTopic(topic): WritableTopic,
 ) -> Result<StatusCode, Problem> {
-    shared.door.log.delete_topic(&topic).await?;
+    session.log.delete_topic(&topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use factum_event::access::{Operation, Resource};
 use factum_log::FileRegion;
 use factum_wire::frame::{self, FrameError, RequestHeader};
 use factum_wire::messages::*;
@@ -67,11 +66,6 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn version(&self) -> i16 {
         self.header.api_version
-    }
-
-    /// Whether the caller may do something; a refusal is in the log.
-    pub(super) fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.door.broker.may(&self.caller.client, operation, resource)
     }
 
     fn decode<R: Message>(&self, reader: &mut Reader) -> Result<R, Refused> {

@@ -6,6 +6,8 @@
 //!
 //! Record batches pass through as they came; this door decodes no record.
 
+mod access;
+mod acls;
 mod api;
 mod connection;
 mod dispatch;
@@ -18,7 +20,6 @@ mod session;
 mod transport;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_broker::Broker;

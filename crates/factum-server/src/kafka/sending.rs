@@ -63,20 +63,16 @@ pub(super) async fn send(
                 within(stall, write.write_vectored(&slices)).await?
             }
             Some(Outgoing::Region(region)) => match write.socket() {
-                Some(socket) if !copies => {
-                    match within(stall, send_some(socket, region)).await {
-                        Err(SendError::Io(error)) if is_no_way(&error) => {
-                            copies = true;
-                            continue;
-                        }
-                        Err(SendError::Io(error))
-                            if error.kind() == io::ErrorKind::Interrupted =>
-                        {
-                            continue;
-                        }
-                        written => written?,
+                Some(socket) if !copies => match within(stall, send_some(socket, region)).await {
+                    Err(SendError::Io(error)) if is_no_way(&error) => {
+                        copies = true;
+                        continue;
                     }
-                }
+                    Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                        continue;
+                    }
+                    written => written?,
+                },
                 _ => {
                     let bytes = read_some(region)?;
                     within(stall, write.write(&bytes)).await?

@@ -91,9 +91,13 @@ impl Session {
         peer: SocketAddr,
         certified: Option<String>,
     ) -> Arc<Self> {
-        let principal = || certified.map_or_else(Principal::anonymous, |name| Principal::user(&name));
-        let known = (!listener.protocol.is_sasl())
-            .then(|| Known { principal: principal(), mechanism: None, until: None });
+        let principal =
+            || certified.map_or_else(Principal::anonymous, |name| Principal::user(&name));
+        let known = (!listener.protocol.is_sasl()).then(|| Known {
+            principal: principal(),
+            mechanism: None,
+            until: None,
+        });
         let state = Mutex::new(State { known, ..Default::default() });
         Arc::new(Self { listener: Arc::clone(listener), peer, state })
     }

@@ -65,9 +65,7 @@ impl LoginError {
     pub fn to_client(&self, mechanism: SaslMechanism) -> String {
         let mechanism = mechanism.name();
         match self {
-            Self::Token(_) => {
-                String::from_utf8_lossy(oauth::INVALID_TOKEN).into_owned()
-            }
+            Self::Token(_) => String::from_utf8_lossy(oauth::INVALID_TOKEN).into_owned(),
             Self::Credentials(_) | Self::Unchecked => format!(
                 "Authentication failed during authentication due to invalid credentials with SASL \
                  mechanism {mechanism}"
@@ -103,7 +101,10 @@ pub struct Exchange {
 #[derive(Debug)]
 enum State {
     Begun,
-    Challenged { challenge: Challenge, credential: Credential },
+    Challenged {
+        challenge: Challenge,
+        credential: Credential,
+    },
     /// A token was refused, and the client has to take note.
     Refused(TokenError),
     Over,

@@ -27,8 +27,7 @@ impl<'a> Bearer<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, LoginError> {
         let garbled = LoginError::Garbled;
         let text = std::str::from_utf8(message).map_err(|_| garbled("is not UTF-8"))?;
-        let (header, rest) =
-            text.split_once(SEPARATOR).ok_or_else(|| garbled("has no header"))?;
+        let (header, rest) = text.split_once(SEPARATOR).ok_or_else(|| garbled("has no header"))?;
         let header = header.strip_prefix("n,").or_else(|| header.strip_prefix("y,"));
         let name = header.and_then(|rest| rest.strip_suffix(','));
         let on_behalf_of = match name.ok_or_else(|| garbled("has no header"))? {

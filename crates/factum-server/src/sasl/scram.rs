@@ -77,7 +77,12 @@ pub(super) struct ClientFinal {
 
 impl Challenge {
     /// Answers with `server_nonce` (printable, without a comma), the salt and the iterations.
-    pub(super) fn new(first: ClientFirst, server_nonce: &str, salt: &[u8], iterations: u32) -> Self {
+    pub(super) fn new(
+        first: ClientFirst,
+        server_nonce: &str,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Self {
         let nonce = format!("{}{server_nonce}", first.nonce);
         let text = format!("r={nonce},s={},i={iterations}", STANDARD.encode(salt));
         Self { first, nonce, text }
@@ -111,7 +116,8 @@ impl Challenge {
         if proof.len() > MAX_PROOF_BYTES {
             return Err(garbled("has a proof that is no hash"));
         }
-        let auth_message = format!("{},{},{without_proof}", self.first.bare, self.text).into_bytes();
+        let auth_message =
+            format!("{},{},{without_proof}", self.first.bare, self.text).into_bytes();
         Ok(ClientFinal { auth_message, proof })
     }
 }

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use factum_event::access::UserName;
-use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -257,10 +257,7 @@ fn check_times(
     Duration::try_from_secs_f64(ends + skew - now).map_err(|_| TokenError::Ended)
 }
 
-fn check_parties(
-    claims: &Map<String, Value>,
-    settings: &OauthSettings,
-) -> Result<(), TokenError> {
+fn check_parties(claims: &Map<String, Value>, settings: &OauthSettings) -> Result<(), TokenError> {
     let issuer = claims.get("iss").and_then(Value::as_str);
     if settings.issuer.is_some() && issuer != settings.issuer.as_deref() {
         return Err(TokenError::Issuer);
@@ -276,9 +273,9 @@ fn check_parties(
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;

@@ -211,12 +211,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     key.map_err(|_| content("tls_key", path, "private key without a passphrase", String::new()))
 }
 
-fn content(
-    setting: &'static str,
-    path: &Path,
-    expected: &'static str,
-    why: String,
-) -> TlsError {
+fn content(setting: &'static str, path: &Path, expected: &'static str, why: String) -> TlsError {
     TlsError::Content { setting, path: path.to_owned(), expected, why }
 }
 

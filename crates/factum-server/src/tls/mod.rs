@@ -111,8 +111,16 @@ impl Tls {
         let patience = PATIENCE;
         let under_way = AtomicUsize::new(0);
         let looked = Mutex::new(looked);
-        let tls =
-            Arc::new(Self { settings, rules, clock, metrics, current, looked, patience, under_way });
+        let tls = Arc::new(Self {
+            settings,
+            rules,
+            clock,
+            metrics,
+            current,
+            looked,
+            patience,
+            under_way,
+        });
         tls.warn_of_its_end();
         let observed = Arc::downgrade(&tls);
         tls.metrics.observe(move || observed.upgrade().map_or_else(Vec::new, |tls| tls.readings()));

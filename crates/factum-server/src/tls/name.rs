@@ -52,7 +52,8 @@ fn attribute(of: &AttributeTypeAndValue<'_>) -> String {
 fn escaped(value: &str) -> String {
     let (inner, last) = (value.trim_matches(' '), value.chars().count());
     let leading = value.len() - value.trim_start_matches(' ').len();
-    let trailing = if inner.is_empty() { 0 } else { value.len() - value.trim_end_matches(' ').len() };
+    let trailing =
+        if inner.is_empty() { 0 } else { value.len() - value.trim_end_matches(' ').len() };
     let mut text = String::with_capacity(value.len());
     for (at, c) in value.chars().enumerate() {
         if at < leading || at >= last - trailing || ESCAPED.contains(c) {

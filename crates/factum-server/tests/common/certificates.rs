@@ -125,13 +125,13 @@ pub struct ClientTls<'a> {
     pub authority: &'a Authority,
     pub own: Option<&'a Issued>,
     pub provider: CryptoProvider,
-    pub versions: &'a [&'static SupportedProtocolVersion],
+    pub versions: Vec<&'static SupportedProtocolVersion>,
 }
 
 impl<'a> ClientTls<'a> {
     /// A client that trusts this authority, with all that rustls offers.
     pub fn trusting(authority: &'a Authority) -> Self {
-        let versions = &[&TLS13, &TLS12];
+        let versions = vec![&TLS13, &TLS12];
         Self { authority, own: None, provider: aws_lc_rs::default_provider(), versions }
     }
 
@@ -145,7 +145,7 @@ impl<'a> ClientTls<'a> {
         let root = CertificateDer::from_pem_slice(self.authority.pem().as_bytes());
         roots.add(root.expect("a certificate")).expect("an authority");
         let builder = ClientConfig::builder_with_provider(Arc::new(self.provider))
-            .with_protocol_versions(self.versions)
+            .with_protocol_versions(&self.versions)
             .expect("versions that there are")
             .with_root_certificates(roots);
         let config = match self.own {

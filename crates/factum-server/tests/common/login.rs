@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use factum_wire::messages::*;
-use aws_lc_rs::{digest, hmac, pbkdf2};
 
 use super::client::Client;
 use super::work::name;

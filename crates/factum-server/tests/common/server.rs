@@ -66,6 +66,11 @@ impl Home {
         log.expect("a file for log lines")
     }
 
+    /// Writes the configuration file that the server reads when it starts.
+    pub fn configure(&self, toml: &str) {
+        fs::write(self.directory.path().join("factum.toml"), toml).expect("a file");
+    }
+
     /// Starts a server on free ports.
     pub fn serve(&self) -> Server {
         self.serve_with(&[])

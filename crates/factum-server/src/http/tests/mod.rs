@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::memory_log::MemoryLog;
 use super::{HttpDoor, HttpLimits, router};
+use crate::login::Login;
 use crate::metrics::Metrics;
 
 const STRUCTURED: &str = "application/cloudevents+json";
@@ -74,7 +75,11 @@ impl Door {
         let (stop, shutdown) = watch::channel(false);
         let log = Arc::new(MemoryLog::new());
         let door = HttpDoor {
-            log: Arc::clone(&log) as Arc<dyn EventLog>,
+            enter: {
+                let log = Arc::clone(&log);
+                Arc::new(move |_| Arc::clone(&log) as Arc<dyn EventLog>)
+            },
+            login: Arc::new(Login::new(Arc::clone(&log) as _, None).expect("random bytes")),
             clock: Arc::new(SystemClock::new()),
             metrics: Arc::new(Metrics::new()),
             limits,

@@ -2,8 +2,8 @@
 //!
 //! * 2: a fenced producer has an error code of its own.
 
-use factum_broker::{Producer, TransactionalId};
-use factum_event::GroupName;
+use factum_broker::Producer;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
@@ -23,9 +23,8 @@ pub(in crate::kafka) async fn handle(
 }
 
 async fn add(call: &Call, request: &AddOffsetsToTxnRequest) -> Result<(), ErrorCode> {
-    let id: TransactionalId =
-        request.transactional_id.parse().map_err(|_| ErrorCode::InvalidRequest)?;
-    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let id = call.transactional_id(Operation::Write, &request.transactional_id)?;
+    let group = call.group(Operation::Read, &request.group_id)?;
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
     let broker = call.door.broker.clone();
     let add = async move { broker.add_group_to_transaction(&id, producer, &group).await };

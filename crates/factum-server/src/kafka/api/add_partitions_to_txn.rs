@@ -7,15 +7,15 @@
 
 use factum_broker::{Producer, TransactionError, TransactionPartition, TransactionalId};
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
     AddPartitionsToTxnResult, AddPartitionsToTxnTopic, AddPartitionsToTxnTopicResult,
     AddPartitionsToTxnTransaction,
 };
-use uuid::Uuid;
 
-use super::{find_topic, text, to_its_end};
+use super::{text, to_its_end};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -30,6 +30,11 @@ pub(in crate::kafka) async fn handle(
     request: AddPartitionsToTxnRequest,
 ) -> AddPartitionsToTxnResponse {
     if call.version() >= BATCHES_SINCE {
+        // Only brokers ask for several transactions.
+        if let Err(error) = call.may_with_cluster(Operation::ClusterAction) {
+            let error_code = error.code();
+            return AddPartitionsToTxnResponse { error_code, ..Default::default() };
+        }
         let mut results_by_transaction = Vec::with_capacity(request.transactions.len());
         for transaction in request.transactions {
             let transactional_id = text(&*transaction.transactional_id);
@@ -54,8 +59,9 @@ async fn add(
     call: &Call,
     asked: AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
-    let Ok(id) = asked.transactional_id.parse::<TransactionalId>() else {
-        return answer(&asked.topics, |_, _| ErrorCode::InvalidRequest);
+    let id = match call.transactional_id(Operation::Write, &asked.transactional_id) {
+        Ok(id) => id,
+        Err(error) => return answer(&asked.topics, |_, _| error),
     };
     let producer = Producer { id: asked.producer_id, epoch: asked.producer_epoch };
     let found = |topic: &str, index: i32| find(call, topic, index);
@@ -95,7 +101,7 @@ async fn change(
 }
 
 fn find(call: &Call, topic: &str, index: i32) -> Result<TransactionPartition, ErrorCode> {
-    let topic = find_topic(&call.door.broker, topic, Uuid::nil(), false)?;
+    let topic = call.topic_named(Operation::Write, topic)?;
     if topic.name.is_internal() {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use factum_broker::topic_config::Configure;
 use factum_event::TopicName;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::create_topics::Refusal;
 use super::describe_configs::{BROKER, TOPIC};
-use super::text;
+use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -86,6 +86,8 @@ pub(super) async fn alter(
     configure: Configure,
     dry_run: bool,
 ) -> Result<(), Refusal> {
+    call.may_with_topic(Operation::AlterConfigs, name.as_str())
+        .map_err(|refused| (refused, format!("ALTER_CONFIGS of topic {name} is not allowed")))?;
     let broker = &call.door.broker;
     let altered = broker.configure_topic(&call.caller.author(), name, configure, dry_run).await;
     altered.map(drop).map_err(|error| (errors::admin(&error), error.to_string()))

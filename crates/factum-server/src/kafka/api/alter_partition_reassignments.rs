@@ -5,13 +5,14 @@
 //! * 1: whether the number of replicas may change (KIP-860). It never can; the answer repeats it.
 
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
     ReassignablePartitionResponse, ReassignableTopic, ReassignableTopicResponse,
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
 
@@ -19,6 +20,10 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Alter) {
+        let error_code = error.code();
+        return AlterPartitionReassignmentsResponse { error_code, ..Default::default() };
+    }
     // One text for all: a request may name many partitions.
     let elsewhere = text(format!("every partition is to be on broker {NODE_ID} alone"));
     let responses = request.topics.iter().map(|topic| reassign_in(call, topic, &elsewhere));
@@ -48,9 +53,9 @@ fn reassign_in(
 }
 
 fn reassign(call: &Call, name: &str, asked: &ReassignablePartition) -> ErrorCode {
-    let topic = find_topic(&call.door.broker, name, uuid::Uuid::nil(), false);
+    let topic = call.door.broker.topic(name);
     let number = Partition::new(asked.partition_index);
-    let id = topic.ok().and_then(|topic| topic.partition_id(number?));
+    let id = topic.and_then(|topic| topic.partition_id(number?));
     match (id, asked.replicas.as_deref()) {
         (None, _) => ErrorCode::UnknownTopicOrPartition,
         (Some(_), Some([NODE_ID])) => ErrorCode::None,

@@ -5,17 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use factum_event::access::{
-    AccessControl, Credential, Operation, Resource, ScramMechanism, UserName,
-};
-use factum_event::LogError;
+use factum_event::access::{AccessControl, Credential, Operation, ScramMechanism, UserName};
 use factum_wire::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
     AlterUserScramCredentialsResult, ScramCredentialUpsertion,
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::{text, to_its_end};
+use super::{Refusal, access_error, text, to_its_end};
 use crate::kafka::dispatch::Call;
 use crate::password;
 
@@ -28,17 +25,18 @@ const MAX_SALT_BYTES: usize = 1024;
 /// What is to be changed of a user, by mechanism; none is to go.
 type Changes = BTreeMap<ScramMechanism, Option<Credential>>;
 
-type Refusal = (ErrorCode, String);
-
 pub(in crate::kafka) async fn handle(
     call: &Call,
     request: AlterUserScramCredentialsRequest,
 ) -> AlterUserScramCredentialsResponse {
-    let may = call.may(Operation::Alter, Resource::CLUSTER);
+    let may = call.may_with_cluster(Operation::Alter);
     let mut results = Vec::new();
     for (name, changes) in by_user(request) {
         let altered = match changes {
-            _ if !may => Err((ErrorCode::ClusterAuthorizationFailed, "not allowed".to_owned())),
+            _ if may.is_err() => {
+                let reason = "ALTER of the cluster is not allowed".to_owned();
+                Err((ErrorCode::ClusterAuthorizationFailed, reason))
+            }
             Ok(changes) => alter(call, &name, changes).await,
             Err(refusal) => Err(refusal),
         };
@@ -120,10 +118,7 @@ async fn alter(call: &Call, name: &str, changes: Changes) -> Result<(), Refusal>
     }
     let author = call.caller.author();
     let altered = async move { broker.alter_user(&author, user, set, unset).await };
-    to_its_end(altered).await.map_err(|error| match error {
-        LogError::InvalidRequest(reason) => (ErrorCode::PolicyViolation, reason),
-        error => (ErrorCode::KafkaStorageError, error.to_string()),
-    })
+    to_its_end(altered).await.map_err(access_error)
 }
 
 fn result(user: Str, altered: Result<(), Refusal>) -> AlterUserScramCredentialsResult {

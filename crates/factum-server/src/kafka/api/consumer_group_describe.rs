@@ -5,7 +5,7 @@
 //! * 1: of which protocol a member is (KIP-1099).
 
 use factum_broker::groups::{AssignedTopic, ConsumerDescription, DescribedConsumer};
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
     ConsumerGroupDescribeResponseAssignment, ConsumerGroupDescribeResponseGroup,
@@ -34,16 +34,33 @@ fn describe(call: &Call, asked: &str) -> ConsumerGroupDescribeResponseGroup {
         group_id: text(asked),
         ..Default::default()
     };
-    let Ok(group) = GroupName::new(asked) else {
-        return failed(ErrorCode::InvalidGroupId, format!("{asked:?} is no name of a group"));
+    let group = match call.group(Operation::Describe, asked) {
+        Ok(group) => group,
+        Err(error @ ErrorCode::GroupAuthorizationFailed) => {
+            return failed(error, format!("DESCRIBE of group {asked} is not allowed"));
+        }
+        Err(error) => return failed(error, format!("{asked:?} is no name of a group")),
     };
     match call.door.broker.groups().describe_consumer(&group) {
+        Some(described) if !may_know_topics(call, &described) => {
+            let message = format!("DESCRIBE of a topic of group {asked} is not allowed");
+            failed(ErrorCode::TopicAuthorizationFailed, message)
+        }
         Some(described) => known(described),
         None => {
             let message = format!("there is no group {asked} of the consumer protocol");
             failed(ErrorCode::GroupIdNotFound, message)
         }
     }
+}
+
+/// Whether the caller may know of all topics that a description names.
+fn may_know_topics(call: &Call, described: &ConsumerDescription) -> bool {
+    described.members.iter().all(|member| {
+        let assigned = member.assignment.iter().chain(&member.target).map(|topic| &topic.name);
+        let mut names = assigned.chain(&member.topic_names);
+        names.all(|name| call.may_with_topic(Operation::Describe, name).is_ok())
+    })
 }
 
 fn known(described: ConsumerDescription) -> ConsumerGroupDescribeResponseGroup {

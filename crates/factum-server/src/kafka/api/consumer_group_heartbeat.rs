@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use factum_broker::groups::{Assignment, ConsumerBeat, ConsumerHeartbeat};
+use factum_event::access::Operation;
 use factum_event::{GroupName, TopicId};
 use factum_wire::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatRequestTopicPartitions,
@@ -27,12 +28,12 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
-    let Ok(group) = GroupName::new(&request.group_id) else {
-        let code = match request.group_id.is_empty() {
-            true => ErrorCode::InvalidRequest,
-            false => ErrorCode::InvalidGroupId,
-        };
-        return ConsumerGroupHeartbeatResponse { error_code: code.code(), ..Default::default() };
+    let group = match admit(call, &request) {
+        Ok(group) => group,
+        Err(error) => {
+            let error_code = error.code();
+            return ConsumerGroupHeartbeatResponse { error_code, ..Default::default() };
+        }
     };
     let broker = &call.door.broker;
     let now = broker.clock().monotonic();
@@ -44,6 +45,17 @@ pub(in crate::kafka) async fn handle(
             ..Default::default()
         },
     }
+}
+
+/// Whether the caller may be a member, and know of what it subscribes to.
+fn admit(call: &Call, request: &ConsumerGroupHeartbeatRequest) -> Result<GroupName, ErrorCode> {
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    let group = call.group(Operation::Read, &request.group_id)?;
+    let mut names = request.subscribed_topic_names.iter().flatten();
+    names.try_for_each(|name| call.may_with_topic(Operation::Describe, name))?;
+    Ok(group)
 }
 
 fn heartbeat(call: &Call, request: ConsumerGroupHeartbeatRequest) -> ConsumerHeartbeat {

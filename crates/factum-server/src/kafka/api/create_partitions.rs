@@ -1,14 +1,14 @@
 //! CreatePartitions (37): raises the number of partitions of topics (KIP-195).
 
 use factum_event::TopicName;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 };
 
-use super::create_topics::Refusal;
-use super::text;
+use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -34,6 +34,8 @@ pub(in crate::kafka) async fn handle(
 async fn grow(call: &Call, asked: &CreatePartitionsTopic, dry_run: bool) -> Result<(), Refusal> {
     let name = TopicName::new(&asked.name)
         .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    call.may_with_topic(Operation::Alter, name.as_str())
+        .map_err(|refused| (refused, format!("ALTER of topic {name} is not allowed")))?;
     let total = u32::try_from(asked.count).map_err(|_| {
         (ErrorCode::InvalidPartitions, format!("{} partitions: expected 1 or more", asked.count))
     })?;

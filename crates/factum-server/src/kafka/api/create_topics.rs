@@ -9,6 +9,7 @@ use std::sync::Arc;
 use factum_broker::Topic;
 use factum_broker::topic_config::TOPIC_CONFIGS;
 use factum_event::TopicName;
+use factum_event::access::{Operation, Resource};
 use factum_event::log::NewTopic;
 use factum_wire::messages::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
@@ -17,12 +18,9 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 
 use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
-use super::text;
+use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
-
-/// An error with what to tell the client.
-pub(super) type Refusal = (ErrorCode, String);
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -40,7 +38,7 @@ pub(in crate::kafka) async fn handle(
         } else {
             create(call, asked, request.validate_only).await
         };
-        topics.push(result(name, created));
+        topics.push(result(call, name, created));
     }
     CreateTopicsResponse { topics, ..Default::default() }
 }
@@ -48,6 +46,10 @@ pub(in crate::kafka) async fn handle(
 async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc<Topic>, Refusal> {
     let name = TopicName::new(&asked.name)
         .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    if !may_create(call, &name) {
+        let reason = format!("CREATE of topic {name} is not allowed");
+        return Err((ErrorCode::TopicAuthorizationFailed, reason));
+    }
     let partitions = partitions(&asked)?;
     let mut configs = BTreeMap::new();
     for config in asked.configs {
@@ -59,6 +61,12 @@ async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc
     let new = NewTopic { name, partitions, configs };
     let created = call.door.broker.create_topic(&call.caller.author(), new, dry_run).await;
     created.map_err(|error| (errors::admin(&error), error.to_string()))
+}
+
+/// Whether the caller may create all topics, or this one.
+pub(super) fn may_create(call: &Call, name: &TopicName) -> bool {
+    call.may(Operation::Create, Resource::CLUSTER)
+        || call.may(Operation::Create, Resource::topic(name.as_str()))
 }
 
 /// The number of partitions that is asked for; none means the default.
@@ -91,9 +99,21 @@ fn partitions(asked: &CreatableTopic) -> Result<Option<u32>, Refusal> {
     }
 }
 
-fn result(name: Str, created: Result<Arc<Topic>, Refusal>) -> CreatableTopicResult {
+fn result(call: &Call, name: Str, created: Result<Arc<Topic>, Refusal>) -> CreatableTopicResult {
     let name = text(&*name);
     match created {
+        // It was created; only what it has is not told.
+        Ok(topic) if call.may_with_topic(Operation::DescribeConfigs, &name).is_err() => {
+            CreatableTopicResult {
+                name,
+                topic_id: topic.id.0,
+                topic_config_error_code: ErrorCode::TopicAuthorizationFailed.code(),
+                num_partitions: -1,
+                replication_factor: -1,
+                configs: Some(Vec::new()),
+                ..Default::default()
+            }
+        }
         Ok(topic) => CreatableTopicResult {
             name,
             topic_id: topic.id.0,

@@ -1,6 +1,6 @@
 //! DeleteGroups (42): forgets groups that have no members, with their offsets.
 
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 
@@ -22,6 +22,6 @@ pub(in crate::kafka) async fn handle(
 }
 
 async fn delete(call: &Call, group: &str) -> Result<(), ErrorCode> {
-    let group = GroupName::new(group).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let group = call.group(Operation::Delete, group)?;
     call.door.broker.delete_group(&group).await.map_err(|error| errors::commit(&error))
 }

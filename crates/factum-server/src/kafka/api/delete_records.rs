@@ -5,6 +5,7 @@
 //!   watermark is out of range. Topics that are only compacted, and Factum's own, refuse.
 //! * A deletion that takes longer than `timeout_ms` goes on, and is answered as timed out.
 
+use factum_event::access::Operation;
 use factum_event::{Offset, Partition, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
@@ -83,6 +84,7 @@ async fn delete(
     if name.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
+    call.may_with_topic(Operation::Delete, name.as_str())?;
     let broker = &call.door.broker;
     let deleted = broker.delete_records(&call.caller.author(), name, before).await;
     let deleted = deleted.map_err(|error| errors::admin(&error))?;

@@ -2,14 +2,14 @@
 //!
 //! * 5: error messages. 6: topics by name or id.
 
+use factum_event::access::Operation;
 use factum_event::{TopicId, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use super::create_topics::Refusal;
-use super::text;
+use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -47,6 +47,14 @@ async fn delete(call: &Call, asked: &DeleteTopicState) -> Result<(TopicName, Top
         Some(name) => broker.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         None => broker.topic_by_id(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId),
     };
+    let refused = |error| (error, "DELETE of this topic is not allowed".to_owned());
+    match (&asked.name, &topic) {
+        (Some(name), _) => call.may_with_topic(Operation::Delete, name).map_err(refused)?,
+        (None, Ok(topic)) => {
+            call.may_with_topic(Operation::Delete, topic.name.as_str()).map_err(refused)?;
+        }
+        (None, Err(_)) => {}
+    }
     let topic = topic.map_err(|error| (error, "there is no such topic".to_owned()))?;
     let deleted = broker.delete_topic(&call.caller.author(), &topic.name).await;
     deleted.map_err(|error| (errors::admin(&error), error.to_string()))?;

@@ -2,14 +2,15 @@
 //!
 //! * 1: the type of endpoint; only brokers (1) are there. 2: fenced brokers; there are none.
 
+use factum_event::access::Resource;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
 use super::text;
+use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
-use crate::kafka::{NODE_ID, operations};
 
 const BROKERS: i8 = 1;
 
@@ -33,10 +34,8 @@ pub(in crate::kafka) async fn handle(
             port: call.caller.port.into(),
             ..Default::default()
         }],
-        cluster_authorized_operations: operations::asked(
-            request.include_cluster_authorized_operations,
-            operations::OF_CLUSTER,
-        ),
+        cluster_authorized_operations: call
+            .operations(request.include_cluster_authorized_operations, Resource::CLUSTER),
         ..Default::default()
     }
 }

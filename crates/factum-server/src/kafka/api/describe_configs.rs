@@ -4,6 +4,7 @@
 
 use factum_broker::topic_config::{ConfigKey, ConfigType, TOPIC_CONFIGS};
 use factum_event::TopicName;
+use factum_event::access::{Operation, Resource, ResourceType};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
@@ -36,8 +37,11 @@ pub(in crate::kafka) async fn handle(
 ) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
         let described = match resource.resource_type {
-            TOPIC => topic(call, &resource.resource_name),
-            BROKER => broker(call, &resource.resource_name),
+            TOPIC => may(call, Resource::topic(&resource.resource_name))
+                .and_then(|()| topic(call, &resource.resource_name)),
+            BROKER => {
+                may(call, Resource::CLUSTER).and_then(|()| broker(call, &resource.resource_name))
+            }
             other => Err((
                 ErrorCode::InvalidRequest,
                 format!(
@@ -51,6 +55,18 @@ pub(in crate::kafka) async fn handle(
 }
 
 type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
+
+fn may(call: &Call, resource: Resource<'_>) -> Result<(), (ErrorCode, String)> {
+    let operation = Operation::DescribeConfigs;
+    if call.may(operation, resource) {
+        return Ok(());
+    }
+    let error = match resource.resource_type {
+        ResourceType::Topic => ErrorCode::TopicAuthorizationFailed,
+        _ => ErrorCode::ClusterAuthorizationFailed,
+    };
+    Err((error, format!("{operation} of {resource} is not allowed")))
+}
 
 fn result(
     request: &DescribeConfigsRequest,

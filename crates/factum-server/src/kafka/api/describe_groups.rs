@@ -6,7 +6,7 @@
 //!   with `GROUP_ID_NOT_FOUND` (KIP-1043).
 
 use factum_broker::groups::{DescribedMember, Description, GroupKind};
-use factum_event::GroupName;
+use factum_event::access::{Operation, Resource};
 use factum_event::log::GroupState;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
@@ -15,7 +15,6 @@ use factum_wire::messages::{
 
 use super::text;
 use crate::kafka::dispatch::Call;
-use crate::kafka::operations;
 
 /// The first version in which an unknown group is an error.
 const NOT_FOUND_SINCE: i16 = 6;
@@ -27,7 +26,7 @@ pub(in crate::kafka) async fn handle(
     let mut groups: Vec<_> = request.groups.iter().map(|group| describe(call, group)).collect();
     if request.include_authorized_operations {
         for group in groups.iter_mut().filter(|group| group.error_code == 0) {
-            group.authorized_operations = operations::OF_GROUP;
+            group.authorized_operations = call.operations(true, Resource::group(&group.group_id));
         }
     }
     DescribeGroupsResponse { groups, ..Default::default() }
@@ -35,9 +34,12 @@ pub(in crate::kafka) async fn handle(
 
 fn describe(call: &Call, asked: &str) -> DescribedGroup {
     let broker = &call.door.broker;
-    let Ok(group) = GroupName::new(asked) else {
-        let error_code = ErrorCode::InvalidGroupId.code();
-        return DescribedGroup { error_code, group_id: text(asked), ..Default::default() };
+    let group = match call.group(Operation::Describe, asked) {
+        Ok(group) => group,
+        Err(error) => {
+            let error_code = error.code();
+            return DescribedGroup { error_code, group_id: text(asked), ..Default::default() };
+        }
     };
     if let Some(described) = broker.groups().describe(&group) {
         return known(described);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use factum_broker::{Broker, Topic};
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_log::{Log, Space};
 use factum_wire::messages::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest,
@@ -22,6 +23,10 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Describe) {
+        let error_code = error.code();
+        return DescribeLogDirsResponse { error_code, ..Default::default() };
+    }
     let directory = directory(&call.door.broker, request.topics.as_deref());
     DescribeLogDirsResponse { results: vec![directory], ..Default::default() }
 }

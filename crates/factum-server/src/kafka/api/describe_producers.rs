@@ -1,14 +1,14 @@
 //! DescribeProducers (61): who writes to a partition, and what is open there (KIP-664).
 
+use factum_event::access::Operation;
 use factum_event::{Partition, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     ActiveProducer, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersResponsePartition, DescribeProducersResponseTopic,
 };
-use uuid::Uuid;
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 
 /// An offset, sequence or epoch that there is none of.
@@ -40,7 +40,7 @@ fn partition(call: &Call, topic: &str, partition_index: i32) -> DescribeProducer
         return failed(ErrorCode::InvalidTopicException, Some("that is no name of a topic"));
     }
     let broker = &call.door.broker;
-    let found = find_topic(broker, topic, Uuid::nil(), false);
+    let found = call.topic_named(Operation::Read, topic);
     let producers = match (found, Partition::new(partition_index)) {
         (Ok(topic), Some(partition)) => broker.producers(&topic, partition),
         (Ok(_), None) => None,

@@ -6,6 +6,7 @@
 
 use factum_broker::CONTROL_TOPIC_ID;
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
 use factum_log::PartitionId;
 use factum_wire::ErrorCode;
@@ -25,6 +26,10 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeQuorumRequest,
 ) -> DescribeQuorumResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Describe) {
+        let error_code = error.code();
+        return DescribeQuorumResponse { error_code, ..Default::default() };
+    }
     if !asks_for_metadata(&request) {
         let topics = request.topics.iter().map(unknown).collect();
         return DescribeQuorumResponse { topics, ..Default::default() };

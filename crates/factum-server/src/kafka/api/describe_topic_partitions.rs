@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use factum_broker::Topic;
+use factum_event::access::{Operation, Resource};
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Partition, TopicName};
 use factum_wire::ErrorCode;
@@ -20,8 +21,8 @@ use factum_wire::messages::{
 };
 
 use super::text;
+use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
-use crate::kafka::{NODE_ID, operations};
 
 /// The most partitions in one answer.
 const MAX_PARTITIONS: usize = 2000;
@@ -39,19 +40,22 @@ pub(in crate::kafka) async fn handle(
         let topics = asked.into_iter().map(refuse).collect();
         return DescribeTopicPartitionsResponse { topics, ..Default::default() };
     };
-    let mut page = Page::new(request.response_partition_limit);
+    let mut page = Page::new(call, request.response_partition_limit);
     let broker = &call.door.broker;
     let skip = |topic: &str| if topic == from { first } else { 0 };
     // The page itself says where it ends.
     let _ = if asked.is_empty() {
         let topics = broker.all_topics();
-        let mut topics = topics.iter().filter(|topic| topic.name.as_str() >= from);
+        let mut topics = topics.iter().filter(|topic| {
+            let name = topic.name.as_str();
+            name >= from && call.may(Operation::Describe, Resource::topic(name))
+        });
         topics.try_for_each(|topic| page.add(topic, skip(topic.name.as_str())))
     } else {
         let mut names = asked.into_iter().filter(|name| *name >= from);
-        names.try_for_each(|name| match broker.topic(name) {
-            Some(topic) => page.add(&topic, skip(name)),
-            None => page.add_missing(name),
+        names.try_for_each(|name| match call.topic_named(Operation::Describe, name) {
+            Ok(topic) => page.add(&topic, skip(name)),
+            Err(error) => page.add_failed(name, error),
         })
     };
     page.response
@@ -66,16 +70,17 @@ fn begin<'a>(cursor: Option<(&'a str, i32)>, asked: &BTreeSet<&str>) -> Option<(
 }
 
 /// An answer that is being filled.
-struct Page {
+struct Page<'a> {
+    call: &'a Call,
     response: DescribeTopicPartitionsResponse,
     /// How many partitions it still takes.
     room: usize,
 }
 
-impl Page {
-    fn new(limit: i32) -> Self {
+impl<'a> Page<'a> {
+    fn new(call: &'a Call, limit: i32) -> Self {
         let room = usize::try_from(limit).unwrap_or(0).clamp(1, MAX_PARTITIONS);
-        Self { response: DescribeTopicPartitionsResponse::default(), room }
+        Self { call, response: DescribeTopicPartitionsResponse::default(), room }
     }
 
     /// Adds the partitions of a topic from `first` on, and breaks where the page is full.
@@ -88,18 +93,15 @@ impl Page {
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {
             topic_id: topic.id.0,
             partitions,
-            topic_authorized_operations: operations::OF_TOPIC,
+            topic_authorized_operations: self.call.operations(true, Resource::topic(name)),
             ..named(name)
         });
         numbers.next().map_or(ControlFlow::Continue(()), |next| self.end_before(name, next))
     }
 
-    fn add_missing(&mut self, name: &str) -> ControlFlow<()> {
+    fn add_failed(&mut self, name: &str, error: ErrorCode) -> ControlFlow<()> {
         self.expect_room(name)?;
-        let error = match TopicName::new(name) {
-            Ok(_) => ErrorCode::UnknownTopicOrPartition,
-            Err(_) => ErrorCode::InvalidTopicException,
-        };
+        let error = TopicName::new(name).map_or(ErrorCode::InvalidTopicException, |_| error);
         self.response.topics.push(failed(name, error));
         ControlFlow::Continue(())
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use factum_broker::{TransactionState, TransactionalId};
+use factum_broker::TransactionState;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, DescribedTransaction,
     DescribedTransactionTopic,
@@ -27,8 +28,9 @@ fn describe(call: &Call, id: &Str) -> DescribedTransaction {
         error_code: error.code(),
         ..Default::default()
     };
-    let Ok(known) = id.parse::<TransactionalId>() else {
-        return failed(ErrorCode::InvalidRequest);
+    let known = match call.transactional_id(Operation::Describe, id) {
+        Ok(known) => known,
+        Err(error) => return failed(error),
     };
     let Some(state) = call.door.broker.transaction(&known) else {
         return failed(ErrorCode::TransactionalIdNotFound);
@@ -45,11 +47,14 @@ fn describe(call: &Call, id: &Str) -> DescribedTransaction {
     }
 }
 
-/// What it writes to, by topic; topics that are gone have no name.
+/// What it writes to, by topic; topics that are gone have no name, and those that
+/// the caller may not know of are left out.
 fn topics(call: &Call, state: &TransactionState) -> Vec<DescribedTransactionTopic> {
     let mut topics = BTreeMap::<String, Vec<i32>>::new();
     for place in &state.partitions {
-        if let Some(topic) = call.door.broker.topic_by_id(place.topic) {
+        let topic = call.door.broker.topic_by_id(place.topic);
+        let may = |name: &str| call.may_with_topic(Operation::Describe, name).is_ok();
+        if let Some(topic) = topic.filter(|topic| may(topic.name.as_str())) {
             topics.entry(topic.name.to_string()).or_default().push(place.partition.get());
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use factum_event::access::{AccessControl, Operation, Resource, UserInfo};
+use factum_event::access::{AccessControl, Operation, UserInfo};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     CredentialInfo, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
@@ -18,8 +18,8 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
-    if !call.may(Operation::Describe, Resource::CLUSTER) {
-        let error_code = ErrorCode::ClusterAuthorizationFailed.code();
+    if let Err(refused) = call.may_with_cluster(Operation::Describe) {
+        let error_code = refused.code();
         return DescribeUserScramCredentialsResponse { error_code, ..Default::default() };
     }
     let users = call.door.broker.users();

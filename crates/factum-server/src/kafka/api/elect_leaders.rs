@@ -6,13 +6,14 @@
 //! * 1: two kinds of elections (KIP-460): 0 of the preferred leader, 1 of any.
 
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     ElectLeadersRequest, ElectLeadersResponse, ElectLeadersTopic, PartitionElectionResult,
     ReplicaElectionResult,
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 
 /// The kinds of elections.
@@ -22,6 +23,10 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ElectLeadersRequest,
 ) -> ElectLeadersResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Alter) {
+        let error_code = error.code();
+        return ElectLeadersResponse { error_code, ..Default::default() };
+    }
     let asked = request.topic_partitions.as_deref();
     if KINDS.contains(&request.election_type) || asked.is_some_and(<[_]>::is_empty) {
         let elect = |topic: &str, partition| (elect(call, topic, partition), None);
@@ -64,8 +69,8 @@ fn result(
 
 /// Why nothing is elected.
 fn elect(call: &Call, name: &str, partition: i32) -> ErrorCode {
-    let topic = find_topic(&call.door.broker, name, uuid::Uuid::nil(), false);
-    let id = topic.ok().and_then(|topic| topic.partition_id(Partition::new(partition)?));
+    let topic = call.door.broker.topic(name);
+    let id = topic.and_then(|topic| topic.partition_id(Partition::new(partition)?));
     match id {
         Some(_) => ErrorCode::ElectionNotNeeded,
         None => ErrorCode::UnknownTopicOrPartition,

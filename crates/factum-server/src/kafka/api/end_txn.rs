@@ -5,7 +5,8 @@
 //! * 2: a fenced producer has an error code of its own.
 //! * 5: the producer gets a new epoch with every transaction (KIP-890).
 
-use factum_broker::{Producer, TransactionProtocol, TransactionalId};
+use factum_broker::{Producer, TransactionProtocol};
+use factum_event::access::Operation;
 use factum_event::batch::Outcome;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{EndTxnRequest, EndTxnResponse};
@@ -32,8 +33,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: EndTxnRequest) -> End
 }
 
 async fn end(call: &Call, request: &EndTxnRequest) -> Result<Producer, ErrorCode> {
-    let id: TransactionalId =
-        request.transactional_id.parse().map_err(|_| ErrorCode::InvalidRequest)?;
+    let id = call.transactional_id(Operation::Write, &request.transactional_id)?;
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
     let outcome = if request.committed { Outcome::Commit } else { Outcome::Abort };
     let is_v2 = call.version() >= V2_SINCE;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_broker::Broker;
+use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
@@ -27,7 +28,7 @@ use factum_wire::{ErrorCode, Part, Records};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{KafkaDoor, errors};
 
@@ -110,7 +111,7 @@ impl Fetch {
     fn new(call: &Call, request: FetchRequest) -> Self {
         let door = Arc::clone(&call.door);
         let by_id = call.version() >= IDS_SINCE;
-        let look_up = |asked| Topic::look_up(&door.broker, asked, by_id);
+        let look_up = |asked| Topic::look_up(call, asked, by_id);
         let topics = request.topics.into_iter().map(look_up).collect();
         let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
         let max_bytes = size(request.max_bytes).min(door.limits.fetch_bytes);
@@ -279,8 +280,9 @@ impl Filled {
 }
 
 impl Topic {
-    fn look_up(broker: &Broker, asked: FetchTopic, by_id: bool) -> Self {
-        let topic = find_topic(broker, &asked.topic, asked.topic_id, by_id);
+    fn look_up(call: &Call, asked: FetchTopic, by_id: bool) -> Self {
+        let named = (&*asked.topic, asked.topic_id);
+        let topic = call.find_topic(Operation::Read, named, by_id);
         let find = |of: &FetchPartition| {
             let id = Partition::new(of.partition).and_then(|partition| {
                 topic.as_ref().ok().and_then(|topic| topic.partition_id(partition))

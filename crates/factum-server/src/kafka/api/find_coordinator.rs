@@ -3,7 +3,8 @@
 //! * 1: the type of the key: 0 group, 1 transaction, 2 share group, which there is none of.
 //! * 4: several keys in one request (KIP-699).
 
-use factum_wire::ErrorCode;
+use factum_event::access::Operation;
+use factum_wire::ErrorCode::{self, GroupAuthorizationFailed, TransactionalIdAuthorizationFailed};
 use factum_wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::text;
@@ -46,6 +47,21 @@ fn coordinator(call: &Call, key: &str, key_type: i8) -> Coordinator {
             port: -1,
             error_code: ErrorCode::InvalidRequest.code(),
             error_message: Some(text(reason)),
+            ..Default::default()
+        };
+    }
+    let may = match key_type {
+        0 => call.group(Operation::Describe, key).map(drop),
+        _ => call.transactional_id(Operation::Describe, key).map(drop),
+    };
+    // A name that nothing can have is refused by what comes next, as before.
+    if let Err(error @ (GroupAuthorizationFailed | TransactionalIdAuthorizationFailed)) = may {
+        return Coordinator {
+            key: text(key),
+            node_id: -1,
+            port: -1,
+            error_code: error.code(),
+            error_message: Some(text("DESCRIBE is not allowed")),
             ..Default::default()
         };
     }

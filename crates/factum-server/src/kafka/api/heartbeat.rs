@@ -3,7 +3,7 @@
 //! * 3: static members.
 
 use factum_broker::groups::MemberRef;
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
@@ -16,7 +16,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: HeartbeatRequest) -> 
 }
 
 fn beat(call: &Call, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
-    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let group = call.group(Operation::Read, &request.group_id)?;
     let member = MemberRef {
         generation: request.generation_id,
         member_id: &request.member_id,

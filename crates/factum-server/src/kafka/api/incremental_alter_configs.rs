@@ -15,8 +15,7 @@ use factum_wire::messages::{
 };
 
 use super::alter_configs::{alter, configurable, named_twice, no_value, outcome, repeated};
-use super::create_topics::Refusal;
-use super::text;
+use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 
 const SET: i8 = 0;

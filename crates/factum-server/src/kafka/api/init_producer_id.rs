@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 
-use factum_broker::{Producer, TransactionalId};
+use factum_broker::Producer;
+use factum_event::access::{Operation, Resource, ResourceType};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
@@ -43,6 +44,13 @@ pub(in crate::kafka) async fn handle(
 }
 
 async fn idempotent(call: &Call) -> Result<Producer, ErrorCode> {
+    let (broker, client) = (&call.door.broker, &call.caller.client);
+    // Who may write somewhere may do so with an id (KIP-679).
+    if !broker.may_with_any(client, Operation::Write, ResourceType::Topic)
+        && !call.may(Operation::IdempotentWrite, Resource::CLUSTER)
+    {
+        return Err(ErrorCode::ClusterAuthorizationFailed);
+    }
     let id = call.door.broker.new_producer_id().await.map_err(|error| errors::admin(&error))?;
     Ok(Producer { id, epoch: 0 })
 }
@@ -52,7 +60,7 @@ async fn transactional(
     id: &str,
     request: &InitProducerIdRequest,
 ) -> Result<Producer, ErrorCode> {
-    let id: TransactionalId = id.parse().map_err(|_| ErrorCode::InvalidRequest)?;
+    let id = call.transactional_id(Operation::Write, id)?;
     let millis = u64::try_from(request.transaction_timeout_ms).unwrap_or(0);
     let known = match (request.producer_id, request.producer_epoch) {
         (-1, -1) => None,

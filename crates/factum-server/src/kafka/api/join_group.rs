@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use factum_broker::groups::{GroupError, JoinRequest, Joined, Protocol};
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::messages::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use factum_wire::{ErrorCode, Str};
 
@@ -61,7 +61,7 @@ impl From<GroupError> for Refusal {
 }
 
 fn join_request(call: &Call, request: JoinGroupRequest) -> Result<JoinRequest, ErrorCode> {
-    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let group = call.group(Operation::Read, &request.group_id)?;
     let millis = |millis: i32| u64::try_from(millis).map(Duration::from_millis);
     let session = millis(request.session_timeout_ms);
     let session = session.map_err(|_| ErrorCode::InvalidSessionTimeout)?;

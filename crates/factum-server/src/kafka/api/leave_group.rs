@@ -4,7 +4,7 @@
 //!   5: a reason (KIP-800).
 
 use factum_broker::groups::Leaving;
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::messages::{
     LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse,
 };
@@ -24,9 +24,12 @@ pub(in crate::kafka) async fn handle(
     let LeaveGroupRequest { group_id, member_id, members } = request;
     let members =
         if several { members } else { vec![MemberIdentity { member_id, ..Default::default() }] };
-    let Ok(group) = GroupName::new(&group_id) else {
-        let error_code = ErrorCode::InvalidGroupId.code();
-        return LeaveGroupResponse { error_code, ..Default::default() };
+    let group = match call.group(Operation::Read, &group_id) {
+        Ok(group) => group,
+        Err(error) => {
+            let error_code = error.code();
+            return LeaveGroupResponse { error_code, ..Default::default() };
+        }
     };
     let leaving: Vec<_> = members.iter().map(leaving).collect();
     let broker = &call.door.broker;

@@ -4,6 +4,7 @@
 //! * 1: topics and the broker, or those of the types that are asked for (KIP-1142). Brokers' own
 //!   logs (8) and groups (32) have no settings here. An unknown type is `UNSUPPORTED_VERSION`.
 
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
@@ -22,6 +23,10 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ListConfigResourcesRequest,
 ) -> ListConfigResourcesResponse {
+    if let Err(error) = call.may_with_cluster(Operation::DescribeConfigs) {
+        let error_code = error.code();
+        return ListConfigResourcesResponse { error_code, ..Default::default() };
+    }
     if call.version() == 0 {
         return ListConfigResourcesResponse::default();
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use factum_broker::groups::GroupKind;
 use factum_event::GroupName;
+use factum_event::access::{Operation, Resource};
 use factum_event::log::GroupState;
 use factum_wire::Str;
 use factum_wire::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
@@ -29,8 +30,11 @@ pub(in crate::kafka) async fn handle(
     let wanted = |filter: &[Str], value: &str| {
         filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(value))
     };
+    let may_all = call.may(Operation::Describe, Resource::CLUSTER);
+    let may = |group: &str| may_all || call.may(Operation::Describe, Resource::group(group));
     let groups = groups
         .into_iter()
+        .filter(|(group, _)| may(group.as_str()))
         .filter(|(_, (_, state, _))| wanted(&request.states_filter, state.as_str()))
         .filter(|(_, (kind, ..))| wanted(&request.types_filter, kind.as_str()))
         .map(|(group, (kind, state, protocol_type))| ListedGroup {

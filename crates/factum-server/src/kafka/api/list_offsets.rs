@@ -6,6 +6,7 @@
 //!   -1.
 //! * A time finds the first record whose timestamp is not before it, inside batches too.
 
+use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::log::Located;
 use factum_event::{Partition, Place, Timestamp};
@@ -15,7 +16,7 @@ use factum_wire::messages::{
     ListOffsetsTopicResponse,
 };
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -47,7 +48,7 @@ async fn locate(
     committed_only: bool,
 ) -> Result<Option<Located>, ErrorCode> {
     let broker = &call.door.broker;
-    let topic = find_topic(broker, topic, uuid::Uuid::nil(), false)?;
+    let topic = call.topic_named(Operation::Describe, topic)?;
     let partition = Partition::new(asked.partition_index);
     let id = partition.and_then(|partition| topic.partition_id(partition));
     let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;

@@ -1,6 +1,7 @@
 //! ListPartitionReassignments (46): no partition ever moves (KIP-455); those that do not exist
 //! are left out too.
 
+use factum_event::access::Operation;
 use factum_wire::messages::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
 };
@@ -8,8 +9,12 @@ use factum_wire::messages::{
 use crate::kafka::dispatch::Call;
 
 pub(in crate::kafka) async fn handle(
-    _call: &Call,
+    call: &Call,
     _request: ListPartitionReassignmentsRequest,
 ) -> ListPartitionReassignmentsResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Describe) {
+        let error_code = error.code();
+        return ListPartitionReassignmentsResponse { error_code, ..Default::default() };
+    }
     ListPartitionReassignmentsResponse::default()
 }

@@ -5,6 +5,7 @@
 //!   (KIP-1152).
 
 use factum_broker::{TransactionState, TransactionStatus, TransactionalId};
+use factum_event::access::{Operation, Resource};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{ListTransactionsRequest, ListTransactionsResponse, ListedTransaction};
 use regex::{Regex, RegexBuilder};
@@ -53,10 +54,13 @@ pub(in crate::kafka) async fn handle(
         producer_id: state.producer.id,
         transaction_state: text(state.status.name()),
     };
+    let may = |(id, _): &(TransactionalId, _)| {
+        call.may(Operation::Describe, Resource::transactional_id(id.as_ref()))
+    };
     let all = call.door.broker.transactions().into_iter();
     ListTransactionsResponse {
         unknown_state_filters,
-        transaction_states: all.filter(passes).map(listed).collect(),
+        transaction_states: all.filter(passes).filter(may).map(listed).collect(),
         ..Default::default()
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use factum_broker::{AdminError, Topic};
 use factum_event::TopicName;
+use factum_event::access::{Operation, Resource};
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::log::NewTopic;
 use factum_wire::ErrorCode;
@@ -21,16 +22,21 @@ use factum_wire::messages::{
 
 use uuid::Uuid;
 
-use super::{find_topic, text};
+use super::{create_topics, text};
 use crate::kafka::dispatch::Call;
-use crate::kafka::{NODE_ID, errors, operations};
+use crate::kafka::{NODE_ID, errors};
 
 pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let broker = &call.door.broker;
     let may_create = call.door.auto_create_topics && request.allow_auto_topic_creation;
     let asked = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
     let mut topics = match asked {
-        None => broker.all_topics().iter().map(|topic| describe(topic)).collect(),
+        None => {
+            let may = |topic: &&Arc<Topic>| {
+                call.may(Operation::Describe, Resource::topic(topic.name.as_str()))
+            };
+            broker.all_topics().iter().filter(may).map(|topic| describe(topic)).collect()
+        }
         Some(asked) => {
             let mut topics = Vec::new();
             for topic in asked {
@@ -41,7 +47,8 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
     };
     if request.include_topic_authorized_operations {
         for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
-            topic.topic_authorized_operations = operations::OF_TOPIC;
+            let name = topic.name.clone().unwrap_or_default();
+            topic.topic_authorized_operations = call.operations(true, Resource::topic(&name));
         }
     }
     MetadataResponse {
@@ -54,10 +61,8 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
         cluster_id: Some(text(broker.cluster_id())),
         controller_id: NODE_ID,
         topics,
-        cluster_authorized_operations: operations::asked(
-            request.include_cluster_authorized_operations,
-            operations::OF_CLUSTER,
-        ),
+        cluster_authorized_operations: call
+            .operations(request.include_cluster_authorized_operations, Resource::CLUSTER),
         ..Default::default()
     }
 }
@@ -66,7 +71,10 @@ async fn one(call: &Call, asked: MetadataRequestTopic, may_create: bool) -> Meta
     // Java's client asks by id with an empty name.
     let by_id = asked.name.is_none() || asked.topic_id != Uuid::nil();
     let name = asked.name.as_deref().unwrap_or_default();
-    let found = match find_topic(&call.door.broker, name, asked.topic_id, by_id) {
+    let found = call.find_topic(Operation::Describe, (name, asked.topic_id), by_id);
+    let found = match found {
+        // By its id, who may not know of a topic is told that there is none.
+        Err(ErrorCode::TopicAuthorizationFailed) if by_id => Err(ErrorCode::UnknownTopicId),
         Err(ErrorCode::UnknownTopicOrPartition) => missing(call, name, may_create).await,
         found => found,
     };
@@ -86,6 +94,9 @@ async fn missing(call: &Call, name: &str, may_create: bool) -> Result<Arc<Topic>
     let name = TopicName::new(name).map_err(|_| ErrorCode::InvalidTopicException)?;
     if !may_create || name.is_internal() {
         return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    if !create_topics::may_create(call, &name) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let new = NewTopic { name: name.clone(), partitions: None, configs: [].into() };
     let broker = &call.door.broker;

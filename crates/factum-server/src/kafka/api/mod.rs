@@ -53,13 +53,13 @@ pub(super) mod update_features;
 pub(super) mod write_txn_markers;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use factum_broker::{Broker, Topic};
-use factum_event::TopicId;
+use factum_event::LogError;
+use factum_event::access::Operation;
 use factum_wire::{ErrorCode, Str};
-use uuid::Uuid;
+
+use super::dispatch::Call;
 
 /// The shortest time in which an answer can be asked for: a flush takes its time.
 const MIN_WAIT: Duration = Duration::from_secs(1);
@@ -82,23 +82,29 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
     }
 }
 
-/// Why there are no access rules: Kafka answers the same without an authorizer.
-fn no_authorizer() -> (i16, Option<Str>) {
-    let message =
-        Str::from_static("No Authorizer is configured on the broker: everybody may do everything");
-    (ErrorCode::SecurityDisabled.code(), Some(message))
+/// An error with what to tell the client.
+type Refusal = (ErrorCode, String);
+
+/// Why rules of access cannot be worked with; Kafka answers the same without an authorizer.
+fn no_access_control(call: &Call, operation: Operation) -> Option<Refusal> {
+    if !call.door.broker.has_access_control() {
+        let reason = "No Authorizer is configured: everybody may do everything; start the server \
+                      with access_control";
+        return Some((ErrorCode::SecurityDisabled, reason.to_owned()));
+    }
+    let refused = call.may_with_cluster(operation).err()?;
+    Some((refused, format!("{operation} of the cluster is not allowed")))
+}
+
+/// What a refused change of users or rules is.
+fn access_error(error: LogError) -> Refusal {
+    match error {
+        LogError::InvalidRequest(reason) => (ErrorCode::PolicyViolation, reason),
+        error => (ErrorCode::KafkaStorageError, error.to_string()),
+    }
 }
 
 /// Text of the broker's as a string of the protocol.
 fn text(text: impl AsRef<str>) -> Str {
     Str::from(text.as_ref())
-}
-
-/// The topic that a request names by its name, or, from a certain version on, by its id.
-fn find_topic(broker: &Broker, name: &str, id: Uuid, by_id: bool) -> Result<Arc<Topic>, ErrorCode> {
-    if by_id {
-        broker.topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)
-    } else {
-        broker.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
-    }
 }

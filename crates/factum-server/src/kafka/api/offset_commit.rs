@@ -9,6 +9,7 @@
 
 use factum_broker::groups::{GroupKind, MemberRef};
 use factum_broker::{Commit, CommitError};
+use factum_event::access::Operation;
 use factum_event::{GroupName, Offset, Partition};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
@@ -16,7 +17,7 @@ use factum_wire::messages::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -62,7 +63,7 @@ pub(in crate::kafka) async fn handle(
 
 /// Whether the caller may commit for the group.
 fn admit(call: &Call, request: &OffsetCommitRequest) -> Result<GroupName, ErrorCode> {
-    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let group = call.group(Operation::Read, &request.group_id)?;
     let member = MemberRef {
         generation: request.generation_id_or_member_epoch,
         member_id: &request.member_id,
@@ -86,7 +87,7 @@ fn commit(
     asked: &OffsetCommitRequestPartition,
 ) -> Result<Commit, ErrorCode> {
     let by_id = call.version() >= IDS_SINCE;
-    let topic = find_topic(&call.door.broker, &topic.name, topic.topic_id, by_id)?;
+    let topic = call.find_topic(Operation::Read, (&topic.name, topic.topic_id), by_id)?;
     let partition = Partition::new(asked.partition_index);
     Ok(Commit {
         topic: topic.name.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use factum_broker::CommitError;
 use factum_broker::groups::consumer_protocol::PROTOCOL_TYPE;
+use factum_event::access::Operation;
 use factum_event::{GroupName, Partition, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
@@ -11,7 +12,7 @@ use factum_wire::messages::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -38,7 +39,7 @@ pub(in crate::kafka) async fn handle(
 
 /// The topics that members of the group read now: their offsets stay.
 fn subscriptions(call: &Call, group: &str) -> Result<(GroupName, BTreeSet<String>), ErrorCode> {
-    let group = GroupName::new(group).map_err(|_| ErrorCode::InvalidGroupId)?;
+    let group = call.group(Operation::Delete, group)?;
     let broker = &call.door.broker;
     let Some(standing) = broker.groups().standing(&group) else {
         let known = !broker.all_committed(&group).is_empty();
@@ -61,7 +62,7 @@ fn topic(
     subscribed: &BTreeSet<String>,
     deleted: &mut Vec<(TopicName, Partition)>,
 ) -> OffsetDeleteResponseTopic {
-    let found = find_topic(&call.door.broker, &asked.name, uuid::Uuid::nil(), false);
+    let found = call.topic_named(Operation::Read, &asked.name);
     let mut partitions = Vec::with_capacity(asked.partitions.len());
     for of in &asked.partitions {
         let number = Partition::new(of.partition_index);

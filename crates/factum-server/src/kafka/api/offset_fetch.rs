@@ -6,7 +6,8 @@
 //! * What was never committed has offset -1 and no error, also where the topic does not exist.
 
 use factum_broker::Committed;
-use factum_event::{GroupName, Partition, TopicId, TopicName};
+use factum_event::access::{Operation, Resource};
+use factum_event::{GroupName, Partition, TopicName};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
@@ -69,9 +70,12 @@ async fn group(
     stable: bool,
 ) -> OffsetFetchResponseGroup {
     let group_id = text(&*asked.group_id);
-    let Ok(group) = GroupName::new(&asked.group_id) else {
-        let error_code = ErrorCode::InvalidGroupId.code();
-        return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+    let group = match call.group(Operation::Describe, &asked.group_id) {
+        Ok(group) => group,
+        Err(error) => {
+            let error_code = error.code();
+            return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+        }
     };
     let member_id = asked.member_id.as_deref().unwrap_or_default();
     if !member_id.is_empty() || asked.member_epoch >= 0 {
@@ -109,7 +113,9 @@ async fn group(
 
 fn all(call: &Call, group: &GroupName) -> Vec<OffsetFetchResponseTopics> {
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
-    for (name, partition, committed) in call.door.broker.all_committed(group) {
+    let may = |name: &TopicName| call.may(Operation::Describe, Resource::topic(name.as_str()));
+    let committed = call.door.broker.all_committed(group).into_iter();
+    for (name, partition, committed) in committed.filter(|(name, ..)| may(name)) {
         let answer = response(partition.get(), Some(committed.clone()));
         match topics.last_mut().filter(|topic| *topic.name == *name.as_str()) {
             Some(topic) => topic.partitions.push(answer),
@@ -147,9 +153,10 @@ fn topic(
 
 fn name_of(call: &Call, asked: &OffsetFetchRequestTopics) -> Result<TopicName, ErrorCode> {
     if call.version() >= IDS_SINCE && asked.topic_id != Uuid::nil() {
-        let topic = call.door.broker.topic_by_id(TopicId(asked.topic_id));
-        return topic.map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicId);
+        let topic = call.find_topic(Operation::Describe, ("", asked.topic_id), true);
+        return topic.map(|topic| topic.name.clone());
     }
+    call.may_with_topic(Operation::Describe, &asked.name)?;
     TopicName::new(&asked.name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
 }
 

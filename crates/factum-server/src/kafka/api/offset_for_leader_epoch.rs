@@ -5,6 +5,7 @@
 //!   and -1, have no end; one before it ends where the partition begins.
 //! * 2: an epoch that the client believes current, if it names one, must be that one.
 
+use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::Extent;
@@ -14,7 +15,7 @@ use factum_wire::messages::{
     OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
 };
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 
 /// No epoch, and no offset.
@@ -38,7 +39,7 @@ pub(in crate::kafka) async fn handle(
 
 fn find(call: &Call, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Extent, ErrorCode> {
     let broker = &call.door.broker;
-    let topic = find_topic(broker, topic, uuid::Uuid::nil(), false)?;
+    let topic = call.topic_named(Operation::Describe, topic)?;
     let partition = Partition::new(asked.partition);
     let id = partition.and_then(|partition| topic.partition_id(partition));
     let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;

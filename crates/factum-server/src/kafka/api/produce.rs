@@ -13,6 +13,7 @@
 use std::future::Future;
 
 use factum_broker::{Pending, ProduceError, Topic, TransactionProtocol, TransactionalId};
+use factum_event::access::Operation;
 use factum_event::batch::{Batch, Codec};
 use factum_event::{Partition, Timestamp};
 use factum_wire::messages::{
@@ -22,7 +23,7 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Records};
 use tokio::time::{Instant, timeout_at};
 
-use super::{MAX_WAIT, answer_within, find_topic, text};
+use super::{MAX_WAIT, answer_within, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -70,7 +71,7 @@ pub(in crate::kafka) async fn start(
     call: &Call,
     request: ProduceRequest,
 ) -> impl Future<Output = ProduceResponse> + Send + use<> {
-    let transaction = transactional_id(&request);
+    let transaction = transactional_id(call, &request);
     let deadline = deadline(&request);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
@@ -95,12 +96,15 @@ fn deadline(request: &ProduceRequest) -> Instant {
 }
 
 /// In whose name transactions are written; an error where the request as a whole is refused.
-fn transactional_id(request: &ProduceRequest) -> Result<Option<TransactionalId>, ErrorCode> {
+fn transactional_id(
+    call: &Call,
+    request: &ProduceRequest,
+) -> Result<Option<TransactionalId>, ErrorCode> {
     if !(-1..=1).contains(&request.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
-    let id = request.transactional_id.as_ref().map(|id| id.parse());
-    id.transpose().map_err(|_| ErrorCode::InvalidRequest)
+    let id = request.transactional_id.as_ref();
+    id.map(|id| call.transactional_id(Operation::Write, id)).transpose()
 }
 
 async fn queue_topic(
@@ -112,7 +116,8 @@ async fn queue_topic(
     let by_id = call.version() >= IDS_SINCE;
     let topic = match transaction {
         Err(code) => Err(*code),
-        Ok(id) => find_topic(&call.door.broker, &data.name, data.topic_id, by_id)
+        Ok(id) => call
+            .find_topic(Operation::Write, (&data.name, data.topic_id), by_id)
             .map(|topic| (topic, id.as_ref())),
     };
     let mut queued = Vec::with_capacity(data.partition_data.len());

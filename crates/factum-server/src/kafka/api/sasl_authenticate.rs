@@ -32,7 +32,11 @@ pub(in crate::kafka) async fn handle(
                 _ => ErrorCode::SaslAuthenticationFailed,
             };
             let error_message = Some(text(reason.to_string()));
-            SaslAuthenticateResponse { error_code: error.code(), error_message, ..Default::default() }
+            SaslAuthenticateResponse {
+                error_code: error.code(),
+                error_message,
+                ..Default::default()
+            }
         }
     }
 }

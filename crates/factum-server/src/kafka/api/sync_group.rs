@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use factum_broker::groups::SyncRequest;
-use factum_event::GroupName;
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 
@@ -19,7 +19,7 @@ pub(in crate::kafka) fn start(
     request: SyncGroupRequest,
 ) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
     let broker = &call.door.broker;
-    let syncing = sync_request(request)
+    let syncing = sync_request(call, request)
         .map(|request| broker.groups().sync(broker.clock().monotonic(), request));
     async move {
         let synced = match syncing {
@@ -38,11 +38,11 @@ pub(in crate::kafka) fn start(
     }
 }
 
-fn sync_request(request: SyncGroupRequest) -> Result<SyncRequest, ErrorCode> {
+fn sync_request(call: &Call, request: SyncGroupRequest) -> Result<SyncRequest, ErrorCode> {
     let owned = |text: factum_wire::Str| String::from(&*text);
     let assignments = request.assignments.into_iter();
     Ok(SyncRequest {
-        group: GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?,
+        group: call.group(Operation::Read, &request.group_id)?,
         generation: request.generation_id,
         member_id: owned(request.member_id),
         instance_id: request.group_instance_id.map(owned),

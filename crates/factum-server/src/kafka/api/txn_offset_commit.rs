@@ -6,16 +6,16 @@
 //! * 5: the group need not be added to the transaction before (KIP-890).
 
 use factum_broker::groups::{GroupError, MemberRef};
-use factum_broker::{Commit, CommitError, Producer, TransactionProtocol, TransactionalId};
+use factum_broker::{Commit, CommitError, Producer, TransactionProtocol};
+use factum_event::access::Operation;
 use factum_event::{GroupName, Offset, Partition};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
     TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
-use uuid::Uuid;
 
-use super::{find_topic, text, to_its_end};
+use super::{text, to_its_end};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -62,8 +62,7 @@ async fn put(
     group: GroupName,
     commits: Vec<Commit>,
 ) -> Result<Vec<Result<(), CommitError>>, ErrorCode> {
-    let id: TransactionalId =
-        request.transactional_id.parse().map_err(|_| ErrorCode::InvalidRequest)?;
+    let id = call.transactional_id(Operation::Write, &request.transactional_id)?;
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
     let is_v2 = call.version() >= V2_SINCE;
     let protocol = if is_v2 { TransactionProtocol::V2 } else { TransactionProtocol::V1 };
@@ -77,7 +76,8 @@ async fn put(
 
 /// Whether the caller may commit for the group.
 fn admit(call: &Call, request: &TxnOffsetCommitRequest) -> Result<GroupName, ErrorCode> {
-    let group = GroupName::new(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    call.transactional_id(Operation::Write, &request.transactional_id)?;
+    let group = call.group(Operation::Read, &request.group_id)?;
     if request.generation_id < 0 && request.member_id.is_empty() {
         return Ok(group);
     }
@@ -101,7 +101,7 @@ fn commit(
     topic: &TxnOffsetCommitRequestTopic,
     asked: &TxnOffsetCommitRequestPartition,
 ) -> Result<Commit, ErrorCode> {
-    let topic = find_topic(&call.door.broker, &topic.name, Uuid::nil(), false)?;
+    let topic = call.topic_named(Operation::Read, &topic.name)?;
     let partition = Partition::new(asked.partition_index);
     Ok(Commit {
         topic: topic.name.clone(),

@@ -6,6 +6,7 @@
 //! * 0 and 1: where nothing is refused, every feature has its own result. 1: checking only, and
 //!   kinds of changes by number (KIP-778): 1 to 3.
 
+use factum_event::access::Operation;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
@@ -19,9 +20,13 @@ use crate::kafka::features::{FINALIZED, Finalized};
 const UPGRADE_TYPES: std::ops::RangeInclusive<i8> = 1..=3;
 
 pub(in crate::kafka) async fn handle(
-    _call: &Call,
+    call: &Call,
     request: UpdateFeaturesRequest,
 ) -> UpdateFeaturesResponse {
+    if let Err(error) = call.may_with_cluster(Operation::Alter) {
+        let error_code = error.code();
+        return UpdateFeaturesResponse { error_code, ..Default::default() };
+    }
     let mut updates = request.feature_updates.iter();
     if let Err(message) = updates.try_for_each(|update| check(FINALIZED, update)) {
         return UpdateFeaturesResponse {

@@ -4,15 +4,15 @@
 
 use factum_broker::Producer;
 use factum_event::Partition;
+use factum_event::access::Operation;
 use factum_event::batch::Outcome;
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult,
     WritableTxnMarkerTopicResult, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
-use uuid::Uuid;
 
-use super::{find_topic, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -50,7 +50,9 @@ async fn write_one(
     marker: (Producer, Outcome),
 ) -> Result<(), ErrorCode> {
     let broker = &call.door.broker;
-    let topic = find_topic(broker, topic, Uuid::nil(), false)?;
+    call.may_with_cluster(Operation::ClusterAction)
+        .or_else(|_| call.may_with_cluster(Operation::Alter))?;
+    let topic = broker.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = Partition::new(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if marker.0.id < 0 {
         return Err(ErrorCode::InvalidProducerIdMapping);

@@ -1,0 +1,121 @@
+//! Who sends a request, and the log as it sees it.
+//!
+//! A name and a password come by HTTP's basic scheme (RFC 7617); who sends none is who the
+//! certificate of the connection names, or anonymous.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use factum_event::EventLog;
+use factum_event::access::{Client, Operation, Principal, Resource};
+
+use super::problem::Problem;
+use super::{Inner, Shared};
+
+/// Where a request comes from, and what the connection says of who sends it.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) host: IpAddr,
+    /// Whom its certificate names.
+    pub(super) certified: Option<Principal>,
+}
+
+/// What a handler works with.
+#[derive(Clone)]
+pub(super) struct Session {
+    shared: Shared,
+    /// Who asks.
+    pub(super) client: Client,
+    /// The log as it sees it.
+    pub(super) log: Arc<dyn EventLog>,
+}
+
+impl Deref for Session {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.shared
+    }
+}
+
+impl FromRequestParts<Shared> for Session {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        // Tests call the routes without a connection.
+        let peer = parts.extensions.get::<Peer>();
+        let host = peer.map_or(Ipv4Addr::LOCALHOST.into(), |peer| peer.host);
+        let principal = match parts.headers.get(AUTHORIZATION) {
+            None => {
+                peer.and_then(|peer| peer.certified.clone()).unwrap_or_else(Principal::anonymous)
+            }
+            Some(value) => {
+                let (user, password) = basic(value.as_bytes()).ok_or_else(not_basic)?;
+                let login = &shared.door.login;
+                login.by_password(&user, &password).await.ok_or_else(|| {
+                    tracing::warn!(user, %host, "login refused");
+                    unauthorized("the name or the password is wrong")
+                })?
+            }
+        };
+        let client = Client { principal, host };
+        let log = (shared.door.enter)(&client);
+        Ok(Self { shared: shared.clone(), client, log })
+    }
+}
+
+impl Session {
+    /// Refuses who may not do something with the whole.
+    pub(super) fn expect(&self, operation: Operation) -> Result<(), Problem> {
+        let resource = Resource::CLUSTER;
+        let verdict = self.door.login.access().decide(&self.client, operation, resource);
+        if verdict.is_allowed() {
+            return Ok(());
+        }
+        let principal = self.client.principal.clone();
+        let resource = resource.to_string();
+        Err(factum_event::LogError::Forbidden { principal, operation, resource }.into())
+    }
+}
+
+/// Name and password of the basic scheme.
+fn basic(header: &[u8]) -> Option<(String, String)> {
+    let (scheme, encoded) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+fn not_basic() -> Problem {
+    unauthorized("the header authorization is not understood; expected Basic with name:password")
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_and_password_are_taken_apart_at_the_first_colon() {
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        // RFC 7617, section 2.
+        assert_eq!(basic(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), pair("Aladdin", "open sesame"));
+        let with_colon = format!("basic {}", STANDARD.encode("a:b:c"));
+        assert_eq!(basic(with_colon.as_bytes()), pair("a", "b:c"));
+        for wrong in ["", "Basic", "Basic !", "Bearer QTpC", "Basic QQ=="] {
+            assert_eq!(basic(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Who somebody is, by name and password: the one place where passwords are checked, whichever
+//! door they come through.
+//!
+//! Checking is slow on purpose, so that few are checked at once and away from the runtime's own
+//! threads; a password that was right is known again for as long as it is the user's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::{constant_time, hmac, rand};
+use factum_event::access::{AccessControl, Credential, Principal, ScramMechanism};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::config::Secret;
+use crate::password;
+
+/// The user that logs in with the password of the configuration, and may do everything.
+pub(crate) const ADMIN: &str = "admin";
+
+/// Passwords that are checked at once.
+const CHECKS: usize = 2;
+
+/// Most passwords that are known again; above, all are forgotten.
+const KNOWN: usize = 10_000;
+
+/// Checks who somebody is.
+pub(crate) struct Login {
+    access: Arc<dyn AccessControl>,
+    admin: Vec<(ScramMechanism, Credential)>,
+    /// What an unknown user is checked against, so that it takes as long as a known one.
+    nobody: Credential,
+    /// Hashes passwords that were right; known to this process alone.
+    key: hmac::Key,
+    known: Mutex<HashMap<String, Known>>,
+    checks: Semaphore,
+}
+
+/// A password that was right.
+struct Known {
+    stored_key: Vec<u8>,
+    password: hmac::Tag,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    /// Checks against the users of `access`, and [`ADMIN`] against a password of the
+    /// configuration if there is one.
+    ///
+    /// # Errors
+    /// Where the operating system has no random bytes.
+    pub(crate) fn new(
+        access: Arc<dyn AccessControl>,
+        admin: Option<&Secret>,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut of_admin = Vec::new();
+        for mechanism in ScramMechanism::ALL.iter().filter(|_| admin.is_some()) {
+            let password = admin.map_or("", Secret::reveal);
+            of_admin.push((*mechanism, password::new(*mechanism, password)?));
+        }
+        Ok(Self {
+            access,
+            admin: of_admin,
+            nobody: password::new(ScramMechanism::Sha256, "")?,
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())?,
+            known: Mutex::default(),
+            checks: Semaphore::new(CHECKS),
+        })
+    }
+
+    /// Users and rules.
+    pub(crate) fn access(&self) -> &Arc<dyn AccessControl> {
+        &self.access
+    }
+
+    /// What a user logs in with by a mechanism.
+    pub(crate) fn credential(&self, user: &str, mechanism: ScramMechanism) -> Option<Credential> {
+        if user == ADMIN && !self.admin.is_empty() {
+            let own = self.admin.iter().find(|(of, _)| *of == mechanism);
+            return own.map(|(_, credential)| credential.clone());
+        }
+        self.access.credential(user, mechanism)
+    }
+
+    /// The user, if this is its password.
+    pub(crate) async fn by_password(&self, user: &str, password: &str) -> Option<Principal> {
+        let known = ScramMechanism::ALL
+            .iter()
+            .find_map(|mechanism| Some((*mechanism, self.credential(user, *mechanism)?)));
+        if let Some((_, credential)) = &known
+            && self.is_known(user, credential, password)
+        {
+            return Some(Principal::user(user));
+        }
+        let is_user = known.is_some();
+        let (mechanism, credential) =
+            known.unwrap_or_else(|| (ScramMechanism::Sha256, self.nobody.clone()));
+        let _turn = self.checks.acquire().await.ok()?;
+        let (stored_key, asked) = (credential.stored_key.clone(), password.to_owned());
+        let check = move || password::is(&credential, mechanism, &asked);
+        let is_right = tokio::task::spawn_blocking(check).await.ok()?;
+        if !(is_right && is_user) {
+            return None;
+        }
+        self.remember(user, stored_key, password);
+        Some(Principal::user(user))
+    }
+
+    fn is_known(&self, user: &str, credential: &Credential, password: &str) -> bool {
+        let known = self.known.lock();
+        let Some(known) = known.get(user) else { return false };
+        let same_key =
+            constant_time::verify_slices_are_equal(&known.stored_key, &credential.stored_key);
+        let tag = known.password.as_ref();
+        same_key.is_ok() && hmac::verify(&self.key, password.as_bytes(), tag).is_ok()
+    }
+
+    fn remember(&self, user: &str, stored_key: Vec<u8>, password: &str) {
+        let mut known = self.known.lock();
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        let password = hmac::sign(&self.key, password.as_bytes());
+        known.insert(user.to_owned(), Known { stored_key, password });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_broker::{Broker, BrokerSettings};
+    use factum_event::SystemClock;
+    use factum_log::disk::sim::SimDisk;
+
+    use super::*;
+
+    async fn with_alice() -> (Broker, Login) {
+        let (clock, disk) = (Arc::new(SystemClock::new()), Arc::new(SimDisk::new(1)));
+        let broker = Broker::open(disk, clock, BrokerSettings::default()).unwrap().0;
+        give(&broker, "secret").await;
+        let admin = Secret::from("top".to_owned());
+        let login = Login::new(Arc::new(broker.clone()), Some(&admin)).unwrap();
+        (broker, login)
+    }
+
+    async fn give(broker: &Broker, password: &str) {
+        let sha512 = ScramMechanism::Sha512;
+        let set = vec![(sha512, password::new(sha512, password).unwrap())];
+        broker.alter_user("test", "alice".parse().unwrap(), set, vec![]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_until_it_is_another() {
+        let (broker, login) = with_alice().await;
+        for _ in 0..2 {
+            assert_eq!(login.by_password("alice", "secret").await, Some(Principal::user("alice")));
+            assert_eq!(login.by_password("alice", "Secret").await, None);
+            assert_eq!(login.by_password("bob", "secret").await, None);
+            assert_eq!(login.by_password("bob", "").await, None, "what nobody has is not right");
+        }
+        give(&broker, "other").await;
+        assert_eq!(login.by_password("alice", "secret").await, None);
+        assert!(login.by_password("alice", "other").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_admin_of_the_configuration_has_its_password_alone() {
+        let (broker, login) = with_alice().await;
+        assert!(login.by_password("admin", "top").await.is_some());
+        assert_eq!(login.by_password("admin", "secret").await, None);
+        let without = Login::new(Arc::new(broker), None).unwrap();
+        assert_eq!(without.by_password("admin", "").await, None);
+    }
+}
