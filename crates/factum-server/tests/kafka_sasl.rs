@@ -160,7 +160,11 @@ fn a_login_cannot_be_replayed_or_bent() {
         let mut client = connect(&server);
         begin(&mut client);
         let answer = authenticate(&mut client, message);
-        assert_eq!(error(answer.error_code), error(ErrorCode::SaslAuthenticationFailed.code()), "{message}");
+        assert_eq!(
+            error(answer.error_code),
+            error(ErrorCode::SaslAuthenticationFailed.code()),
+            "{message}"
+        );
         client.assert_closed(message);
     };
     refused(&good);
@@ -372,7 +376,11 @@ fn a_token_counts_until_it_ends() {
         claims[name] = value;
         let mut client = connect(&server);
         let answer = tokens.log_in(&mut client, &claims);
-        assert_eq!(error(answer.error_code), error(ErrorCode::SaslAuthenticationFailed.code()), "{name}");
+        assert_eq!(
+            error(answer.error_code),
+            error(ErrorCode::SaslAuthenticationFailed.code()),
+            "{name}"
+        );
         client.assert_closed(name);
     };
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -420,6 +428,10 @@ fn an_empty_message_is_no_login_of_any_mechanism() {
         let mut client = connect(&server);
         handshake(&mut client, mechanism);
         let answer = client.call(&message_request(Bytes::new()), 0);
-        assert_eq!(error(answer.error_code), error(ErrorCode::SaslAuthenticationFailed.code()), "{mechanism}");
+        assert_eq!(
+            error(answer.error_code),
+            error(ErrorCode::SaslAuthenticationFailed.code()),
+            "{mechanism}"
+        );
     }
 }

@@ -151,8 +151,11 @@ fn client_hello(minor: u8) -> Vec<u8> {
 }
 
 #[test]
-fn tls_1_1_and_older_is_refused_as_a_wrong_version() {
+fn tls_1_1_and_older_is_refused() {
     const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    // What rustls says depends on what it misses first.
+    const HANDSHAKE_FAILURE: u8 = 40;
     const PROTOCOL_VERSION: u8 = 70;
     let world = World::new();
     let server = world.serve(&["--listener", SSL]);
@@ -163,8 +166,9 @@ fn tls_1_1_and_older_is_refused_as_a_wrong_version() {
         let mut answer = Vec::new();
         // Its end may be a reset.
         let _ = socket.read_to_end(&mut answer);
-        assert_eq!(answer.first(), Some(&ALERT), "3.{minor}: {answer:?}");
-        assert_eq!(answer.get(6), Some(&PROTOCOL_VERSION), "3.{minor}: {answer:?}");
+        let is_refused =
+            matches!(answer[..], [ALERT, _, _, 0, 2, FATAL, HANDSHAKE_FAILURE | PROTOCOL_VERSION]);
+        assert!(is_refused, "3.{minor}: {answer:?}");
     }
     assert_alive(&server, "old versions of TLS");
 }
@@ -381,8 +385,9 @@ fn who_shows_a_certificate_is_the_principal_that_the_rules_make_of_it() {
     create(&mut client, "orders", 1);
     let changes = read_all(&mut client, "__factum_control", 0);
     let is_named = |record: &BatchRecord| {
-        let value = record.record.value.as_deref().unwrap_or_default();
-        String::from_utf8_lossy(value).contains("User:order-service")
+        let mut headers = record.record.headers.iter();
+        let principal = headers.find(|header| header.key == "ce_principal");
+        principal.is_some_and(|header| header.value.as_deref() == Some(b"User:order-service"))
     };
     assert!(changes.iter().any(is_named), "{changes:?}");
     let other = world.authority.client("Another1", 2);
