@@ -8,8 +8,12 @@
 //! Layers rise: defaults, `factum.toml`, environment, flags. Nothing here opens a socket or
 //! creates a file.
 
+mod listener;
+mod security;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,11 +26,20 @@ use thiserror::Error;
 
 use crate::byte_size::ByteSize;
 
+pub use listener::{ClientAuth, Listener, ListenerLayer, Protocol};
+pub use security::{OauthSettings, SaslMechanism, SaslSettings, Secret, TlsSettings};
+
 /// The file that is read from the working directory where `--config` names none.
 pub const DEFAULT_FILE: &str = "factum.toml";
 
+/// Listeners beside the one of `kafka`.
+const MAX_LISTENERS: usize = 64;
+
 /// The largest configuration file: one that is larger is something else.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Under which the flags of TLS and login stand in the help.
+const SECURITY: &str = "TLS and login";
 
 const DEFAULT_KAFKA: &str = "127.0.0.1:9092";
 const DEFAULT_HTTP: &str = "127.0.0.1:8080";
@@ -40,26 +53,128 @@ pub struct Layer {
     #[arg(long, value_name = "DIR", env = "FACTUM_DATA")]
     pub data: Option<PathBuf>,
 
-    /// Where Kafka clients connect; port 0 takes a free one [default: 127.0.0.1:9092]
+    /// Where Kafka clients connect without encryption and login; port 0 takes a free one
+    /// [default: 127.0.0.1:9092, where no listener is given]
     #[arg(long, value_name = "ADDR", env = "FACTUM_KAFKA")]
     pub kafka: Option<String>,
+
+    /// One more place where Kafka clients connect, as PROTOCOL://HOST:PORT with the protocols
+    /// plaintext, ssl, sasl_plaintext and sasl_ssl; ?advertise=HOST:PORT is what clients are told,
+    /// &client_auth=none|requested|required wins over --tls-client-auth. May be repeated; a list
+    /// with commas in the environment, tables [[listeners]] in a file
+    #[arg(
+        long = "listener",
+        value_name = "LISTENER",
+        env = "FACTUM_LISTENERS",
+        value_delimiter = ','
+    )]
+    pub listeners: Option<Vec<ListenerLayer>>,
 
     /// Where HTTP clients connect; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "FACTUM_HTTP")]
     pub http: Option<String>,
 
-    /// The address that Kafka clients are told to come back to, where it is not the one that is
-    /// listened on (a container, a name in DNS)
+    /// The address that clients of --kafka are told to come back to, where it is not the one that
+    /// is listened on (a container, a name in DNS)
     #[arg(long, value_name = "HOST:PORT", env = "FACTUM_ADVERTISE")]
     pub advertise: Option<String>,
 
-    /// Listen beyond this machine although there is neither encryption nor login yet
+    /// Listen beyond this machine also where nobody is asked who they are
     #[arg(long, env = "FACTUM_INSECURE_LISTEN", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL")]
     pub insecure_listen: Option<bool>,
 
+    /// Certificates of the server, its own first, in PEM; read again when the file changes
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_CERTIFICATE", help_heading = SECURITY)]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// Key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_KEY", help_heading = SECURITY)]
+    pub tls_key: Option<PathBuf>,
+
+    /// Authorities that the certificates of clients come from, in PEM
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_CLIENT_CA", help_heading = SECURITY)]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients show a certificate, where a listener does not say [default: none]
+    #[arg(long, value_enum, value_name = "WHEN", env = "FACTUM_TLS_CLIENT_AUTH",
+          help_heading = SECURITY)]
+    pub tls_client_auth: Option<ClientAuth>,
+
+    /// Revoked certificates of clients: a list of each authority, in PEM
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_CRL", help_heading = SECURITY)]
+    pub tls_crl: Option<PathBuf>,
+
+    /// Cipher suites of TLS 1.3 and 1.2 by their names at IANA [default: those with AES-256-GCM
+    /// and ChaCha20-Poly1305]
+    #[arg(long, value_name = "NAMES", env = "FACTUM_TLS_CIPHERS", value_delimiter = ',',
+          help_heading = SECURITY)]
+    pub tls_ciphers: Option<Vec<String>>,
+
+    /// From the name in a client's certificate to its principal, in the form of Kafka's
+    /// ssl.principal.mapping.rules, such as RULE:^CN=([^,]+).*$/$1/,DEFAULT [default: DEFAULT]
+    #[arg(long, value_name = "RULES", env = "FACTUM_TLS_PRINCIPAL_RULES",
+          help_heading = SECURITY)]
+    pub tls_principal_rules: Option<String>,
+
+    /// Speak HTTPS instead of HTTP
+    #[arg(long, env = "FACTUM_HTTP_TLS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL", help_heading = SECURITY)]
+    pub http_tls: Option<bool>,
+
+    /// Ways to log in, as in Kafka's sasl.enabled.mechanisms
+    /// [default: PLAIN,SCRAM-SHA-256,SCRAM-SHA-512, and OAUTHBEARER with --oauth-jwks]
+    #[arg(long, value_enum, value_name = "NAMES", env = "FACTUM_SASL_MECHANISMS",
+          value_delimiter = ',', ignore_case = true, help_heading = SECURITY)]
+    pub sasl_mechanisms: Option<Vec<SaslMechanism>>,
+
+    /// Take passwords (PLAIN) also where the connection is not encrypted
+    #[arg(long, env = "FACTUM_SASL_PLAIN_WITHOUT_TLS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL", help_heading = SECURITY)]
+    pub sasl_plain_without_tls: Option<bool>,
+
+    /// How long a login counts before the client must log in again, as in Kafka's
+    /// connections.max.reauth.ms; 0 is for as long as the connection [default: 0]
+    #[arg(long, value_name = "MS", env = "FACTUM_CONNECTIONS_MAX_REAUTH_MS",
+          help_heading = SECURITY)]
+    pub connections_max_reauth_ms: Option<u64>,
+
+    /// How long the answer to a login that failed waits, as in Kafka's
+    /// connection.failed.authentication.delay.ms [default: 100]
+    #[arg(long, value_name = "MS", env = "FACTUM_FAILED_AUTHENTICATION_DELAY_MS",
+          help_heading = SECURITY)]
+    pub failed_authentication_delay_ms: Option<u64>,
+
+    /// Keys that tokens of OAUTHBEARER are signed with: a file or an https URL with a JSON Web Key
+    /// Set, as in Kafka's sasl.oauthbearer.jwks.endpoint.url
+    #[arg(long, value_name = "FILE|URL", env = "FACTUM_OAUTH_JWKS", help_heading = SECURITY)]
+    pub oauth_jwks: Option<String>,
+
+    /// Authorities that the URL of the keys may have its certificate from, in PEM
+    /// [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "FACTUM_OAUTH_JWKS_CA", help_heading = SECURITY)]
+    pub oauth_jwks_ca: Option<PathBuf>,
+
+    /// Who must have issued a token [default: anybody who has the keys]
+    #[arg(long, value_name = "ISSUER", env = "FACTUM_OAUTH_ISSUER", help_heading = SECURITY)]
+    pub oauth_issuer: Option<String>,
+
+    /// For whom a token must be, one of these [default: anybody]
+    #[arg(long, value_name = "NAMES", env = "FACTUM_OAUTH_AUDIENCE", value_delimiter = ',',
+          help_heading = SECURITY)]
+    pub oauth_audience: Option<Vec<String>>,
+
+    /// The claim of a token that names the user [default: sub]
+    #[arg(long, value_name = "CLAIM", env = "FACTUM_OAUTH_PRINCIPAL_CLAIM",
+          help_heading = SECURITY)]
+    pub oauth_principal_claim: Option<String>,
+
+    /// How far the clock of who issues tokens may differ [default: 30000]
+    #[arg(long, value_name = "MS", env = "FACTUM_OAUTH_CLOCK_SKEW_MS", help_heading = SECURITY)]
+    pub oauth_clock_skew_ms: Option<u64>,
+
     /// Ask the rules (ACLs) what a client may do; without any, only super users may do something
-    #[arg(long, env = "FACTUM_ACCESS_CONTROL", num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "FACTUM_ACCESS_CONTROL", help_heading = SECURITY, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL")]
     pub access_control: Option<bool>,
 
@@ -70,7 +185,7 @@ pub struct Layer {
     /// The password of the user admin, who may do everything. Flags can be seen by others: it
     /// comes from the file, or from FACTUM_ADMIN_PASSWORD.
     #[arg(skip)]
-    pub(crate) admin_password: Option<Secret>,
+    pub admin_password: Option<Secret>,
 
     /// Partitions of a topic that is created without a number [default: 1]
     #[arg(long, value_name = "N", env = "FACTUM_DEFAULT_PARTITIONS")]
@@ -138,9 +253,32 @@ impl Layer {
         Self {
             data: self.data.or(below.data),
             kafka: self.kafka.or(below.kafka),
+            listeners: self.listeners.or(below.listeners),
             http: self.http.or(below.http),
             advertise: self.advertise.or(below.advertise),
             insecure_listen: self.insecure_listen.or(below.insecure_listen),
+            tls_certificate: self.tls_certificate.or(below.tls_certificate),
+            tls_key: self.tls_key.or(below.tls_key),
+            tls_client_ca: self.tls_client_ca.or(below.tls_client_ca),
+            tls_client_auth: self.tls_client_auth.or(below.tls_client_auth),
+            tls_crl: self.tls_crl.or(below.tls_crl),
+            tls_ciphers: self.tls_ciphers.or(below.tls_ciphers),
+            tls_principal_rules: self.tls_principal_rules.or(below.tls_principal_rules),
+            http_tls: self.http_tls.or(below.http_tls),
+            sasl_mechanisms: self.sasl_mechanisms.or(below.sasl_mechanisms),
+            sasl_plain_without_tls: self.sasl_plain_without_tls.or(below.sasl_plain_without_tls),
+            connections_max_reauth_ms: self
+                .connections_max_reauth_ms
+                .or(below.connections_max_reauth_ms),
+            failed_authentication_delay_ms: self
+                .failed_authentication_delay_ms
+                .or(below.failed_authentication_delay_ms),
+            oauth_jwks: self.oauth_jwks.or(below.oauth_jwks),
+            oauth_jwks_ca: self.oauth_jwks_ca.or(below.oauth_jwks_ca),
+            oauth_issuer: self.oauth_issuer.or(below.oauth_issuer),
+            oauth_audience: self.oauth_audience.or(below.oauth_audience),
+            oauth_principal_claim: self.oauth_principal_claim.or(below.oauth_principal_claim),
+            oauth_clock_skew_ms: self.oauth_clock_skew_ms.or(below.oauth_clock_skew_ms),
             access_control: self.access_control.or(below.access_control),
             super_users: self.super_users.or(below.super_users),
             admin_password: self.admin_password.or(below.admin_password),
@@ -199,21 +337,29 @@ impl Layer {
     /// # Errors
     /// [`ConfigError`] that names the setting.
     pub fn resolve(self) -> Result<ServeConfig, ConfigError> {
-        let insecure = self.insecure_listen.unwrap_or(false);
+        let listeners = self.kafka_listeners()?;
+        let tls = security::tls(&self, &listeners)?;
+        let sasl = security::sasl(&self, &listeners)?;
+        let http = self.http_address()?;
         let bytes = |size: Option<ByteSize>, default_mib: u64| {
             size.map_or(default_mib * MIB, ByteSize::get)
         };
         Ok(ServeConfig {
             data: self.data.unwrap_or_else(|| PathBuf::from("./data")),
-            kafka: listen_address("kafka", self.kafka.as_deref(), DEFAULT_KAFKA, insecure)?,
-            http: listen_address("http", self.http.as_deref(), DEFAULT_HTTP, insecure)?,
-            advertised: self.advertise.as_deref().map(host_and_port).transpose()?,
+            listeners,
+            http,
+            http_tls: self
+                .http_tls
+                .unwrap_or(false)
+                .then(|| self.tls_client_auth.unwrap_or_default()),
+            tls,
+            sasl,
+            admin_password: self.admin_password.filter(|secret| !secret.reveal().is_empty()),
             journal_bytes: in_range("journal_bytes", bytes(self.journal_bytes, 128), MIB)?,
             queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
             access_control: self.access_control.unwrap_or(false),
             super_users: self.super_users.unwrap_or_default().into_iter().collect(),
-            admin_password: self.admin_password,
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
             upkeep_interval: interval("upkeep_interval_ms", self.upkeep_interval_ms, 5000)?,
@@ -247,17 +393,95 @@ impl Layer {
     }
 }
 
+impl Layer {
+    /// The listener of `kafka`, or of nothing where no other is given, and all others.
+    fn kafka_listeners(&self) -> Result<Vec<Listener>, ConfigError> {
+        let more = self.listeners.as_deref().unwrap_or_default();
+        let plain = match &self.kafka {
+            None if !more.is_empty() => None,
+            given => Some(ListenerLayer {
+                protocol: Protocol::Plaintext,
+                address: given.clone().unwrap_or_else(|| DEFAULT_KAFKA.to_owned()),
+                advertise: self.advertise.clone(),
+                client_auth: None,
+            }),
+        };
+        if plain.is_none() && self.advertise.is_some() {
+            return Err(ConfigError::AdvertisedByNobody);
+        }
+        let count = more.len();
+        if count > MAX_LISTENERS {
+            let (came, max) = (count as u64, MAX_LISTENERS as u64);
+            return Err(ConfigError::Range { setting: "listeners", came, min: 0, max });
+        }
+        let named = plain.iter().map(|one| ("kafka", one));
+        let all = named.chain(more.iter().map(|one| ("listeners", one)));
+        all.map(|(setting, given)| self.listener(setting, given)).collect()
+    }
+
+    fn listener(
+        &self,
+        setting: &'static str,
+        given: &ListenerLayer,
+    ) -> Result<Listener, ConfigError> {
+        let ListenerLayer { protocol, address, advertise, client_auth } = given;
+        let default_auth = self.tls_client_auth.unwrap_or_default();
+        let auth =
+            if protocol.is_tls() { client_auth.unwrap_or(default_auth) } else { ClientAuth::None };
+        if client_auth.is_some() && !protocol.is_tls() {
+            return Err(ConfigError::CertificatesWithoutTls { protocol: *protocol });
+        }
+        let listener = Listener {
+            protocol: *protocol,
+            address: socket_address(setting, address, DEFAULT_KAFKA)?,
+            advertised: advertise.as_deref().map(host_and_port).transpose()?,
+            client_auth: auth,
+        };
+        self.must_not_expose(setting, listener.address, listener.authenticates())?;
+        Ok(listener)
+    }
+
+    fn http_address(&self) -> Result<SocketAddr, ConfigError> {
+        let text = self.http.as_deref().unwrap_or(DEFAULT_HTTP);
+        let address = socket_address("http", text, DEFAULT_HTTP)?;
+        let certificates = self.tls_client_auth == Some(ClientAuth::Required);
+        self.must_not_expose("http", address, self.http_tls == Some(true) && certificates)?;
+        Ok(address)
+    }
+
+    /// Who can be reached from other machines must know who comes, unless the network is trusted.
+    fn must_not_expose(
+        &self,
+        setting: &'static str,
+        address: SocketAddr,
+        authenticates: bool,
+    ) -> Result<(), ConfigError> {
+        let insecure = self.insecure_listen.unwrap_or(false);
+        if authenticates || insecure || address.ip().to_canonical().is_loopback() {
+            Ok(())
+        } else {
+            Err(ConfigError::Exposed { setting, address })
+        }
+    }
+}
+
 /// What the server runs with: every setting has a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeConfig {
     /// Directory that holds the log.
     pub data: PathBuf,
-    /// Where the Kafka door listens.
-    pub kafka: SocketAddr,
+    /// Where the Kafka door listens: one place at least.
+    pub listeners: Vec<Listener>,
     /// Where the HTTP door listens.
     pub http: SocketAddr,
-    /// What Kafka clients are told to connect to; none: the address that is listened on.
-    pub advertised: Option<(String, u16)>,
+    /// Whether the HTTP door speaks TLS, and asks clients for a certificate then.
+    pub http_tls: Option<ClientAuth>,
+    /// Files and rules of TLS, where a door speaks it.
+    pub tls: Option<TlsSettings>,
+    /// How Kafka clients log in.
+    pub sasl: SaslSettings,
+    /// The password of the user admin.
+    pub admin_password: Option<Secret>,
     /// Size at which a journal file is sealed.
     pub journal_bytes: u64,
     /// Appended bytes that may wait for their flush.
@@ -268,8 +492,6 @@ pub struct ServeConfig {
     pub access_control: bool,
     /// Who may do everything, beside the admin of the configuration.
     pub super_users: BTreeSet<Principal>,
-    /// The password of the user admin.
-    pub(crate) admin_password: Option<Secret>,
     /// Partitions of a topic that is created without a number.
     pub default_partitions: u32,
     /// Whether a Kafka client that names a missing topic creates it.
@@ -290,30 +512,6 @@ pub struct ServeConfig {
     pub group_consumer_session_timeout: Duration,
     /// How long a member of the consumer protocol waits between heartbeats.
     pub group_consumer_heartbeat_interval: Duration,
-}
-
-/// A password of the configuration. It is not printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The password itself.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// A configuration that cannot be used, with what to do.
@@ -353,15 +551,53 @@ pub enum ConfigError {
     },
     /// Everyone could read and write.
     #[error(
-        "{setting} = {address} can be reached from other machines, and there is no encryption or \
-         login yet: everyone who reaches it could read, write and delete. Listen on 127.0.0.1, or \
-         say --insecure-listen if the network itself is trusted"
+        "{setting} = {address} can be reached from other machines, and whoever reaches it is not \
+         asked who they are: everyone could read, write and delete. Listen on 127.0.0.1, ask for a \
+         login (a listener sasl_ssl://…) or a certificate (ssl://…?client_auth=required), or say \
+         --insecure-listen if the network itself is trusted"
     )]
     Exposed {
         /// The setting.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
+    },
+    /// Something that another setting needs.
+    #[error("{setting} is not set, and {needed_by} needs it")]
+    Missing {
+        /// The setting.
+        setting: &'static str,
+        /// What needs it.
+        needed_by: &'static str,
+    },
+    /// An address that no listener is to tell.
+    #[error(
+        "advertise is set, but kafka is not: it belongs to that listener. Others are told of in \
+         their own line, PROTOCOL://HOST:PORT?advertise=HOST:PORT"
+    )]
+    AdvertisedByNobody,
+    /// A certificate is asked for where none can be shown.
+    #[error(
+        "a listener {protocol} has no TLS, so client_auth says nothing there; use ssl or sasl_ssl"
+    )]
+    CertificatesWithoutTls {
+        /// Its protocol.
+        protocol: Protocol,
+    },
+    /// Keys that anybody on the way could replace.
+    #[error("oauth_jwks = {url} would bring the keys of logins without encryption; use https")]
+    OpenKeys {
+        /// The URL.
+        url: String,
+    },
+    /// Nobody could log in.
+    #[error(
+        "no mechanism of sasl_mechanisms can be used on a listener {protocol}; PLAIN needs \
+         sasl_ssl, unless sasl_plain_without_tls is set"
+    )]
+    NoMechanism {
+        /// Its protocol.
+        protocol: Protocol,
     },
     /// A number out of its range.
     #[error("{setting} = {came} is out of range; expected {min} to {max}")]
@@ -377,20 +613,13 @@ pub enum ConfigError {
     },
 }
 
-fn listen_address(
+fn socket_address(
     setting: &'static str,
-    given: Option<&str>,
-    default: &'static str,
-    insecure: bool,
+    text: &str,
+    example: &'static str,
 ) -> Result<SocketAddr, ConfigError> {
-    let text = given.unwrap_or(default);
-    let invalid = || ConfigError::Address { setting, came: text.to_owned(), example: default };
-    let address = text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(invalid)?;
-    if address.ip().to_canonical().is_loopback() || insecure {
-        Ok(address)
-    } else {
-        Err(ConfigError::Exposed { setting, address })
-    }
+    let invalid = || ConfigError::Address { setting, came: text.to_owned(), example };
+    text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(invalid)
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), ConfigError> {
@@ -457,87 +686,4 @@ fn delay(given: Option<u64>) -> Result<Duration, ConfigError> {
         return Err(ConfigError::Range { setting, came, min: 0, max });
     }
     Ok(Duration::from_millis(came))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> Result<Layer, ConfigError> {
-        Layer::from_toml(Path::new("factum.toml"), text)
-    }
-
-    #[test]
-    fn defaults_are_safe_without_any_source() {
-        let config = Layer::default().resolve().unwrap();
-        assert_eq!(config.kafka.to_string(), "127.0.0.1:9092");
-        assert_eq!(config.http.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.data, Path::new("./data"));
-        assert_eq!(config.journal_bytes, 128 << 20);
-        assert!(config.auto_create_topics);
-        assert_eq!(config.advertised, None);
-    }
-
-    #[test]
-    fn a_layer_above_wins_where_it_says_something() {
-        let below =
-            file("kafka = '127.0.0.1:1'\nhttp = '127.0.0.1:2'\ntail_bytes = '1MiB'").unwrap();
-        let above = Layer { kafka: Some("127.0.0.1:3".to_owned()), ..Layer::default() };
-        let config = above.over(below).resolve().unwrap();
-        assert_eq!((config.kafka.port(), config.http.port()), (3, 2));
-        assert_eq!(config.tail_bytes, 1 << 20);
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let error = file("data = 'x'\n\nkafak = '127.0.0.1:1'\n").unwrap_err().to_string();
-        assert!(error.contains("line 3"), "{error}");
-        assert!(error.contains("kafak"), "{error}");
-        assert!(error.contains("factum.toml"), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_type_is_named_with_its_line() {
-        let error = file("default_partitions = 'many'").unwrap_err().to_string();
-        assert!(error.contains("line 1") && error.contains("default_partitions"), "{error}");
-    }
-
-    #[test]
-    fn listening_beyond_this_machine_needs_to_be_said() {
-        let open = Layer { http: Some("0.0.0.0:8080".to_owned()), ..Layer::default() };
-        let error = open.clone().resolve().unwrap_err().to_string();
-        assert!(error.contains("--insecure-listen"), "{error}");
-        let said = Layer { insecure_listen: Some(true), ..open };
-        assert_eq!(said.resolve().unwrap().http.to_string(), "0.0.0.0:8080");
-        let v6 = Layer { kafka: Some("[::1]:0".to_owned()), ..Layer::default() };
-        assert!(v6.resolve().is_ok());
-    }
-
-    #[test]
-    fn addresses_need_a_port() {
-        for bad in ["", "localhost", "127.0.0.1", "127.0.0.1:99999", ":x"] {
-            let layer = Layer { kafka: Some(bad.to_owned()), ..Layer::default() };
-            assert!(matches!(layer.resolve(), Err(ConfigError::Address { .. })), "{bad}");
-        }
-        for bad in ["", "host", "host:0", "http://host:1", ":9092"] {
-            assert!(host_and_port(bad).is_err(), "{bad}");
-        }
-        assert_eq!(host_and_port("[::1]:9").unwrap(), ("::1".to_owned(), 9));
-    }
-
-    #[test]
-    fn numbers_out_of_range_are_refused() {
-        for bad in ["journal_bytes = 1", "queue_bytes = 0", "tail_bytes = '2TiB'"] {
-            let error = file(bad).unwrap().resolve().unwrap_err();
-            assert!(matches!(error, ConfigError::Range { .. }), "{bad}: {error}");
-        }
-        for bad in
-            ["upkeep_interval_ms = 9", "seal_interval_ms = 86400001", "seal_bytes_per_second = 1"]
-        {
-            assert!(file(bad).unwrap().resolve().is_err(), "{bad}");
-        }
-        for bad in ["default_partitions = 0", "group_initial_rebalance_delay_ms = 300001"] {
-            assert!(file(bad).unwrap().resolve().is_err(), "{bad}");
-        }
-    }
 }

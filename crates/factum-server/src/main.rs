@@ -1,9 +1,9 @@
 //! The `factum` binary: command line, configuration and the doors of the server.
 //!
 //! `cli` reads what a person typed and prints what they get; `config` says what the server runs
-//! with; `server` wires the log to its doors, `kafka` and `http`; `bench` measures any broker
-//! that speaks the Kafka protocol, `mirror` copies one; `verify` checks a data directory that no
-//! server has.
+//! with; `server` wires the log to its doors, `kafka` and `http`; `tls`, `sasl` and `login` keep
+//! watch at them; `bench` measures any broker that speaks the Kafka protocol, `mirror` copies one;
+//! `verify` checks a data directory that no server has.
 
 #![allow(
     unreachable_pub,
@@ -24,7 +24,9 @@ mod metrics;
 mod mirror;
 mod open_files;
 mod password;
+mod sasl;
 mod server;
+mod tls;
 mod verify;
 
 /// Buffers of requests come and go by the megabyte: here they come back warm. `docs/log.md` has

@@ -85,6 +85,9 @@ pub(crate) struct Metrics {
     kafka_connections_opened: Counter,
     kafka_received: Counter,
     kafka_sent: Counter,
+    kafka_authentications: Family<AuthenticationLabels, Counter>,
+    tls_handshakes_failed: Family<ReasonLabels, Counter>,
+    tls_reloads_failed: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +114,17 @@ struct ApiLabels {
     api: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuthenticationLabels {
+    mechanism: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 impl Metrics {
     /// Metrics that count from zero.
     pub(crate) fn new() -> Self {
@@ -128,9 +142,13 @@ impl Metrics {
             kafka_connections_opened: Counter::default(),
             kafka_received: Counter::default(),
             kafka_sent: Counter::default(),
+            kafka_authentications: Family::default(),
+            tls_handshakes_failed: Family::default(),
+            tls_reloads_failed: Counter::default(),
         };
         metrics.register_http();
         metrics.register_kafka();
+        metrics.register_security();
         metrics
     }
 
@@ -182,6 +200,25 @@ impl Metrics {
             "Bytes that went out in Kafka answers",
             Unit::Bytes,
             self.kafka_sent.clone(),
+        );
+    }
+
+    fn register_security(&self) {
+        let registry = &mut *self.registry.lock();
+        registry.register(
+            "kafka_authentications",
+            "Logins of Kafka clients, by mechanism and how they ended",
+            self.kafka_authentications.clone(),
+        );
+        registry.register(
+            "tls_handshakes_failed",
+            "TLS handshakes that did not lead to a connection",
+            self.tls_handshakes_failed.clone(),
+        );
+        registry.register(
+            "tls_reloads_failed",
+            "Times that changed TLS files could not be used; the log says why",
+            self.tls_reloads_failed.clone(),
         );
     }
 
@@ -246,6 +283,22 @@ impl Metrics {
     /// A Kafka client has gone.
     pub(crate) fn kafka_connection_closed(&self) {
         self.kafka_connections.dec();
+    }
+
+    /// A Kafka client has tried to log in.
+    pub(crate) fn kafka_authentication(&self, mechanism: &'static str, succeeded: bool) {
+        let result = if succeeded { "success" } else { "failure" };
+        self.kafka_authentications.get_or_create(&AuthenticationLabels { mechanism, result }).inc();
+    }
+
+    /// A TLS handshake led to no connection.
+    pub(crate) fn tls_handshake_failed(&self, reason: &'static str) {
+        self.tls_handshakes_failed.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Changed TLS files could not be used.
+    pub(crate) fn tls_reload_failed(&self) {
+        self.tls_reloads_failed.inc();
     }
 
     /// Bytes came from Kafka clients.

@@ -14,13 +14,16 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::ServeConfig;
-use crate::http::{self, HttpDoor, HttpLimits};
-use crate::kafka::{KafkaDoor, KafkaLimits};
+use crate::config::{Protocol, ServeConfig};
+use crate::http::{self, HttpDoor, HttpLimits, HttpTls};
+use crate::kafka::{KafkaDoor, KafkaLimits, KafkaListener};
 use crate::login::{ADMIN, Login};
 use crate::metrics::{Metrics, Reading};
 use crate::open_files;
+use crate::sasl::{Sasl, SaslError};
+use crate::tls::{Tls, TlsError};
 
 /// How long open connections may go on once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -28,10 +31,12 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Where the doors are, and what opening the log found.
 #[derive(Debug)]
 pub struct Listening {
-    /// The Kafka door.
-    pub kafka: SocketAddr,
+    /// The Kafka door, in the order of the configuration: one place at least.
+    pub kafka: Vec<(Protocol, SocketAddr)>,
     /// The HTTP door.
     pub http: SocketAddr,
+    /// Whether the HTTP door speaks TLS.
+    pub is_https: bool,
     /// What recovery found.
     pub recovery: Recovery,
 }
@@ -58,9 +63,20 @@ pub enum ServerError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Certificates and keys are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Passwords cannot be kept.
     #[error("the operating system has no random bytes")]
     Randomness,
+    /// Nobody can log in.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
+    /// A door is to be encrypted, and there is no certificate.
+    #[error(
+        "{0} is to be encrypted, and no certificate was given; set tls_certificate and tls_key"
+    )]
+    NoCertificate(&'static str),
     /// The runtime or a signal handler could not be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -76,19 +92,53 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
         .build()
         .map_err(ServerError::Start)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    // Addresses first: a wrong one is told before a long recovery.
-    let (kafka, http) = runtime.block_on(async {
-        Ok::<_, ServerError>((listen(config.kafka).await?, listen(config.http).await?))
-    })?;
+    let metrics = Arc::new(Metrics::new());
+    // Certificates and addresses first: what is wrong with them is told before a long recovery.
+    let tls =
+        config.tls.clone().map(|tls| Tls::open(tls, Arc::clone(&clock), Arc::clone(&metrics)));
+    let tls = tls.transpose()?;
+    let sockets = runtime.block_on(Sockets::bind(&config))?;
     let (broker, recovery) = open(&config, &clock)?;
-    let serving = serve(&config, broker.clone(), clock, (kafka, http), |kafka, http| {
-        ready(&Listening { kafka, http, recovery });
+    let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
+    let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
+    let sasl = Sasl::open(config.sasl.clone(), Arc::clone(&login), Arc::clone(&clock))?;
+    let sasl = Arc::new(sasl);
+    let inside = Inside { broker: broker.clone(), clock, metrics, tls, login, sasl };
+    let is_https = config.http_tls.is_some();
+    let serving = serve(&config, inside, sockets, |kafka, http| {
+        ready(&Listening { kafka, http, is_https, recovery });
     });
     let served = runtime.block_on(serving);
     runtime.shutdown_timeout(GRACE);
     broker.close();
     tracing::info!("stopped; everything that was acknowledged is on the disk");
     served
+}
+
+/// What the doors stand on.
+struct Inside {
+    broker: Broker,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    tls: Option<Arc<Tls>>,
+    login: Arc<Login>,
+    sasl: Arc<Sasl>,
+}
+
+/// Addresses that are taken.
+struct Sockets {
+    kafka: Vec<TcpListener>,
+    http: TcpListener,
+}
+
+impl Sockets {
+    async fn bind(config: &ServeConfig) -> Result<Self, ServerError> {
+        let mut kafka = Vec::new();
+        for listener in &config.listeners {
+            kafka.push(listen(listener.address).await?);
+        }
+        Ok(Self { kafka, http: listen(config.http).await? })
+    }
 }
 
 fn open(config: &ServeConfig, clock: &Arc<dyn Clock>) -> Result<(Broker, Recovery), ServerError> {
@@ -135,29 +185,78 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 
 async fn serve(
     config: &ServeConfig,
-    broker: Broker,
-    clock: Arc<dyn Clock>,
-    (kafka, http): (TcpListener, TcpListener),
-    ready: impl FnOnce(SocketAddr, SocketAddr),
+    inside: Inside,
+    sockets: Sockets,
+    ready: impl FnOnce(Vec<(Protocol, SocketAddr)>, SocketAddr),
 ) -> Result<(), ServerError> {
     let stopped = stop_signal().map_err(ServerError::Start)?;
     let at = |listener: &TcpListener| listener.local_addr().map_err(ServerError::Start);
-    let (kafka_at, http_at) = (at(&kafka)?, at(&http)?);
-    let metrics = Arc::new(Metrics::new());
-    observe(&metrics, &broker);
+    let Sockets { kafka, http } = sockets;
+    let kafka_at: Result<Vec<_>, _> = kafka.iter().map(at).collect();
+    let protocols = config.listeners.iter().map(|listener| listener.protocol);
+    let (kafka_at, http_at) = (protocols.zip(kafka_at?).collect(), at(&http)?);
+    observe(&inside.metrics, &inside.broker);
     let (stop, shutdown) = watch::channel(false);
-    let (kafka_limits, limits) = limits();
-    let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
-    let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
-    let kafka_door = Arc::new(KafkaDoor::new(
-        broker.clone(),
-        Arc::clone(&metrics),
-        kafka_limits,
-        config.advertised.clone(),
+    let (kafka_limits, http_limits) = limits();
+    if let Some(tls) = &inside.tls {
+        let asked = signal(SignalKind::hangup()).map_err(ServerError::Start)?;
+        tokio::spawn(Arc::clone(tls).watch(asked, shutdown.clone()));
+    }
+    let kafka = open_kafka(config, &inside, kafka_limits, kafka, &shutdown)?;
+    let http = open_http(config, inside, http_limits, http, shutdown)?;
+    ready(kafka_at, http_at);
+    stopped.await;
+    tracing::info!("stopping");
+    // A door that is gone already needs no word.
+    let _ = stop.send(true);
+    let closed = async { (kafka.join_all().await, http.await) };
+    let _ = tokio::time::timeout(GRACE, closed).await;
+    Ok(())
+}
+
+/// Opens the Kafka door on all its listeners.
+fn open_kafka(
+    config: &ServeConfig,
+    inside: &Inside,
+    limits: KafkaLimits,
+    sockets: Vec<TcpListener>,
+    shutdown: &watch::Receiver<bool>,
+) -> Result<JoinSet<io::Result<()>>, ServerError> {
+    let (broker, metrics) = (inside.broker.clone(), Arc::clone(&inside.metrics));
+    let door = Arc::new(KafkaDoor::new(
+        broker,
+        metrics,
+        limits,
+        Arc::clone(&inside.sasl),
         config.auto_create_topics,
     ));
-    let kafka_door = tokio::spawn(kafka_door.serve(kafka, shutdown.clone()));
-    let http_door = HttpDoor {
+    let mut serving = JoinSet::new();
+    for (settings, socket) in config.listeners.iter().zip(sockets) {
+        let listener = KafkaListener::new(settings, inside.tls.as_ref())
+            .ok_or(ServerError::NoCertificate("a listener"))?;
+        let door = Arc::clone(&door);
+        serving.spawn(door.serve(socket, Arc::new(listener), shutdown.clone()));
+    }
+    Ok(serving)
+}
+
+/// Opens the HTTP door.
+fn open_http(
+    config: &ServeConfig,
+    inside: Inside,
+    limits: HttpLimits,
+    socket: TcpListener,
+    shutdown: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, ServerError> {
+    let Inside { broker, clock, metrics, tls, login, .. } = inside;
+    let tls = match config.http_tls {
+        Some(client_auth) => {
+            let tls = tls.ok_or(ServerError::NoCertificate("the HTTP door"))?;
+            Some(HttpTls { tls, client_auth })
+        }
+        None => None,
+    };
+    let door = HttpDoor {
         enter: {
             let broker = broker.clone();
             Arc::new(move |client, to_do| Arc::new(broker.as_client(client.clone(), to_do)))
@@ -169,15 +268,8 @@ async fn serve(
         ready: Arc::new(move || broker.log().failure().map_or(Ok(()), Err)),
         shutdown: shutdown.clone(),
     };
-    let router = http::router(http_door);
-    let http_door = tokio::spawn(http::serve(http, router, limits, metrics, shutdown));
-    ready(kafka_at, http_at);
-    stopped.await;
-    tracing::info!("stopping");
-    // A door that is gone already needs no word.
-    let _ = stop.send(true);
-    let _ = tokio::time::timeout(GRACE, async { (kafka_door.await, http_door.await) }).await;
-    Ok(())
+    let router = http::router(door);
+    Ok(tokio::spawn(http::serve(socket, tls, router, limits, metrics, shutdown)))
 }
 
 /// The limits of both doors, with as many connections as the system allows.

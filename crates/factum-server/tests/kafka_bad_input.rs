@@ -638,7 +638,7 @@ fn a_client_that_reads_no_answer_takes_bounded_memory_and_holds_up_nobody() {
 fn a_data_directory_in_use_is_refused_with_the_reason() {
     let home = Home::new();
     let server = home.serve();
-    let (status, said) = home.serve_in_vain();
+    let (status, said) = home.serve_in_vain(&[]);
     assert!(!status.success(), "it started although another one runs");
     let data = home.data();
     assert!(said.contains(data.to_str().unwrap()), "no directory in {said:?}");
@@ -660,7 +660,7 @@ fn a_data_directory_of_a_newer_version_is_refused_and_left_as_it_is() {
         [("factum-log 99\n", "99"), ("something else\n", "FORMAT"), ("", "FORMAT")]
     {
         std::fs::write(&format, theirs).unwrap();
-        let (status, said) = home.serve_in_vain();
+        let (status, said) = home.serve_in_vain(&[]);
         assert!(!status.success(), "it started on {theirs:?}");
         assert!(said.contains(expected), "{theirs:?}: {said}");
         assert_eq!(std::fs::read_to_string(&format).unwrap(), theirs);

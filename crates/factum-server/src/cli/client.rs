@@ -15,6 +15,7 @@ use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::CliError;
+use super::server_tls::ServerTls;
 
 /// Time to connect and, for requests that are not streams, for the head of the answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,16 +37,21 @@ pub struct Client {
 impl Client {
     /// A client of the server at this URL, which logs in as `user` with the password in
     /// FACTUM_PASSWORD; it connects with the first request.
-    pub fn new(server: &str, user: Option<&str>) -> Result<Self, CliError> {
+    pub fn new(server: &str, tls: &ServerTls, user: Option<&str>) -> Result<Self, CliError> {
         let server = server.trim_end_matches('/');
-        let host = server.strip_prefix("http://").filter(|rest| !rest.is_empty());
-        if host.is_none() || server.contains(char::is_whitespace) {
+        let encrypted = server.strip_prefix("https://");
+        let host = encrypted.or_else(|| server.strip_prefix("http://"));
+        if host.is_none_or(str::is_empty) || server.contains(char::is_whitespace) {
             return Err(CliError::usage(format!(
-                "--server {server:?} is not a server; expected http://HOST:PORT (https is not \
-                 supported yet)"
+                "--server {server:?} is not a server; expected http://HOST:PORT or \
+                 https://HOST:PORT"
             )));
         }
-        let config = Agent::config_builder()
+        let config = match encrypted {
+            Some(_) => Agent::config_builder().tls_config(tls.config()?),
+            None => Agent::config_builder(),
+        };
+        let config = config
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
@@ -245,9 +251,10 @@ mod tests {
 
     #[test]
     fn servers_are_http_urls() {
-        assert_eq!(Client::new("http://h:1/", None).unwrap().server, "http://h:1");
-        for bad in ["", "h:1", "https://h", "http://", "http://a b"] {
-            assert!(matches!(Client::new(bad, None), Err(CliError::Usage(_))), "{bad}");
+        let client = |server| Client::new(server, &ServerTls::default(), None);
+        assert_eq!(client("http://h:1/").unwrap().server, "http://h:1");
+        for bad in ["", "h:1", "ftp://h", "http://", "https://", "http://a b"] {
+            assert!(matches!(client(bad), Err(CliError::Usage(_))), "{bad}");
         }
     }
 
@@ -260,8 +267,9 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_is_said_so_with_advice() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error =
-            Client::new(&format!("http://{free}"), None).unwrap().get("/topics").unwrap_err();
+        let server = format!("http://{free}");
+        let client = Client::new(&server, &ServerTls::default(), None).unwrap();
+        let error = client.get("/topics").unwrap_err();
         assert_eq!(error.code(), "unreachable");
         assert!(error.advice().unwrap().contains("factum serve"), "{error}");
     }

@@ -10,6 +10,7 @@ mod group;
 mod publish;
 mod read;
 mod serve;
+mod server_tls;
 pub(crate) mod table;
 pub(crate) mod terminal;
 mod topic;
@@ -27,6 +28,7 @@ pub use table::{Table, grouped};
 pub use terminal::{Colors, OutputChoice, Terminal};
 
 use client::Client;
+use server_tls::ServerTls;
 use terminal::ColorChoice;
 
 /// Exit code of a wrong command line.
@@ -112,6 +114,9 @@ struct Global {
         help_heading = "Global options"
     )]
     user: Option<String>,
+
+    #[command(flatten)]
+    tls: ServerTls,
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,7 +151,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), CliError> {
-    let client = || Client::new(&global.server, global.user.as_deref());
+    let client = || Client::new(&global.server, &global.tls, global.user.as_deref());
     match command {
         Command::Serve(args) => serve::run(args, terminal),
         Command::Topic(args) => topic::run(args, &client()?, terminal),

@@ -1,5 +1,6 @@
 //! `factum serve`: resolves the configuration, runs the server, says where it listens.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,7 +11,7 @@ use super::table::grouped;
 use super::terminal::{BOLD, DIM, GOOD, WARN};
 use super::{CliError, Terminal};
 use crate::byte_size::ByteSize;
-use crate::config::{ConfigError, Layer, ServeConfig};
+use crate::config::{ConfigError, Layer, Protocol, ServeConfig};
 use crate::server::{self, Listening};
 
 /// Run a server
@@ -27,6 +28,8 @@ use crate::server::{self, Listening};
         factum serve\n  \
         factum serve --data /var/lib/factum --kafka 127.0.0.1:19092\n  \
         factum serve --kafka 0.0.0.0:9092 --advertise events.internal:9092 --insecure-listen\n  \
+        factum serve --listener 'sasl_ssl://0.0.0.0:9093?advertise=events.example:9093' \
+        --tls-certificate chain.pem --tls-key key.pem\n  \
         factum serve --kafka 127.0.0.1:0 --http 127.0.0.1:0 --output json   (free ports, for a test)"
 )]
 pub struct ServeArgs {
@@ -101,8 +104,10 @@ fn announce(terminal: &Terminal, config: &ServeConfig, listening: &Listening) {
 
 fn ready(config: &ServeConfig, listening: &Listening) -> Value {
     let recovery = &listening.recovery;
+    let listeners: Vec<String> = listening.kafka.iter().map(listener).collect();
     json!({
-        "kafka": listening.kafka.to_string(),
+        "kafka": listening.kafka.first().map(|(_, address)| address.to_string()),
+        "listeners": listeners,
         "http": listening.http.to_string(),
         "data": config.data,
         "recovery": {
@@ -116,6 +121,11 @@ fn ready(config: &ServeConfig, listening: &Listening) -> Value {
     })
 }
 
+/// A listener as it is typed.
+fn listener((protocol, address): &(Protocol, SocketAddr)) -> String {
+    format!("{protocol}://{address}")
+}
+
 fn banner(terminal: &Terminal, config: &ServeConfig, listening: &Listening) -> String {
     let colors = terminal.colors;
     let label = |text: &str| colors.paint(DIM, format!("{text:<8}"));
@@ -127,15 +137,24 @@ fn banner(terminal: &Terminal, config: &ServeConfig, listening: &Listening) -> S
             colors.paint(GOOD, "is ready")
         ),
         String::new(),
-        format!("  {}{}", label("Kafka"), listening.kafka),
-        format!("  {}http://{}", label("HTTP"), listening.http),
+    ];
+    for of in &listening.kafka {
+        let shown = match of {
+            (Protocol::Plaintext, address) => address.to_string(),
+            of => listener(of),
+        };
+        lines.push(format!("  {}{shown}", label("Kafka")));
+    }
+    let scheme = if listening.is_https { "https" } else { "http" };
+    lines.extend([
+        format!("  {}{scheme}://{}", label("HTTP"), listening.http),
         format!(
             "  {}{} ({} batches recovered)",
             label("Data"),
             config.data.display(),
             grouped(recovery.batches)
         ),
-    ];
+    ]);
     if let Some(cut) = &recovery.truncated {
         let bytes = ByteSize::from(cut.bytes);
         let text = format!(
@@ -147,8 +166,8 @@ fn banner(terminal: &Terminal, config: &ServeConfig, listening: &Listening) -> S
     }
     lines.push(String::new());
     let server = match listening.http.port() {
-        8080 => String::new(),
-        _ => format!(" --server http://{}", listening.http),
+        8080 if !listening.is_https => String::new(),
+        _ => format!(" --server {scheme}://{}", listening.http),
     };
     lines.push(format!("  {}factum topic create orders{server}", label("Try")));
     lines.push(format!("  {}factum read orders --follow{server}", label("")));

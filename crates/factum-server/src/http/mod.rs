@@ -46,7 +46,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::login::Login;
 use crate::metrics::Metrics;
 
-pub(crate) use serve::serve;
+pub(crate) use serve::{HttpTls, serve};
 
 /// Says whether the log takes appends, and if not, why.
 pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;

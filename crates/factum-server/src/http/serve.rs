@@ -6,25 +6,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use factum_event::access::Principal;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::HttpLimits;
 use super::session::Peer;
+use crate::config::ClientAuth;
 use crate::metrics::Metrics;
+use crate::tls::{HandshakeError, Tls};
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What an encrypted door needs.
+#[derive(Clone)]
+pub(crate) struct HttpTls {
+    /// Certificates.
+    pub(crate) tls: Arc<Tls>,
+    /// Whether clients show one of theirs.
+    pub(crate) client_auth: ClientAuth,
+}
+
 /// Serves until `shutdown` turns true, then lets requests end within the limit.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<HttpTls>,
     router: Router,
     limits: HttpLimits,
     metrics: Arc<Metrics>,
@@ -40,11 +54,14 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, peer, place)) => {
                 let open = metrics.http_connection();
-                let timeout = limits.header_timeout;
-                let connection =
-                    connection((stream, peer), router.clone(), timeout, shutdown.clone());
+                let (router, header_timeout) = (router.clone(), limits.header_timeout);
+                let (tls, shutdown) = (tls.clone(), shutdown.clone());
+                let client = (stream, peer);
                 tokio::spawn(async move {
-                    connection.await;
+                    match tls {
+                        None => connection(client, router, header_timeout, shutdown).await,
+                        Some(tls) => encrypted(tls, client, router, header_timeout, shutdown).await,
+                    }
                     drop((place, open));
                 });
             }
@@ -66,18 +83,41 @@ async fn accept(
     let (stream, peer) = listener.accept().await?;
     // Small answers go out at once; a socket that refuses works all the same.
     let _ = stream.set_nodelay(true);
-    Ok((stream, Peer(peer.ip()), place))
+    Ok((stream, Peer { host: peer.ip(), certified: None }, place))
+}
+
+/// Does the handshake, and serves whoever the certificate names.
+async fn encrypted(
+    HttpTls { tls, client_auth }: HttpTls,
+    (stream, mut peer): (TcpStream, Peer),
+    router: Router,
+    header_timeout: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream, client_auth) => accepted,
+        () = stopped(&mut shutdown) => return,
+    };
+    let known = accepted.and_then(|stream| Ok((tls.principal(&stream)?, stream)));
+    match known {
+        Ok((certified, stream)) => {
+            peer.certified = certified.map(|name| Principal::user(&name));
+            connection((stream, peer), router, header_timeout, shutdown).await;
+        }
+        Err(HandshakeError::Silent) => {}
+        Err(error) => tracing::warn!(host = %peer.host, %error, "HTTP connection closed"),
+    }
 }
 
 async fn connection(
-    (stream, peer): (TcpStream, Peer),
+    (stream, peer): (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Peer),
     router: Router,
     header_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         routes.call(request)
     });
     let connection = http1::Builder::new()
@@ -129,7 +169,8 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (stop, shutdown) = watch::channel(false);
         let metrics = Arc::new(Metrics::new());
-        let ended = tokio::spawn(serve(listener, router, limits, Arc::clone(&metrics), shutdown));
+        let ended =
+            tokio::spawn(serve(listener, None, router, limits, Arc::clone(&metrics), shutdown));
         Server { address, metrics, stop, ended }
     }
 

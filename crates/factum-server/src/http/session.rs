@@ -1,6 +1,7 @@
 //! Who sends a request, and the log as it sees it.
 //!
-//! A name and a password come by HTTP's basic scheme (RFC 7617); who sends none is anonymous.
+//! A name and a password come by HTTP's basic scheme (RFC 7617); who sends none is who the
+//! certificate of the connection names, or anonymous.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
@@ -18,9 +19,13 @@ use factum_event::access::{Client, Operation, Principal, Resource};
 use super::problem::Problem;
 use super::{Inner, Shared};
 
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+/// Where a request comes from, and what the connection says of who sends it.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) host: IpAddr,
+    /// Whom its certificate names.
+    pub(super) certified: Option<Principal>,
+}
 
 /// What a handler works with.
 #[derive(Clone)]
@@ -44,9 +49,12 @@ impl FromRequestParts<Shared> for Session {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
         // Tests call the routes without a connection.
-        let host = parts.extensions.get().map_or(Ipv4Addr::LOCALHOST.into(), |Peer(host)| *host);
+        let peer = parts.extensions.get::<Peer>();
+        let host = peer.map_or(Ipv4Addr::LOCALHOST.into(), |peer| peer.host);
         let principal = match parts.headers.get(AUTHORIZATION) {
-            None => Principal::anonymous(),
+            None => {
+                peer.and_then(|peer| peer.certified.clone()).unwrap_or_else(Principal::anonymous)
+            }
             Some(value) => {
                 let (user, password) = basic(value.as_bytes()).ok_or_else(not_basic)?;
                 let login = &shared.door.login;

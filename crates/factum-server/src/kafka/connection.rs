@@ -7,21 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use factum_event::access::{Client, Principal};
+use factum_event::access::Client;
 use factum_wire::ApiKey;
 use factum_wire::frame::{self, FrameError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use thiserror::Error;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::dispatch::{self, Answer, Answering, Refused};
 use super::sending::{self, SendError};
-use super::{Caller, KafkaDoor};
+use super::session::{Session, Unwelcome};
+use super::transport::{self, ReadHalf, WriteHalf};
+use super::{Caller, KafkaDoor, KafkaListener};
+use crate::tls::HandshakeError;
 
 /// The first step in which a frame gets its memory; every other is as large as all before it.
 const FIRST_STEP: usize = 64 << 10;
@@ -33,6 +35,9 @@ const AT_ONCE: usize = (1 << 20) + FIRST_STEP;
 /// Fetches of one connection whose answers may be in memory at once, however little the client
 /// reads; clients have one under way.
 const FETCHES_PER_CONNECTION: usize = 2;
+
+/// How long the other side of TLS may take to hear that this one closes.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Bytes of a frame's length.
 const PREFIX_BYTES: usize = 4;
@@ -46,6 +51,10 @@ enum Closing {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Unwelcome(#[from] Unwelcome),
     #[error("nothing moved for {0:?}")]
     Stalled(Duration),
     #[error("the memory for requests is in use; requests_in_work_bytes limits it")]
@@ -55,47 +64,112 @@ enum Closing {
 }
 
 /// Serves a connection until either side closes it.
-pub(super) async fn run(door: Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn run(
+    door: Arc<KafkaDoor>,
+    listener: Arc<KafkaListener>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
     door.metrics.kafka_connection_opened();
-    let closed = serve(&door, stream, peer).await;
+    let closed = open(&door, &listener, stream, peer).await;
     door.metrics.kafka_connection_closed();
+    let listener = listener.protocol;
     match closed {
         Ok(()) => tracing::debug!(%peer, "connection closed by the client"),
         Err(Closing::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
-        Err(reason) => tracing::warn!(%peer, %reason, "connection closed"),
+        // Why it failed is in the log already.
+        Err(Closing::Unwelcome(Unwelcome::Failed)) => tracing::debug!(%peer, "connection closed"),
+        Err(Closing::Handshake(HandshakeError::Silent)) => {
+            tracing::debug!(%peer, %listener, "connection closed before it said anything");
+        }
+        Err(reason) => tracing::warn!(%peer, %listener, %reason, "connection closed"),
     }
 }
 
-async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Result<(), Closing> {
+/// Does the handshake, where there is one, and serves.
+async fn open(
+    door: &Arc<KafkaDoor>,
+    listener: &Arc<KafkaListener>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Closing> {
     // Small answers must not wait for more; a socket that refuses the option works without.
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr()?;
-    let (host, port) =
-        door.advertised.clone().unwrap_or_else(|| (local.ip().to_string(), local.port()));
-    let client = Client { principal: Principal::anonymous(), host: peer.ip() };
-    let caller = Caller { client_id: String::new(), client, host, port };
-    let (read, mut write) = stream.into_split();
-    let mut frames =
+    let Some(tls) = &listener.tls else {
+        let session = Session::begin(listener, peer, None);
+        return serve(door, session, (local, peer), transport::plain(stream)).await;
+    };
+    let stream = tls.accept(stream, listener.client_auth).await?;
+    // Where clients log in, their certificate says only that they may try.
+    let asks = !listener.protocol.is_sasl();
+    let certified = if asks { tls.principal(&stream)? } else { None };
+    let session = Session::begin(listener, peer, certified);
+    serve(door, session, (local, peer), transport::tls(stream)).await
+}
+
+async fn serve(
+    door: &Arc<KafkaDoor>,
+    session: Arc<Session>,
+    (local, peer): (SocketAddr, SocketAddr),
+    (read, mut write): (ReadHalf, WriteHalf),
+) -> Result<(), Closing> {
+    let frames =
         Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
+    let served = converse(door, session, (local, peer), frames, &mut write).await;
+    if write.socket().is_none() {
+        // So that the other side knows that nothing was cut off. It may have gone.
+        let _ = timeout(FAREWELL, write.shutdown()).await;
+    }
+    served
+}
+
+/// Takes requests and answers them until either side has enough.
+async fn converse(
+    door: &Arc<KafkaDoor>,
+    session: Arc<Session>,
+    (local, peer): (SocketAddr, SocketAddr),
+    mut frames: Frames,
+    write: &mut WriteHalf,
+) -> Result<(), Closing> {
+    let advertised = session.listener().advertised.clone();
+    let (host, port) = advertised.unwrap_or_else(|| (local.ip().to_string(), local.port()));
+    let client = Client { principal: session.principal(), host: peer.ip() };
+    let (client_id, shared) = (String::new(), Arc::clone(&session));
+    let mut caller = Caller { client_id, client, session: shared, host, port };
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
     // For each answer, in the same order, whether it is one to a fetch.
     let mut fetches: VecDeque<bool> = VecDeque::new();
     loop {
         let unanswered_fetches = fetches.iter().filter(|fetch| **fetch).count();
-        let may_read = answers.len() < door.limits.requests_per_connection
+        let may_read = !session.has_failed()
+            && answers.len() < door.limits.requests_per_connection
             && unanswered_fetches < FETCHES_PER_CONNECTION;
         let idle = answers.is_empty();
+        if idle && session.has_failed() {
+            return Err(Unwelcome::Failed.into());
+        }
+        let patience = match (idle, session.is_known()) {
+            (true, true) => door.limits.idle,
+            // Who has not logged in has no place to rest.
+            (true, false) => door.limits.stall,
+            (false, _) => Duration::MAX,
+        };
+        let limit = session.request_bytes(door.limits.request_bytes);
         tokio::select! {
             Some(answer) = answers.next(), if !idle => {
                 fetches.pop_front();
-                send(door, &mut write, answer?).await?;
+                send(door, write, answer?).await?;
             }
-            frame = frames.next(idle), if may_read => {
+            frame = frames.next(patience, limit), if may_read => {
                 // Who has closed waits for no answer.
                 let Some((frame, permit)) = frame? else { return Ok(()) };
+                session.admit(&frame)?;
                 fetches.push_back(frame.starts_with(&i16::from(ApiKey::Fetch).to_be_bytes()));
                 let answer = dispatch::start(door, &caller, frame, permit).await?;
                 answers.push_back(answer);
+                // A request that logs in has done so when its answer is there.
+                caller.client.principal = session.principal();
             }
         }
     }
@@ -103,7 +177,7 @@ async fn serve(door: &Arc<KafkaDoor>, stream: TcpStream, peer: SocketAddr) -> Re
 
 /// The frames of a connection. [`next`](Self::next) may be dropped and called again.
 struct Frames {
-    read: OwnedReadHalf,
+    read: ReadHalf,
     door: Arc<KafkaDoor>,
     buffer: BytesMut,
     state: State,
@@ -121,19 +195,20 @@ enum State {
 }
 
 impl Frames {
-    /// The next frame without its prefix, with the permit to have it in memory; none at the end.
+    /// The next frame without its prefix, at most `limit` bytes, with the permit to have it in
+    /// memory; none at the end. It must begin within `patience`.
     async fn next(
         &mut self,
-        idle: bool,
+        patience: Duration,
+        limit: usize,
     ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Closing> {
         if matches!(self.state, State::Prefix) {
-            let patience = if idle { self.door.limits.idle } else { Duration::MAX };
             if !self.fill(PREFIX_BYTES, patience).await? {
                 return Ok(None);
             }
             let mut prefix = [0; PREFIX_BYTES];
             prefix.copy_from_slice(&self.buffer[..PREFIX_BYTES]);
-            let size = frame::size(prefix, self.door.limits.request_bytes)?;
+            let size = frame::size(prefix, limit)?;
             self.buffer.advance(PREFIX_BYTES);
             // Room that no byte was written to costs nothing yet.
             self.buffer.reserve(size.min(AT_ONCE).saturating_sub(self.buffer.len()));
@@ -208,7 +283,7 @@ fn merge(permit: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) 
 }
 
 /// Sends an answer; what memory it holds goes back when it is sent.
-async fn send(door: &KafkaDoor, write: &mut OwnedWriteHalf, answer: Answer) -> Result<(), Closing> {
+async fn send(door: &KafkaDoor, write: &mut WriteHalf, answer: Answer) -> Result<(), Closing> {
     let Answer { parts, room } = answer;
     let count = |bytes| door.metrics.kafka_bytes_sent(bytes as u64);
     sending::send(write, parts, door.limits.stall, count).await.map_err(|error| match error {

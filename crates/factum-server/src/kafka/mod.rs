@@ -16,6 +16,8 @@ mod features;
 mod fetch_sessions;
 mod operations;
 mod sending;
+mod session;
+mod transport;
 
 use std::io;
 use std::sync::Arc;
@@ -26,8 +28,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::config::{ClientAuth, Listener, Protocol};
 use crate::metrics::Metrics;
+use crate::sasl::Sasl;
+use crate::tls::Tls;
 use fetch_sessions::FetchSessions;
+use session::Session;
 
 /// The number of the only broker.
 pub const NODE_ID: i32 = 1;
@@ -72,15 +78,38 @@ impl Default for KafkaLimits {
     }
 }
 
+/// One of the places where the door listens.
+pub struct KafkaListener {
+    protocol: Protocol,
+    /// What clients are told to connect to; without it, the address that they have reached.
+    advertised: Option<(String, u16)>,
+    /// Certificates, where connections are encrypted.
+    tls: Option<Arc<Tls>>,
+    client_auth: ClientAuth,
+}
+
+impl KafkaListener {
+    /// A listener of these settings; `tls` is of those that are encrypted, and of no others.
+    ///
+    /// None if it is to be encrypted and cannot be.
+    #[must_use]
+    pub fn new(settings: &Listener, tls: Option<&Arc<Tls>>) -> Option<Self> {
+        let Listener { protocol, advertised, client_auth, .. } = settings.clone();
+        let tls = if protocol.is_tls() { Some(Arc::clone(tls?)) } else { None };
+        Some(Self { protocol, advertised, tls, client_auth })
+    }
+}
+
 /// What all connections share.
 pub struct KafkaDoor {
     broker: Broker,
     metrics: Arc<Metrics>,
     limits: KafkaLimits,
-    /// What clients are told to connect to; without it, the address that they have reached.
-    advertised: Option<(String, u16)>,
+    sasl: Arc<Sasl>,
     /// Whether asking for a topic that does not exist creates it.
     auto_create_topics: bool,
+    /// A place for each connection, whichever listener it came through.
+    places: Arc<Semaphore>,
     requests_in_work: Arc<Semaphore>,
     fetches_in_work: Arc<Semaphore>,
     fetch_sessions: Arc<FetchSessions>,
@@ -93,12 +122,13 @@ impl KafkaDoor {
         broker: Broker,
         metrics: Arc<Metrics>,
         limits: KafkaLimits,
-        advertised: Option<(String, u16)>,
+        sasl: Arc<Sasl>,
         auto_create_topics: bool,
     ) -> Self {
         let fetch_sessions = Arc::<FetchSessions>::default();
         let observed = Arc::clone(&fetch_sessions);
         metrics.observe(move || observed.readings());
+        let places = Arc::new(Semaphore::new(limits.connections));
         let permits = |bytes: usize| Arc::new(Semaphore::new(bytes / PERMIT_BYTES));
         let requests_in_work = permits(limits.requests_in_work_bytes.max(limits.request_bytes));
         let fetches_in_work = permits(limits.fetches_in_work_bytes.max(limits.fetch_bytes));
@@ -106,28 +136,29 @@ impl KafkaDoor {
             broker,
             metrics,
             limits,
-            advertised,
+            sasl,
             auto_create_topics,
+            places,
             requests_in_work,
             fetches_in_work,
             fetch_sessions,
         }
     }
 
-    /// Accepts connections until `shutdown` says true, then closes them.
+    /// Accepts connections on a listener until `shutdown` says true, then closes them.
     ///
     /// # Errors
     /// Where the listener is of no use any more.
     pub async fn serve(
         self: Arc<Self>,
-        listener: TcpListener,
+        socket: TcpListener,
+        listener: Arc<KafkaListener>,
         mut shutdown: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
                 _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
             };
@@ -138,13 +169,13 @@ impl KafkaDoor {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 tracing::warn!(%peer, limit = self.limits.connections, "too many connections");
                 continue;
             };
-            let door = Arc::clone(&self);
+            let (door, listener) = (Arc::clone(&self), Arc::clone(&listener));
             connections.spawn(async move {
-                connection::run(door, stream, peer).await;
+                connection::run(door, listener, stream, peer).await;
                 drop(place);
             });
         }
@@ -164,11 +195,13 @@ async fn accept_failed(error: &io::Error) {
 }
 
 /// Who sent a request, and what it has reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Caller {
     client_id: String,
     /// Who it is, and from where.
     client: Client,
+    /// Its login.
+    session: Arc<Session>,
     /// Where this client finds this broker.
     host: String,
     port: u16,

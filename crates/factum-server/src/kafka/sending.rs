@@ -15,8 +15,9 @@ use rustix::fs::sendfile;
 use thiserror::Error;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout;
+
+use super::transport::WriteHalf;
 
 /// Parts in memory that are handed to the operating system at once.
 const PARTS: usize = 64;
@@ -46,7 +47,7 @@ pub(super) enum SendError {
 /// Writes the parts in order and says of each step how many bytes went; no step may take longer
 /// than `stall`.
 pub(super) async fn send(
-    write: &mut OwnedWriteHalf,
+    write: &mut WriteHalf,
     parts: Vec<Outgoing>,
     stall: Duration,
     mut sent: impl FnMut(usize),
@@ -55,24 +56,27 @@ pub(super) async fn send(
     let mut copies = false;
     loop {
         let written = match parts.front() {
-            None => return Ok(()),
+            // TLS may keep what it took until it is told to give it away; a socket keeps nothing.
+            None => return within(stall, write.flush()).await,
             Some(Outgoing::Bytes(_)) => {
                 let slices: Vec<_> = leading_bytes(&parts).collect();
                 within(stall, write.write_vectored(&slices)).await?
             }
-            Some(Outgoing::Region(region)) if copies => {
-                let bytes = read_some(region)?;
-                within(stall, write.write(&bytes)).await?
-            }
-            Some(Outgoing::Region(region)) => match within(stall, send_some(write, region)).await {
-                Err(SendError::Io(error)) if is_no_way(&error) => {
-                    copies = true;
-                    continue;
+            Some(Outgoing::Region(region)) => match write.socket() {
+                Some(socket) if !copies => match within(stall, send_some(socket, region)).await {
+                    Err(SendError::Io(error)) if is_no_way(&error) => {
+                        copies = true;
+                        continue;
+                    }
+                    Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                        continue;
+                    }
+                    written => written?,
+                },
+                _ => {
+                    let bytes = read_some(region)?;
+                    within(stall, write.write(&bytes)).await?
                 }
-                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    continue;
-                }
-                written => written?,
             },
         };
         if written == 0 && parts.iter().any(|part| !part.is_empty()) {
@@ -100,9 +104,8 @@ fn leading_bytes(parts: &VecDeque<Outgoing>) -> impl Iterator<Item = io::IoSlice
 }
 
 /// Sends from the front of a region as much as the socket takes.
-async fn send_some(write: &OwnedWriteHalf, region: &FileRegion) -> io::Result<usize> {
+async fn send_some(socket: &TcpStream, region: &FileRegion) -> io::Result<usize> {
     let file = region.descriptor().ok_or(io::ErrorKind::Unsupported)?;
-    let socket: &TcpStream = write.as_ref();
     let step = region.len().min(STEP_BYTES);
     let send = || {
         let mut position = region.position();
@@ -170,6 +173,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::kafka::transport;
 
     const STALL: Duration = Duration::from_secs(30);
 
@@ -197,12 +201,12 @@ mod tests {
         (region.clone(), batch(bytes).at(Offset::ZERO).bytes().to_vec())
     }
 
-    async fn pair() -> (OwnedWriteHalf, TcpStream) {
+    async fn pair() -> (WriteHalf, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (here, _) = listener.accept().await.unwrap();
         // The other half is dropped, which closes nothing.
-        (here.into_split().1, there)
+        (transport::plain(here).1, there)
     }
 
     async fn arrives(disk: Arc<dyn Disk>) {

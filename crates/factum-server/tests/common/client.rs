@@ -2,10 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use factum_wire::{ApiKey, Request, Response, Str, frame};
+use rustls_pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::DEADLINE;
 
@@ -13,8 +16,48 @@ const CLIENT_ID: &str = "test";
 
 /// A connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Wire,
     next: i32,
+}
+
+/// A socket, with TLS or without.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 impl Client {
@@ -23,11 +66,26 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { stream, next: 0 })
+        Ok(Self { stream: Wire::Plain(socket(address)?), next: 0 })
+    }
+
+    /// Connects with TLS, and waits for the end of the handshake as the client sees it: a server
+    /// that does not want its certificate says so later.
+    pub fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket(address)?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Self { stream: Wire::Tls(Box::new(stream)), next: 0 })
+    }
+
+    /// The certificate that the server has shown.
+    pub fn server_certificate(&self) -> Vec<u8> {
+        let Wire::Tls(stream) = &self.stream else { return Vec::new() };
+        let certificates = stream.conn.peer_certificates().unwrap_or_default();
+        certificates.first().map_or_else(Vec::new, |first| first.to_vec())
     }
 
     /// Asks in a version and waits for the answer.
@@ -82,11 +140,11 @@ impl Client {
     /// Says that nothing more will be sent.
     pub fn finish(&self) {
         // The other side may have closed already.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.socket().shutdown(Shutdown::Write);
     }
 
     pub fn patience(&self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).expect("not zero");
+        self.stream.socket().set_read_timeout(Some(patience)).expect("not zero");
     }
 
     /// Fails unless the server closes the connection and says nothing more.
@@ -95,9 +153,18 @@ impl Client {
             Ok(0) => {}
             Ok(_) => panic!("{why}: answered, where closing was expected"),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => panic!("{why}: not closed ({error})"),
         }
     }
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&address, DEADLINE)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.set_write_timeout(Some(DEADLINE))?;
+    Ok(socket)
 }
 
 /// The number of the request that a frame answers, and the answer.

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod certificates;
 pub mod client;
+pub mod login;
 pub mod server;
 pub mod work;
 

@@ -21,13 +21,15 @@ pub struct Home {
     data: PathBuf,
     /// The program that runs the server, and its arguments; none: the server itself.
     under: Vec<String>,
+    /// Settings that only the environment carries.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Home {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data = directory.path().join("data");
-        Self { directory, data, under: Vec::new() }
+        Self { directory, data, under: Vec::new(), environment: Vec::new() }
     }
 
     /// A server whose data is in a directory of its own.
@@ -38,6 +40,17 @@ impl Home {
     /// A server that another program runs, such as `prlimit`, which must become the server.
     pub fn under(self, program: &[&str]) -> Self {
         Self { under: program.iter().map(|&word| word.to_owned()).collect(), ..self }
+    }
+
+    /// A server with this in its environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// A directory beside the data, for other files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -79,6 +92,7 @@ impl Home {
             child,
             kafka: SocketAddr::from(([0; 4], 0)),
             http: SocketAddr::from(([0; 4], 0)),
+            listeners: Vec::new(),
             recovery: Value::Null,
             log: self.log(),
         };
@@ -89,6 +103,8 @@ impl Home {
         let address = |door: &str| ready[door].as_str().and_then(|text| text.parse().ok());
         server.kafka = address("kafka").expect("the Kafka door's address");
         server.http = address("http").expect("the HTTP door's address");
+        let listeners = ready["listeners"].as_array().into_iter().flatten();
+        server.listeners = listeners.filter_map(|one| one.as_str().map(str::to_owned)).collect();
         server.recovery = ready["recovery"].clone();
         server
     }
@@ -105,8 +121,9 @@ impl Home {
     }
 
     /// Runs a server that is expected not to start: its exit status and what it says.
-    pub fn serve_in_vain(&self) -> (ExitStatus, String) {
+    pub fn serve_in_vain(&self, flags: &[&str]) -> (ExitStatus, String) {
         let mut command = self.command(&["--kafka", ANY_PORT, "--http", ANY_PORT]);
+        command.args(flags);
         let output = command.stderr(Stdio::piped()).output().expect("the binary starts");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
@@ -120,6 +137,7 @@ impl Home {
             command.env_remove(name);
         }
         command.current_dir(self.directory.path()).env("FACTUM_LOG", "warn");
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         // Opening looks through the whole of the last journal, which an unoptimised build does
         // slowly; small ones also let tests cross from one to the next.
         command.env("FACTUM_JOURNAL_BYTES", "4MiB");
@@ -146,6 +164,8 @@ pub struct Server {
     child: Child,
     pub kafka: SocketAddr,
     pub http: SocketAddr,
+    /// All places of the Kafka door, as PROTOCOL://ADDRESS.
+    listeners: Vec<String>,
     /// What opening the log found.
     pub recovery: Value,
     log: PathBuf,
@@ -168,6 +188,19 @@ impl Server {
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "stopped with {status}: {}", self.log_lines());
         self.assert_no_panic();
+    }
+
+    /// Where the first listener of this protocol is.
+    pub fn listener(&self, protocol: &str) -> SocketAddr {
+        let of = |one: &String| one.strip_prefix(&format!("{protocol}://"))?.parse().ok();
+        self.listeners.iter().find_map(of).expect("there is such a listener")
+    }
+
+    /// Sends it SIGHUP.
+    pub fn hang_up(&self) {
+        let kill = format!("kill -HUP {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(sent.success(), "it was gone already: {}", self.log_lines());
     }
 
     /// The number of its process.

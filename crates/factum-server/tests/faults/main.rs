@@ -198,7 +198,7 @@ fn a_read_only_file_system_is_told_of_at_the_start() {
 
 /// The server must not start, and must say where and why.
 fn assert_refuses_to_start(home: &Home, why: &str) {
-    let (status, said) = home.serve_in_vain();
+    let (status, said) = home.serve_in_vain(&[]);
     assert!(!status.success());
     assert!(said.contains(why), "{said}");
     assert!(said.contains(&home.data().display().to_string()), "not where: {said}");
