@@ -146,6 +146,12 @@ class Session:
         self.ask("collect", "read", timeout_s, topic=topic, partitions=partitions, committed=committed, last=value)
         return self.records
 
+    def everything(self, topic, partitions, committed, timeout_s=ANSWER_S):
+        """Reads each partition from its start to where it ends now."""
+        self.records = []
+        self.ask("everything", "read", timeout_s, topic=topic, partitions=partitions, committed=committed)
+        return self.records
+
     def close(self):
         """Ends the process: its standard input closes, then it is killed if it stays."""
         try:
