@@ -26,7 +26,7 @@ TRANSACTION_MS = 10_000
 # Between two kills. Instances of Streams take seconds to begin.
 PAUSES_S = {"librdkafka": (0.5, 4.0), "streams": (2.0, 9.0)}
 DOWN_S = 0.5
-SUITE_S = {"librdkafka": 20, "streams": 25}
+SUITE_S = {"librdkafka": 12, "streams": 20}
 CATCH_UP_S = 180
 FINISH_S = 90
 SHOWN = 10

@@ -30,6 +30,7 @@ class Speaker:
     overlapping_aborts: bool = True  # also those that overlap
     stable_offsets: bool = True  # waits for offsets that a transaction under way may commit
     parts: tuple = CLIENT_PARTS  # of the suite that it takes part in
+    codecs: tuple = ("none", "gzip", "snappy", "lz4", "zstd")  # of the scenario; `cross` has them all
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
@@ -138,8 +139,19 @@ SPEAKERS = {
         cannot_read=platformatic_cannot_read(),
         cannot_read_from=(("java", "snappy"),),
     ),
-    "aiokafka": Speaker("aiokafka", null_records=False, stable_offsets=False, parts=("scenario", "cross", "admin", "transactions")),
-    "sarama": Speaker("sarama", stable_offsets=False, parts=("scenario", "cross", "admin", "transactions")),
+    "aiokafka": Speaker(
+        "aiokafka",
+        null_records=False,
+        stable_offsets=False,
+        parts=("scenario", "cross", "admin", "transactions"),
+        codecs=("none", "zstd"),
+    ),
+    "sarama": Speaker(
+        "sarama",
+        stable_offsets=False,
+        parts=("scenario", "cross", "admin", "transactions"),
+        codecs=("none", "zstd"),
+    ),
     "kafka-tools": Speaker("kafka-tools", parts=("tools",)),
     "streams": Speaker("streams", parts=("streams", "exactly_once")),
     "connect": Speaker("connect", parts=("connect",)),

@@ -139,7 +139,9 @@ func (c *client) listOffsets(cmd command) (any, error) {
 	found, err := c.admin.ListOffsets(asked, options)
 	answers := [][]int64{}
 	for partition, one := range found[cmd.Topic] {
-		err = errors.Join(err, one.Err)
+		if !errors.Is(one.Err, sarama.ErrNoError) {
+			err = errors.Join(err, one.Err)
+		}
 		answers = append(answers, []int64{int64(partition), one.Offset})
 	}
 	slices.SortFunc(answers, slices.Compare)
