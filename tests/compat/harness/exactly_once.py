@@ -20,14 +20,14 @@ from .session import ClientError, ClientSilent, Session
 PARTITIONS = 4
 KEYS = 64
 PER_SECOND = 300
-BATCH = 20
+BATCH = 50
 ABORT_EVERY = 6
 TRANSACTION_MS = 10_000
 # Between two kills. Instances of Streams take seconds to begin.
 PAUSES_S = {"librdkafka": (0.5, 4.0), "streams": (2.0, 9.0)}
 DOWN_S = 0.5
 SUITE_S = {"librdkafka": 12, "streams": 20}
-CATCH_UP_S = 180
+CATCH_UP_S = 90  # without a record
 FINISH_S = 90
 SHOWN = 10
 
@@ -254,10 +254,12 @@ class ExactlyOnce:
                 self.replace(number)
 
     def catch_up(self, reader, fed):
-        deadline = time.monotonic() + CATCH_UP_S
-        while reader.checker.next.total() < fed:
+        deadline, came = 0, -1
+        while came < fed:
+            if reader.checker.next.total() > came:
+                deadline, came = time.monotonic() + CATCH_UP_S, reader.checker.next.total()
             if time.monotonic() > deadline:
-                raise AssertionError(f"{reader.checker.next.total()} of {fed} records came out, and nothing more in {CATCH_UP_S} s")
+                raise AssertionError(f"{came} of {fed} records came out, and nothing more in {CATCH_UP_S} s")
             self.look(reader)
             time.sleep(0.05)
 
