@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 
-START_S = 60
+START_S = 180
 STOP_S = 20
 POLL_S = 0.05
 

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-READY_S = 60
+READY_S = 180
 ANSWER_S = 60
 
 
