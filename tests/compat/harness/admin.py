@@ -6,7 +6,7 @@ import time
 from . import records as oracle
 from .session import ClientError, Unsupported
 
-CLIENTS = ["confluent", "java", "kafkajs", "franz-go", "platformatic"]
+CLIENTS = ["confluent", "java", "kafkajs", "franz-go", "platformatic", "aiokafka", "sarama"]
 RECORDS = 200
 EVENTUALLY_S = 10
 # What a user would set, and not the defaults.

@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 
-START_S = 60
+START_S = 180
 STOP_S = 20
 POLL_S = 0.05
 
@@ -71,10 +71,11 @@ class OwnBroker:
                 raise RuntimeError(f"the broker did not listen within {START_S} s, see {self.log_path}")
             time.sleep(POLL_S)
 
-    def kill_and_restart(self):
+    def kill_and_restart(self, down_s=0):
         """`kill -9`, then the same command on the same data and ports."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_S)
+        time.sleep(down_s)
         self.start()
 
     def stop(self, keep=False):

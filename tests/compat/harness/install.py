@@ -16,6 +16,7 @@ CLIENTS = HERE / "clients"
 INSTALL_S = 600
 MIN_NODE = {"kafkajs": (20, 0), "platformatic": (20, 19)}
 MIN_GO = (1, 26)
+SMALL_JVM = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 
 class Unavailable(Exception):
@@ -129,8 +130,17 @@ class Installer:
         need("javac")
         sources = list((CLIENTS / "java" / "src").glob("*.java"))
         classpath = self.maven("java", CLIENTS / "java" / "pom.xml", sources, ["compile"])
-        flags = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        return [need("java"), *flags, "-cp", classpath, "Client"]
+        return [need("java"), *SMALL_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath, "Client"]
+
+    def streams(self):
+        need("javac")
+        sources = list((CLIENTS / "streams" / "src").glob("*.java"))
+        classpath = self.maven("streams", CLIENTS / "streams" / "pom.xml", sources, ["compile"])
+        return [need("java"), *SMALL_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath, "Streams"]
+
+    def connect(self):
+        classpath = self.maven("connect", CLIENTS / "connect" / "pom.xml", [], [])
+        return [need("java"), *SMALL_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath]
 
     def kafka_tools(self):
         classpath = self.maven("kafka-tools", CLIENTS / "kafka-tools" / "pom.xml", [], [])
@@ -139,14 +149,20 @@ class Installer:
     def reference_classpath(self):
         return self.maven("reference", HERE / "reference" / "pom.xml", [], [])
 
-    def franz_go(self):
+    def go(self, name):
         found = version_of([need("go"), "version"])
         if found < MIN_GO:
             raise Unavailable(f"Go {MIN_GO} or newer is needed, {found} is installed")
-        source = CLIENTS / "franz-go"
+        source = CLIENTS / name
 
         def install(directory):
             run(["go", "build", "-o", directory / "client", "."], cwd=source)
 
         inputs = [*source.glob("*.go"), source / "go.mod", source / "go.sum"]
-        return [self.once("franz-go", inputs, install) / "client"]
+        return [self.once(name, inputs, install) / "client"]
+
+    def franz_go(self):
+        return self.go("franz-go")
+
+    def sarama(self):
+        return self.go("sarama")

@@ -111,7 +111,7 @@ class Scenario:
         self.main = self.suite.open(self.client, "main")
 
     def produce_all(self):
-        for codec in CODECS:
+        for codec in self.suite.speak[self.client].codecs:
             for mode in MODES:
                 topic = Topic(self.client, codec, mode, self.suite)
                 if self.check("create", f"create a topic for {codec}, {mode}", lambda: self.create(topic)):

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-READY_S = 60
+READY_S = 180
 ANSWER_S = 60
 
 
@@ -144,6 +144,12 @@ class Session:
         self.records = []
         value = base64.b64encode(last.encode()).decode()
         self.ask("collect", "read", timeout_s, topic=topic, partitions=partitions, committed=committed, last=value)
+        return self.records
+
+    def everything(self, topic, partitions, committed, timeout_s=ANSWER_S):
+        """Reads each partition from its start to where it ends now."""
+        self.records = []
+        self.ask("everything", "read", timeout_s, topic=topic, partitions=partitions, committed=committed)
         return self.records
 
     def close(self):

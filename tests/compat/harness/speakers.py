@@ -13,7 +13,7 @@ from .session import Session, Unsupported
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
 CLIENT_PARTS = ("scenario", "cross", "admin", "transactions", "consumer_groups", "events")
-PARTS = (*CLIENT_PARTS, "tools")
+PARTS = (*CLIENT_PARTS, "tools", "streams", "exactly_once", "connect")
 
 
 @dataclasses.dataclass
@@ -23,17 +23,21 @@ class Speaker:
     name: str
     timestamps: bool = True  # can set a record's timestamp
     header_map: bool = False  # keeps headers in a map: equal names stand side by side
+    null_records: bool = True  # can write a record with neither key nor value
     null_headers: bool = True  # can write a header whose value is null
     holds_at_once: bool = False  # a member can join holding; others deliver one record first
     reads_committed: bool = True  # leaves out every aborted transaction
     overlapping_aborts: bool = True  # also those that overlap
     stable_offsets: bool = True  # waits for offsets that a transaction under way may commit
     parts: tuple = CLIENT_PARTS  # of the suite that it takes part in
+    codecs: tuple = ("none", "gzip", "snappy", "lz4", "zstd")  # of the scenario; `cross` has them all
     cannot_read: tuple = ()  # codecs it cannot decompress
     cannot_read_from: tuple = ()  # producers and codecs that its decoder fails on, with any broker
 
     def writes(self, made):
         """The given records as this client can write them."""
+        if not self.null_records:
+            made = [[t, k, "" if k is None and v is None else v, h] for t, k, v, h in made]
         if not self.null_headers:
             made = [[t, k, v, [[name, raw or ""] for name, raw in h]] for t, k, v, h in made]
         if self.header_map:
@@ -125,7 +129,7 @@ def platformatic_cannot_read():
 
 SPEAKERS = {
     "kcat": KcatSpeaker("kcat", timestamps=False, holds_at_once=True),
-    "confluent": Speaker("confluent"),
+    "confluent": Speaker("confluent", parts=(*CLIENT_PARTS, "exactly_once")),
     "java": Speaker("java"),
     "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False, stable_offsets=False),
     "franz-go": Speaker("franz-go"),
@@ -135,6 +139,20 @@ SPEAKERS = {
         cannot_read=platformatic_cannot_read(),
         cannot_read_from=(("java", "snappy"),),
     ),
-    "aiokafka": Speaker("aiokafka", stable_offsets=False, parts=("transactions",)),
+    "aiokafka": Speaker(
+        "aiokafka",
+        null_records=False,
+        stable_offsets=False,
+        parts=("scenario", "cross", "admin", "transactions"),
+        codecs=("none", "zstd"),
+    ),
+    "sarama": Speaker(
+        "sarama",
+        stable_offsets=False,
+        parts=("scenario", "cross", "admin", "transactions"),
+        codecs=("none", "zstd"),
+    ),
     "kafka-tools": Speaker("kafka-tools", parts=("tools",)),
+    "streams": Speaker("streams", parts=("streams", "exactly_once")),
+    "connect": Speaker("connect", parts=("connect",)),
 }

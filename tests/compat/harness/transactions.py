@@ -29,6 +29,7 @@ FENCED = {
     "franz-go": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
     "platformatic": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
     "aiokafka": {"ProducerFenced"},
+    "sarama": {"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"},
 }
 
 

@@ -1,4 +1,4 @@
-"""aiokafka, Python without librdkafka, behind the verbs of transactions: `txn`, `collect`, `transform`.
+"""aiokafka, Python without librdkafka, behind the suite's verbs: JSON commands in, JSON events out.
 
 The verbs are described in tests/compat/README.md.
 """
@@ -12,8 +12,12 @@ import sys
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from administration import Administration
+from member import Member
+
 BOOTSTRAP = sys.argv[1]
 MAX_REPAIRS = 100
+READ_MS = 30_000
 
 
 def say(event, **fields):
@@ -63,6 +67,61 @@ class Client:
     def __init__(self, next_command):
         self.next_command = next_command
         self.producers = {}
+        self.member = None
+        self.administration = Administration(BOOTSTRAP)
+
+    async def create(self, topic, partitions, config=None):
+        await self.administration.step("create_topic", topic=topic, partitions=partitions, config=config or {})
+        say("created")
+
+    async def produce(self, topic, codec, idempotent, file):
+        key = (codec, idempotent)
+        if key not in self.producers:
+            compression = None if codec == "none" else codec
+            self.producers[key] = AIOKafkaProducer(
+                bootstrap_servers=BOOTSTRAP, acks="all", compression_type=compression, enable_idempotence=idempotent, linger_ms=5
+            )
+            await self.producers[key].start()
+        sent = []
+        with open(file, encoding="utf-8") as lines:
+            for line in lines:
+                time_ms, key_text, value, headers = json.loads(line)
+                made = [(name, decode(raw)) for name, raw in headers]
+                sent.append(await self.producers[key].send(topic, decode(value), decode(key_text), timestamp_ms=time_ms, headers=made))
+        positions = [[done.partition, done.offset] for done in await asyncio.gather(*sent)]
+        say("produced", count=len(positions), positions=positions)
+
+    async def join(self, group, topics, limit):
+        self.member = Member(say, as_record, BOOTSTRAP, group, limit)
+        await self.member.start(topics)
+
+    async def resume(self, limit):
+        self.member.resume(limit)
+
+    async def commit(self):
+        say("committed", offsets=await self.member.commit())
+
+    async def leave(self):
+        member, self.member = self.member, None
+        await member.consumer.stop()
+        say("left")
+
+    async def read(self, topics, count):
+        reader = consumer(False)
+        await reader.start()
+        parts = [TopicPartition(topic, p) for topic in topics for p in await self.administration.partitions(topic)]
+        reader.assign(parts)
+        await reader.seek_to_beginning(*parts)
+        seen = 0
+        while seen < count:
+            found = await reader.getmany(timeout_ms=READ_MS, max_records=min(500, count - seen))
+            messages = [message for part in found.values() for message in part]
+            if not messages:
+                raise RuntimeError(f"{seen} of {count} records, then nothing for {READ_MS} ms")
+            seen += len(messages)
+            say("records", records=[as_record(message) for message in messages])
+        await reader.stop()
+        say("read", count=seen)
 
     async def txn(self, step, producer, id=None, timeout_ms=None, topic=None, records=()):
         if step == "open":
@@ -94,8 +153,11 @@ class Client:
     async def transform(self, **arguments):
         await Transform(self.next_command, **arguments).run()
 
-    async def admin(self, step, **_):
-        say("unsupported", step=step)
+    async def admin(self, step, **arguments):
+        try:
+            say("admin", value=await self.administration.step(step, **arguments))
+        except NotImplementedError:
+            say("unsupported", step=step)
 
 
 class Transform:
@@ -175,11 +237,19 @@ async def main():
 
     client = Client(next_command)
     say("ready")
-    while command := await next_command():
+    waiting = asyncio.create_task(next_command())
+    while True:
         try:
+            if client.member and not waiting.done():
+                await client.member.step()
+                continue
+            command = await waiting
+            if command is None:
+                return
             await getattr(client, command.pop("do"))(**command)
         except Exception as error:  # every failure is an answer, the runner decides
             say("error", code=type(error).__name__, message=str(error))
+        waiting = asyncio.create_task(next_command())
 
 
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

@@ -29,6 +29,7 @@ from confluent_kafka.admin import (
 )
 
 from consumer_groups import FollowingMember
+from exactly_once import Feeder, Tail, Worker
 from transactions import Transactions
 
 BOOTSTRAP = sys.argv[1]
@@ -233,8 +234,27 @@ class Client:
     def collect(self, **arguments):
         self.transactions.collect(as_record=as_record, **arguments)
 
+    def everything(self, **arguments):
+        self.transactions.everything(as_record=as_record, **arguments)
+
     def transform(self, **arguments):
         self.transactions.transform(self.commands, **arguments)
+
+    # what goes on until it is to finish
+
+    def feed(self, **arguments):
+        self.member = Feeder(BOOTSTRAP, say, **arguments)
+
+    def work(self, **arguments):
+        self.member = Worker(BOOTSTRAP, say, **arguments)
+
+    def tail(self, topic, partitions, committed):
+        consumer = self.transactions.consumer("unused", committed, **{"metadata.recovery.strategy": "none"})
+        self.member = Tail(consumer, say, as_record, topic, partitions)
+
+    def finish(self):
+        member, self.member = self.member, None
+        member.finish()
 
     # administration: one method per step
 

@@ -4,7 +4,7 @@ import base64
 import json
 import sys
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 TIMEOUT_S = 60
 MAX_REPAIRS = 100
@@ -102,6 +102,25 @@ class Transactions:
                 self.say("records", records=[as_record(message)])
                 if message.value() == decode(last):
                     open_partitions.discard(message.partition())
+        consumer.close()
+        self.say("read", count=seen)
+
+    def everything(self, topic, partitions, committed, as_record):
+        """Each partition to its end, which is the last stable offset where only committed records count."""
+        consumer = self.consumer("unused", committed, **{"enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+        seen, open_partitions = 0, set(range(partitions))
+        while open_partitions:
+            records = []
+            for message in consumer.consume(500, timeout=1):
+                if not message.error():
+                    records.append(as_record(message))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition())
+                elif not message.error().retriable():
+                    raise KafkaException(message.error())
+            seen += len(records)
+            self.say("records", records=records)
         consumer.close()
         self.say("read", count=seen)
 
