@@ -192,7 +192,7 @@ fn where_certificates_are_required_only_those_of_the_authority_get_in() {
     assert!(is_served(address, &world.client_as(&mine)));
     assert!(!is_served(address, &world.client()), "without a certificate");
     assert!(!is_served(address, &world.client_as(&strange)), "of another authority");
-    assert!(server.log_lines().contains("the TLS handshake failed"), "{}", server.log_lines());
+    server.assert_log_says("the TLS handshake failed");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn new_certificates_are_taken_while_connections_go_on_and_bad_ones_are_not() {
     fs::write(&world.files.key, "no key at all").unwrap();
     until("the bad key is seen", || server.metric("factum_tls_reloads_failed_total") > 0.0);
     assert_eq!(shown(), first, "the old certificate goes on");
-    assert!(server.log_lines().contains("tls_key"), "{}", server.log_lines());
+    server.assert_log_says("tls_key");
     assert!(!server.log_lines().contains("no key at all"), "a log is no place for keys");
 
     let new = world.authority.server(20);
@@ -392,5 +392,5 @@ fn who_shows_a_certificate_is_the_principal_that_the_rules_make_of_it() {
     assert!(changes.iter().any(is_named), "{changes:?}");
     let other = world.authority.client("Another1", 2);
     assert!(!is_served(address, &world.client_as(&other)), "no rule fits");
-    assert!(server.log_lines().contains("CN=Another1,O=Example"), "{}", server.log_lines());
+    server.assert_log_says("CN=Another1,O=Example");
 }

@@ -239,6 +239,14 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Fails unless its log says something, soon: a connection closes a moment before it says why.
+    pub fn assert_log_says(&self, text: &str) {
+        until(&format!("its log says {text:?}"), || {
+            self.metric("factum_partitions");
+            self.log_lines().contains(text)
+        });
+    }
+
     /// A panic that tokio caught leaves the process alive, but not silent.
     pub fn assert_no_panic(&self) {
         let lines = self.log_lines();
