@@ -153,6 +153,6 @@ SPEAKERS = {
         codecs=("none", "zstd"),
     ),
     "kafka-tools": Speaker("kafka-tools", parts=("tools",)),
-    "streams": Speaker("streams", parts=("streams", "exactly_once")),
+    "streams": Speaker("streams", parts=("streams",)),
     "connect": Speaker("connect", parts=("connect",)),
 }
