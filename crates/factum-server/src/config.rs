@@ -61,7 +61,7 @@ pub struct Layer {
     /// One more place where Kafka clients connect, as PROTOCOL://HOST:PORT with the protocols
     /// plaintext, ssl, sasl_plaintext and sasl_ssl; ?advertise=HOST:PORT is what clients are told,
     /// &client_auth=none|requested|required wins over --tls-client-auth. May be repeated; a list
-    /// with commas in the environment, tables [[listeners]] in a file
+    /// with commas in the environment, tables `[[listeners]]` in a file
     #[arg(
         long = "listener",
         value_name = "LISTENER",

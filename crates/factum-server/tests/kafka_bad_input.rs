@@ -406,7 +406,8 @@ fn added_partitions_have_as_many_assignments_each_to_the_one_broker() {
         (3, &[&[1], &[1]], None),
     ];
     for (count, brokers, expected) in cases {
-        let assignment = |broker_ids: &&[i32]| CreatePartitionsAssignment { broker_ids: broker_ids.to_vec() };
+        let assignment =
+            |broker_ids: &&[i32]| CreatePartitionsAssignment { broker_ids: broker_ids.to_vec() };
         let assignments = Some(brokers.iter().map(assignment).collect());
         let topics = vec![CreatePartitionsTopic { name: name("orders"), count, assignments }];
         let answer = client.ask(&CreatePartitionsRequest { topics, ..Default::default() });

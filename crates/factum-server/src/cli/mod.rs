@@ -121,7 +121,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Topic(topic::TopicArgs),
     Publish(Box<publish::PublishArgs>),
     Read(read::ReadArgs),
@@ -153,7 +153,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), CliError> {
     let client = || Client::new(&global.server, &global.tls, global.user.as_deref());
     match command {
-        Command::Serve(args) => serve::run(args, terminal),
+        Command::Serve(args) => serve::run(*args, terminal),
         Command::Topic(args) => topic::run(args, &client()?, terminal),
         Command::Publish(args) => publish::run(*args, &client()?, terminal),
         Command::Read(args) => read::run(&args, &client()?, terminal),

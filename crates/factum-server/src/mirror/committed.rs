@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_damaged_or_at_no_offset_is_an_error() {
         let mut bytes = joined(&[batch(0, 1, None)]).to_vec();
-        bytes[70] ^= 1;
+        bytes[65] ^= 1;
         assert!(matches!(committed(0, bytes.into(), &[]), Err(BatchError::Crc { .. })));
         let mut bytes = joined(&[batch(0, 1, None)]).to_vec();
         bytes[..8].copy_from_slice(&i64::MAX.to_be_bytes());

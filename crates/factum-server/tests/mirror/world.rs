@@ -175,7 +175,6 @@ impl Transactions {
             transaction_timeout_ms: 60_000,
             producer_id: -1,
             producer_epoch: -1,
-            ..Default::default()
         };
         let answer = client.ask(&request);
         ok("init", answer.error_code);
