@@ -391,6 +391,32 @@ fn invalid_topics_are_refused_by_create_delete_metadata_and_grow() {
 }
 
 #[test]
+fn added_partitions_have_as_many_assignments_each_to_the_one_broker() {
+    use ErrorCode::*;
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 1);
+    let cases: [(i32, &[&[i32]], ErrorCode); 6] = [
+        (3, &[&[1]], InvalidReplicaAssignment),
+        (3, &[&[1], &[1], &[1]], InvalidReplicaAssignment),
+        (3, &[], InvalidReplicaAssignment),
+        (3, &[&[1], &[2]], InvalidReplicaAssignment),
+        (1, &[&[1]], InvalidPartitions),
+        (3, &[&[1], &[1]], None),
+    ];
+    for (count, brokers, expected) in cases {
+        let assignment =
+            |broker_ids: &&[i32]| CreatePartitionsAssignment { broker_ids: broker_ids.to_vec() };
+        let assignments = Some(brokers.iter().map(assignment).collect());
+        let topics = vec![CreatePartitionsTopic { name: name("orders"), count, assignments }];
+        let answer = client.ask(&CreatePartitionsRequest { topics, ..Default::default() });
+        let came = answer.results[0].error_code;
+        assert_eq!(error(came), error(expected.code()), "{brokers:?} for {count}");
+    }
+}
+
+#[test]
 fn groups_refuse_what_cannot_be() {
     use ErrorCode::*;
     let home = Home::new();

@@ -37,11 +37,35 @@ async fn grow(call: &Call, asked: &CreatePartitionsTopic, dry_run: bool) -> Resu
     let total = u32::try_from(asked.count).map_err(|_| {
         (ErrorCode::InvalidPartitions, format!("{} partitions: expected 1 or more", asked.count))
     })?;
-    let assigned = asked.assignments.iter().flatten();
-    if !assigned.map(|one| one.broker_ids.as_slice()).all(|brokers| brokers == [NODE_ID]) {
-        let message = format!("every partition is to be on broker {NODE_ID} alone");
-        return Err((ErrorCode::InvalidReplicaAssignment, message));
-    }
+    check_assignments(call, asked, total)?;
     let grown = call.door.broker.grow_topic(&call.caller.principal(), &name, total, dry_run).await;
     grown.map(drop).map_err(|error| (errors::admin(&error), error.to_string()))
+}
+
+/// Assignments are of the partitions that come, one each, in order. What is wrong with their number
+/// itself is said first, by who adds them.
+fn check_assignments(
+    call: &Call,
+    asked: &CreatePartitionsTopic,
+    total: u32,
+) -> Result<(), Refusal> {
+    let (Some(assigned), Some(topic)) = (&asked.assignments, call.door.broker.topic(&asked.name))
+    else {
+        return Ok(());
+    };
+    let added = total.saturating_sub(topic.partition_count()) as usize;
+    if added == 0 {
+        return Ok(());
+    }
+    let refuse = |message| Err((ErrorCode::InvalidReplicaAssignment, message));
+    if assigned.len() != added {
+        return refuse(format!(
+            "{} assignments: expected {added}, one a new partition",
+            assigned.len()
+        ));
+    }
+    if assigned.iter().any(|one| one.broker_ids != [NODE_ID]) {
+        return refuse(format!("every partition is to be on broker {NODE_ID} alone"));
+    }
+    Ok(())
 }
