@@ -13,7 +13,7 @@ from .session import Session, Unsupported
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
 CLIENT_PARTS = ("scenario", "cross", "admin", "transactions", "consumer_groups", "events")
-PARTS = (*CLIENT_PARTS, "tools", "streams", "exactly_once", "connect")
+PARTS = (*CLIENT_PARTS, "tools", "logins", "streams", "exactly_once", "connect")
 
 
 @dataclasses.dataclass
@@ -129,7 +129,7 @@ def platformatic_cannot_read():
 
 SPEAKERS = {
     "kcat": KcatSpeaker("kcat", timestamps=False, holds_at_once=True),
-    "confluent": Speaker("confluent", parts=(*CLIENT_PARTS, "exactly_once")),
+    "confluent": Speaker("confluent", parts=(*CLIENT_PARTS, "logins", "exactly_once")),
     "java": Speaker("java"),
     "kafkajs": Speaker("kafkajs", header_map=True, null_headers=False, overlapping_aborts=False, stable_offsets=False),
     "franz-go": Speaker("franz-go"),

@@ -260,5 +260,6 @@ fn of_broker(
 }
 
 fn listener(call: &Call) -> String {
-    format!("PLAINTEXT://{}:{}", call.caller.host, call.caller.port)
+    let protocol = call.caller.session.listener().protocol.to_string().to_uppercase();
+    format!("{protocol}://{}:{}", call.caller.host, call.caller.port)
 }

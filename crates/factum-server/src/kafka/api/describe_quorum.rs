@@ -39,7 +39,7 @@ pub(in crate::kafka) async fn handle(
         partitions: vec![metadata(call)],
     };
     let listener = DescribeQuorumListener {
-        name: text("PLAINTEXT"),
+        name: text(call.caller.session.listener().protocol.to_string().to_uppercase()),
         host: text(&call.caller.host),
         port: call.caller.port,
     };
