@@ -90,11 +90,10 @@ class OwnBroker:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-# Rules of access are asked, of clients who may do everything: that is what these clients find.
-ACCESS = ["--access-control", "--super-users", "User:ANONYMOUS"]
-
-
 class Factum(OwnBroker):
+    # Rules of access are asked, of clients who may do everything.
+    access = ["--access-control", "--super-users", "User:ANONYMOUS"]
+
     def __init__(self, binary):
         super().__init__()
         self.name = "Factum"
@@ -106,7 +105,7 @@ class Factum(OwnBroker):
 
     def command(self):
         data = self.directory / "data"
-        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address, *ACCESS]
+        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address, *self.access]
 
 
 class Reference(OwnBroker):
