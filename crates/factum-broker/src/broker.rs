@@ -382,7 +382,12 @@ impl Broker {
     ) -> Result<Option<Outcome>, BrokerOpenError> {
         let read = self.log().read_blocking(id, offset, 1)?;
         let Some(stored) = read.first() else { return Ok(None) };
-        Ok(stored.to_batch().and_then(|batch| batch.outcome()).map_err(FoldError::from)?)
+        let outcome = stored.to_batch().and_then(|batch| batch.outcome());
+        Ok(outcome.unwrap_or_else(|error| {
+            // One batch that nobody understands is no reason to keep all others from their readers.
+            tracing::error!(partition = ?id, %offset, %error, "a control batch is not understood");
+            None
+        }))
     }
 
     /// What a checkpoint knows, but for aborted transactions whose markers compaction has removed

@@ -508,6 +508,17 @@ fn users_and_their_rules_hold_at_the_http_door() {
     assert!(said.contains("unauthorized") && said.contains("--as"), "{said}");
     let listed = run(&server, shop, "topic list");
     assert!(String::from_utf8_lossy(&listed.stdout).contains("orders"));
+    // Who may not know the settings of a topic is not told them, nor of offsets in others.
+    done(&server, "topic configure orders --set retention.ms=1000000000");
+    let configs = |output: Output| {
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["topics"][0]["configs"]
+            .clone()
+    };
+    let seen = configs(run(&server, shop, "topic list --output json"));
+    assert_eq!(seen, serde_json::json!({}));
+    assert!(run(&server, shop, "topic describe orders").status.success());
+    let seen = configs(factum(&server, "topic list --output json"));
+    assert_eq!(seen, serde_json::json!({ "retention.ms": "1000000000" }));
     // Another password holds at once, and the old one no more.
     let new = done(&server, "user password shop")["password"].as_str().unwrap().to_owned();
     assert!(refused(&server, shop, "topic list").contains("unauthorized"));

@@ -231,6 +231,12 @@ fn login_messages_out_of_place_close_the_connection() {
     let mut client = connect(&server);
     let answer = handshake(&mut client, "GSSAPI");
     assert_eq!(error(answer.error_code), error(ErrorCode::UnsupportedSaslMechanism.code()));
+    // Nobody begins anew until somebody is found.
+    let mut client = connect(&server);
+    assert_eq!(handshake(&mut client, "SCRAM-SHA-256").error_code, 0);
+    let answer = handshake(&mut client, "SCRAM-SHA-256");
+    assert_eq!(error(answer.error_code), error(ErrorCode::IllegalSaslState.code()));
+    client.assert_closed("a second login before the end of the first");
 }
 
 #[test]

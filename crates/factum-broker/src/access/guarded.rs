@@ -49,6 +49,24 @@ impl GuardedLog {
         self.expect(operation, Resource::group(group.as_str()))
     }
 
+    /// What the client may know of a topic.
+    fn visible_topic(&self, mut topic: TopicInfo) -> TopicInfo {
+        if self.on_topic(Operation::DescribeConfigs, &topic.name).is_err() {
+            topic.configs.clear();
+        }
+        topic
+    }
+
+    /// What the client may know of a group: not of topics that it may not know of.
+    fn visible_group(&self, mut group: GroupInfo) -> GroupInfo {
+        let may = |topic: &TopicName| self.on_topic(Operation::Describe, topic).is_ok();
+        group.offsets.retain(|committed| may(&committed.topic));
+        for member in &mut group.members {
+            member.partitions.retain(|(topic, _)| may(topic));
+        }
+        group
+    }
+
     fn author(&self) -> String {
         self.client.principal.to_string()
     }
@@ -118,14 +136,14 @@ impl EventLog for GuardedLog {
         Box::pin(async move {
             let mut topics = self.broker.topics_info();
             topics.retain(|topic| self.on_topic(self.shown, &topic.name).is_ok());
-            Ok(topics)
+            Ok(topics.into_iter().map(|topic| self.visible_topic(topic)).collect())
         })
     }
 
     fn topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<TopicInfo>> {
         Box::pin(async move {
             self.on_topic(self.shown, topic)?;
-            EventLog::topic(&self.broker, topic).await
+            Ok(self.visible_topic(EventLog::topic(&self.broker, topic).await?))
         })
     }
 
@@ -196,14 +214,14 @@ impl EventLog for GuardedLog {
             let may_all = self.expect(Operation::Describe, Resource::CLUSTER).is_ok();
             groups
                 .retain(|group| may_all || self.on_group(Operation::Describe, &group.name).is_ok());
-            Ok(groups)
+            Ok(groups.into_iter().map(|group| self.visible_group(group)).collect())
         })
     }
 
     fn group<'a>(&'a self, group: &'a GroupName) -> BoxFuture<'a, Result<GroupInfo>> {
         Box::pin(async move {
             self.on_group(Operation::Describe, group)?;
-            self.broker.group(group).await
+            Ok(self.visible_group(self.broker.group(group).await?))
         })
     }
 

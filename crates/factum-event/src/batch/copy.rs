@@ -81,8 +81,8 @@ impl Batch {
     /// it may have offsets without records, timestamps of the broker, and a delete horizon.
     ///
     /// # Errors
-    /// [`BatchError`] for an unknown codec, counts that contradict each other, or a batch that
-    /// still has a producer or is part of a transaction.
+    /// [`BatchError`] for an unknown codec, counts that contradict each other, a batch that still
+    /// has a producer or is part of a transaction, or a control batch that is no gap.
     pub fn check_copy(&self) -> Result<(), BatchError> {
         self.codec()?;
         let header = &self.header;
@@ -99,7 +99,19 @@ impl Batch {
                 last_offset_delta: header.last_offset_delta,
             });
         }
+        if is_gap && !self.is_gap() {
+            return Err(BatchError::Gap);
+        }
         Ok(())
+    }
+
+    /// Whether it is the gap over its offsets, to the byte: what else a control batch may hold is
+    /// read when the log is opened.
+    fn is_gap(&self) -> bool {
+        let from = self.header.base_offset;
+        let to = from.checked_add(i64::from(self.header.offsets())).and_then(Offset::new);
+        let gap = Offset::new(from).zip(to).and_then(|(from, to)| Self::gap(from, to).ok());
+        gap.is_some_and(|gap| gap.bytes == self.bytes)
     }
 }
 
@@ -166,6 +178,23 @@ mod tests {
         let long = Batch::gap(offset(0), offset(1 << 40)).unwrap();
         assert_eq!(long.header().offsets(), 1 << 31, "as much as one batch can be");
         assert!(Batch::gap(offset(5), offset(5)).is_err());
+    }
+
+    #[test]
+    fn a_gap_with_any_other_byte_is_refused() {
+        let gap = Batch::gap(offset(10), offset(25)).unwrap();
+        let is_checked = |at: usize| (21..gap.len()).contains(&at);
+        for at in (0..gap.len()).filter(|at| is_checked(*at)) {
+            let mut bytes = BytesMut::from(&gap.bytes()[..]);
+            bytes[at] ^= 0x20;
+            let crc = crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+            let Ok(changed) = Batch::parse(bytes.freeze()) else { continue };
+            // As many offsets more or fewer are another gap.
+            let other = changed.header().offsets() != gap.header().offsets();
+            let control = changed.header().attributes.is_control();
+            assert!(changed.check_copy().is_err() || other || !control, "byte {at}");
+        }
     }
 
     #[test]

@@ -84,6 +84,10 @@ pub enum BatchError {
         /// The producer's id.
         producer_id: i64,
     },
+    /// A control batch of a copy is the gap that [`Batch::gap`](super::Batch::gap) makes, to the byte:
+    /// others would be read as ends of transactions.
+    #[error("the control batch of a copy is not a gap as a mirror makes it")]
+    Gap,
     /// Packed bytes that are not what their codec says.
     #[error("records cannot be unpacked from {codec}: {reason}")]
     Decompress {

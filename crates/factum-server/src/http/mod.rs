@@ -51,6 +51,9 @@ pub(crate) use serve::{HttpTls, serve};
 /// Says whether the log takes appends, and if not, why.
 pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// What permits for bodies count.
+const KIB: usize = 1024;
+
 /// The log as a client sees it who wants to do something: topics with which it may not are not
 /// there.
 pub(crate) type Enter = Arc<dyn Fn(&Client, Operation) -> Arc<dyn EventLog> + Send + Sync>;
@@ -84,6 +87,8 @@ pub(crate) struct HttpLimits {
     pub(crate) followers: usize,
     /// Bytes of a request's body.
     pub(crate) body_bytes: usize,
+    /// Bytes of all bodies that are arriving at once; more are refused.
+    pub(crate) bodies_bytes: usize,
     /// Events of a request.
     pub(crate) batch_events: usize,
     /// How long the head of a request may take to arrive; a connection that is idle for so long
@@ -116,6 +121,7 @@ impl Default for HttpLimits {
             requests: 1024,
             followers: 1024,
             body_bytes: 16 << 20,
+            bodies_bytes: 256 << 20,
             batch_events: 10_000,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
@@ -138,6 +144,8 @@ struct Shared(Arc<Inner>);
 struct Inner {
     door: HttpDoor,
     requests: Arc<Semaphore>,
+    /// In kibibytes.
+    bodies: Semaphore,
     followers: Arc<Semaphore>,
     ids: EventIds,
 }
@@ -153,6 +161,7 @@ impl Deref for Shared {
 pub(crate) fn router(door: HttpDoor) -> Router {
     let shared = Shared(Arc::new(Inner {
         requests: Arc::new(Semaphore::new(door.limits.requests)),
+        bodies: Semaphore::new(door.limits.bodies_bytes.max(door.limits.body_bytes) / KIB),
         followers: Arc::new(Semaphore::new(door.limits.followers)),
         ids: EventIds::new(),
         door,

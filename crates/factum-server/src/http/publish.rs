@@ -6,6 +6,7 @@ use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use factum_event::access::Operation;
 use factum_event::event::{Event, http, kafka};
 use factum_event::record::Outgoing;
 use factum_event::{Partition, Position};
@@ -13,8 +14,8 @@ use serde::Serialize;
 
 use super::path::WritableTopic;
 use super::problem::Problem;
-use super::query;
 use super::session::Session;
+use super::{KIB, query};
 
 #[derive(Serialize)]
 struct Published {
@@ -36,7 +37,8 @@ pub(super) async fn publish(
 ) -> Result<Response, Problem> {
     let partition = partition(request.uri())?;
     let headers = request.headers().clone();
-    // First the body: a client that is still sending might not hear the answer.
+    session.expect_on_topic(Operation::Write, &topic)?;
+    // Then the body: a client that is still sending might not hear the answer.
     let body = body(&session, request).await?;
     session.log.topic(&topic).await?;
     let events = events(&session, &headers, body)?;
@@ -71,6 +73,13 @@ pub(super) async fn body(session: &Session, request: Request) -> Result<Bytes, P
     if announced > session.door.limits.body_bytes as u64 {
         return Err(Problem::body_too_large(session.door.limits.body_bytes));
     }
+    let most = session.door.limits.body_bytes as u64;
+    let bytes = request.body().size_hint().upper().unwrap_or(most).min(most);
+    let permits = u32::try_from(bytes / KIB as u64).unwrap_or(u32::MAX);
+    let _room = session.bodies.try_acquire_many(permits).map_err(|_| {
+        let limit = session.door.limits.bodies_bytes;
+        Problem::busy("too-many-bytes-at-once", "bytes of bodies", limit)
+    })?;
     let limit = session.door.limits.body_timeout;
     match tokio::time::timeout(limit, Bytes::from_request(request, session)).await {
         Ok(Ok(body)) => Ok(body),

@@ -13,8 +13,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use factum_event::EventLog;
 use factum_event::access::{Client, Operation, Principal, Resource};
+use factum_event::{EventLog, TopicName};
 
 use super::problem::Problem;
 use super::{Inner, Shared};
@@ -78,7 +78,19 @@ impl Session {
 
     /// Refuses who may not do something with the whole.
     pub(super) fn expect(&self, operation: Operation) -> Result<(), Problem> {
-        let resource = Resource::CLUSTER;
+        self.expect_with(operation, Resource::CLUSTER)
+    }
+
+    /// Refuses who may not do something with a topic, before its request takes any room.
+    pub(super) fn expect_on_topic(
+        &self,
+        operation: Operation,
+        topic: &TopicName,
+    ) -> Result<(), Problem> {
+        self.expect_with(operation, Resource::topic(topic.as_str()))
+    }
+
+    fn expect_with(&self, operation: Operation, resource: Resource<'_>) -> Result<(), Problem> {
         let verdict = self.door.login.access().decide(&self.client, operation, resource);
         if verdict.is_allowed() {
             return Ok(());

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use factum_event::access::Operation;
 use factum_event::log::{NewTopic, PartitionInfo, SettingInfo, TopicInfo};
 use factum_event::{Offset, Partition, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,7 @@ pub(super) async fn change(
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
+    session.expect_on_topic(Operation::Describe, &topic)?;
     let body = body(&session, request).await?;
     let topic = match read(&body, CHANGE)? {
         Change { partitions: Some(total), configs: None } => {
@@ -156,6 +158,7 @@ pub(super) async fn trim(
     WritableTopic(topic): WritableTopic,
     request: Request,
 ) -> Result<Response, Problem> {
+    session.expect_on_topic(Operation::Delete, &topic)?;
     let body = body(&session, request).await?;
     let Trim { partition, before } = read(&body, TRIM)?;
     let before = BTreeMap::from([(partition, before)]);

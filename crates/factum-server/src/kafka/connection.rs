@@ -137,6 +137,7 @@ async fn converse(
     let client = Client { principal: session.principal(), host: peer.ip() };
     let (client_id, shared) = (String::new(), Arc::clone(&session));
     let mut caller = Caller { client_id, client, session: shared, host, port };
+    let login_by = tokio::time::Instant::now() + door.limits.stall;
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
     // For each answer, in the same order, whether it is one to a fetch.
     let mut fetches: VecDeque<bool> = VecDeque::new();
@@ -160,6 +161,10 @@ async fn converse(
             Some(answer) = answers.next(), if !idle => {
                 fetches.pop_front();
                 send(door, write, answer?).await?;
+            }
+            // However busily: who does not log in takes the place of others.
+            () = tokio::time::sleep_until(login_by), if !session.is_known() => {
+                return Err(Closing::Stalled(door.limits.stall));
             }
             frame = frames.next(patience, limit), if may_read => {
                 // Who has closed waits for no answer.

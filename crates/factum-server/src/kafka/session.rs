@@ -45,6 +45,9 @@ pub(super) enum NoLogin {
     /// Not a mechanism of this listener.
     #[error("this mechanism is not offered here")]
     Mechanism,
+    /// Another one is not over.
+    #[error("a login is under way already")]
+    UnderWay,
     /// The raw login of Kafka 0.10.
     #[error("SaslHandshake version 0 is not supported; clients since Kafka 1.0 use version 1")]
     Raw,
@@ -167,6 +170,8 @@ impl Session {
                 Err(NoLogin::Mechanism)
             }
             Some(_) if version == 0 => Err(NoLogin::Raw),
+            // Who begins anew before the end would never be counted as one who failed.
+            Some(_) if state.exchange.is_some() => Err(NoLogin::UnderWay),
             Some(mechanism) => Ok(mechanism),
         };
         match begun {
@@ -239,7 +244,8 @@ impl Session {
         let principal = Principal::user(user);
         let limits = [lasts, door.sasl.settings().max_reauth];
         let lasts = limits.into_iter().flatten().min();
-        let until = lasts.map(|lasts| Instant::now() + lasts);
+        // What lasts longer than the clock counts has no end.
+        let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         let state = &mut *self.state.lock();
         let is_other = |known: &Known| known.principal != principal;
         if state.known.as_ref().is_some_and(is_other) {
