@@ -137,7 +137,7 @@ SPEAKERS = {
         "platformatic",
         reads_committed=False,
         cannot_read=platformatic_cannot_read(),
-        cannot_read_from=(("java", "snappy"),),
+        cannot_read_from=(("java", "snappy"), ("aiokafka", "snappy"), ("sarama", "snappy")),
     ),
     "aiokafka": Speaker(
         "aiokafka",
