@@ -1,6 +1,6 @@
 //! What the broker's errors are to users of the [`EventLog`](factum_event::EventLog).
 
-use factum_event::LogError;
+use factum_event::{LogError, TopicName};
 use factum_log::{AppendError, ReadError};
 
 use crate::groups::GroupError;
@@ -71,15 +71,6 @@ impl From<FoldError> for LogError {
     }
 }
 
-impl From<LocateError> for LogError {
-    fn from(error: LocateError) -> Self {
-        match error {
-            LocateError::Read(error) => read_error(error),
-            LocateError::Batch(_) => Self::Storage(error.to_string()),
-        }
-    }
-}
-
 fn append_error(error: &AppendError) -> LogError {
     match error {
         AppendError::Closed => LogError::Closed,
@@ -87,9 +78,18 @@ fn append_error(error: &AppendError) -> LogError {
     }
 }
 
-/// What a failed read is, apart from a group's errors.
-pub(crate) fn read_error(error: ReadError) -> LogError {
+/// What a failed look-up in a topic is.
+pub(crate) fn locate_error(topic: &TopicName, error: LocateError) -> LogError {
     match error {
+        LocateError::Read(error) => read_error(topic, error),
+        LocateError::Batch(_) => LogError::Storage(error.to_string()),
+    }
+}
+
+/// What a failed read of a topic is.
+pub(crate) fn read_error(topic: &TopicName, error: ReadError) -> LogError {
+    match error {
+        ReadError::Removed => LogError::UnknownTopic(topic.clone()),
         ReadError::OutOfRange { from, start, end } => {
             LogError::OffsetOutOfRange { from, start, end }
         }

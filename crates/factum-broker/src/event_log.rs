@@ -16,7 +16,7 @@ use factum_event::{
 };
 use factum_log::{PartitionId, StoredBatch};
 
-use crate::errors::read_error;
+use crate::errors::{locate_error, read_error};
 use crate::locate::UNPACKED_LIMIT;
 use crate::member::Member;
 use crate::produce::batches;
@@ -127,7 +127,8 @@ impl EventLog for Broker {
     ) -> BoxFuture<'a, Result<Located>> {
         Box::pin(async move {
             let id = self.known_partition(topic, partition)?;
-            let located = Broker::locate(self, id, place).await?;
+            let located = Broker::locate(self, id, place).await;
+            let located = located.map_err(|error| locate_error(topic, error))?;
             let end = self.last_stable_offset(id);
             let is_committed = located.offset < end || matches!(place, Place::At(_));
             Ok(if is_committed { located } else { Located { offset: end, timestamp: None } })
@@ -324,7 +325,8 @@ impl Broker {
         let id = self.known_partition(topic, partition)?;
         let bytes = limit.bytes as usize;
         let view = self.committed_view(id, from);
-        let stored = self.log().read(id, from, bytes).await.map_err(read_error)?;
+        let stored = self.log().read(id, from, bytes).await;
+        let stored = stored.map_err(|error| read_error(topic, error))?;
         let mut records = Vec::new();
         let mut next = from;
         for batch in stored.into_iter().take_while(|batch| view.reaches(&batch.entry)) {

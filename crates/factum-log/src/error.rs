@@ -100,6 +100,9 @@ pub enum ReadError {
         /// The end of the partition.
         end: Offset,
     },
+    /// The topic was removed, perhaps while it was read.
+    #[error("the topic was removed; there is nothing to read any more")]
+    Removed,
     /// The bytes on the disk are not those that were written; they are not served.
     #[error(
         "{file} is damaged at byte {position} (topic {topic}, partition {partition}, offsets \

@@ -272,10 +272,12 @@ impl Log {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Begun, ReadError> {
-        let Some(state) = self.open_shared()?.partitions.get(partition) else {
+        let partitions = &self.open_shared()?.partitions;
+        let Some(state) = partitions.get(partition) else {
             let Extent { start, end } = Extent::EMPTY;
-            let nothing = from == end;
-            return if nothing {
+            return if partitions.is_removed(partition.topic) {
+                Err(ReadError::Removed)
+            } else if from == end {
                 Ok(Begun::Memory(vec![]))
             } else {
                 Err(ReadError::OutOfRange { from, start, end })

@@ -376,6 +376,9 @@ impl Inner {
 
     /// Where batches from the one with `from` on are, up to `max_bytes`.
     pub(crate) fn plan_read(&self, from: Offset, max_bytes: usize) -> Result<Plan, ReadError> {
+        if self.removed {
+            return Err(ReadError::Removed);
+        }
         let Extent { start, end } = self.extent();
         if from < start || from > end {
             return Err(ReadError::OutOfRange { from, start, end });

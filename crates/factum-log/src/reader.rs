@@ -331,8 +331,7 @@ pub(crate) fn failed(partition: &PartitionState, journal: u64, error: &io::Error
     let inner = partition.lock();
     if inner.removed {
         // The journal went with the topic while this read was on its way.
-        let extent = inner.extent();
-        return ReadError::OutOfRange { from: extent.end, start: extent.start, end: extent.end };
+        return ReadError::Removed;
     }
     let file = journal_path(journal);
     match error.kind() {

@@ -381,6 +381,28 @@ fn a_fetch_waits_as_long_as_it_was_told_to_if_nothing_comes() {
 }
 
 #[test]
+fn a_waiting_fetch_is_told_that_its_topic_was_deleted() {
+    const ROUNDS: i64 = 20;
+    let home = Home::new();
+    let server = home.serve();
+    let mut reader = Client::connect(server.kafka);
+    let mut other = Client::connect(server.kafka);
+    let version = newest(ApiKey::Fetch);
+    for round in 0..ROUNDS {
+        create(&mut other, "orders", 1);
+        let kept = round % 2;
+        for at in 0..kept {
+            append(&mut other, "orders", 0, batch(&records(at..at + 1)));
+        }
+        let number = reader.send(&waiting_fetch(1, LONG_WAIT_MS, kept), version).unwrap();
+        delete(&mut other, "orders");
+        // Not that its offset is wrong: a client would start anew, in a topic that is not there.
+        let data = fetched(reader.receive(number, version).unwrap());
+        assert_eq!(error(data.error_code), error(ErrorCode::UnknownTopicOrPartition.code()));
+    }
+}
+
+#[test]
 fn a_fetch_waits_for_as_many_bytes_as_it_demands() {
     let home = Home::new();
     let server = home.serve();

@@ -242,6 +242,10 @@ fn a_removed_topic_is_gone_and_its_journals_with_it() {
     assert_eq!(log.extent(gone), Extent::EMPTY);
     let error = start(&log, gone, numbered(0, 1)).err();
     assert_eq!(error, Some(AppendError::Removed), "its offsets are not used again");
+    for from in [0, 50, 100] {
+        let read = block_on(log.read(gone, offset(from), 1)).err();
+        assert_eq!(read, Some(ReadError::Removed), "an offset is not what is wrong");
+    }
     log.close();
     let after = log.metrics().journals;
     assert!(after < before / 2, "{after} of {before} journals are left");

@@ -115,6 +115,7 @@ pub(super) fn group(error: &GroupError) -> ErrorCode {
 pub(super) fn read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Removed => ErrorCode::UnknownTopicOrPartition,
         ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
         _ => ErrorCode::KafkaStorageError,
     }

@@ -122,6 +122,12 @@ impl Client {
         Ok(answer)
     }
 
+    /// Waits for the next answer to begin, without taking anything of it.
+    pub fn wait_for_answer(&self) {
+        let waiting = self.stream.socket().peek(&mut [0; 1]).expect("an answer is on its way");
+        assert_eq!(waiting, 1, "the server closed the connection");
+    }
+
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

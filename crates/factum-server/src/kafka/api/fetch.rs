@@ -310,6 +310,10 @@ async fn read(
     }
     let from = Offset::new(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     let extent = log.extent(id);
+    if extent == Extent::EMPTY && log.is_removed(id.topic) {
+        // Deleted after it was looked up: not a reason to start anew somewhere else in it.
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
     if from < extent.start || from > extent.end {
         return Err(ErrorCode::OffsetOutOfRange);
     }
