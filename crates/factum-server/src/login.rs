@@ -34,7 +34,7 @@ pub(crate) struct Login {
     /// Hashes passwords that were right; known to this process alone.
     key: hmac::Key,
     known: Mutex<HashMap<String, Known>>,
-    checks: Semaphore,
+    checks: Arc<Semaphore>,
 }
 
 /// A password that was right.
@@ -59,18 +59,14 @@ impl Login {
         access: Arc<dyn AccessControl>,
         admin: Option<&Secret>,
     ) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let mut of_admin = Vec::new();
-        for mechanism in ScramMechanism::ALL.iter().filter(|_| admin.is_some()) {
-            let password = admin.map_or("", Secret::reveal);
-            of_admin.push((*mechanism, password::new(*mechanism, password)?));
-        }
+        let of_admin = admin.map(|secret| password::of_all_mechanisms(secret.reveal()));
         Ok(Self {
             access,
-            admin: of_admin,
+            admin: of_admin.transpose()?.unwrap_or_default(),
             nobody: password::new(ScramMechanism::Sha256, "")?,
             key: hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())?,
             known: Mutex::default(),
-            checks: Semaphore::new(CHECKS),
+            checks: Arc::new(Semaphore::new(CHECKS)),
         })
     }
 
@@ -101,9 +97,13 @@ impl Login {
         let is_user = known.is_some();
         let (mechanism, credential) =
             known.unwrap_or_else(|| (ScramMechanism::Sha256, self.nobody.clone()));
-        let _turn = self.checks.acquire().await.ok()?;
+        let turn = Arc::clone(&self.checks).acquire_owned().await.ok()?;
         let (stored_key, asked) = (credential.stored_key.clone(), password.to_owned());
-        let check = move || password::is(&credential, mechanism, &asked);
+        let check = move || {
+            // The check itself has it: it goes on for a client that has hung up, too.
+            let _turn = turn;
+            password::is(&credential, mechanism, &asked)
+        };
         let is_right = tokio::task::spawn_blocking(check).await.ok()?;
         if !(is_right && is_user) {
             return None;
@@ -166,6 +166,33 @@ mod tests {
         give(&broker, "other").await;
         assert_eq!(login.by_password("alice", "secret").await, None);
         assert!(login.by_password("alice", "other").await.is_some());
+    }
+
+    /// The turn once was the client's, and free again while the check of a client that had hung up
+    /// went on: any number of them could run.
+    #[test]
+    fn who_does_not_wait_gives_nobody_else_a_turn() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (_broker, login) = with_alice().await;
+            // The only thread for checks does not come to one before it is told to go on.
+            let (go_on, told) = std::sync::mpsc::channel();
+            let busy = tokio::task::spawn_blocking(move || told.recv());
+            tokio::select! {
+                biased;
+                _ = login.by_password("alice", "secret") => panic!("nobody can have checked it"),
+                () = std::future::ready(()) => {}
+            }
+            assert_eq!(login.checks.available_permits(), CHECKS - 1, "its check is still to run");
+            go_on.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            let all = login.checks.acquire_many(u32::try_from(CHECKS).unwrap()).await;
+            assert!(all.is_ok(), "the check gives its turn back");
+        });
     }
 
     #[tokio::test]

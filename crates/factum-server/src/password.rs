@@ -1,8 +1,13 @@
 //! What is kept of a password, and how somebody shows to know it (SCRAM: RFC 5802, RFC 7677).
 
+use std::num::NonZeroU32;
+
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2, rand};
 use factum_event::access::{Credential, ScramMechanism};
-use std::num::NonZeroU32;
+
+/// The longest password that is taken, and the longest name beside one.
+pub(crate) const MAX_BYTES: usize = 1024;
 
 /// How often a password is hashed, unless somebody says otherwise; Kafka's default too.
 pub(crate) const DEFAULT_ITERATIONS: u32 = 4096;
@@ -37,14 +42,22 @@ pub(crate) fn hash_bytes(mechanism: ScramMechanism) -> usize {
     hash(mechanism).digest.output_len()
 }
 
+/// What is to be kept of a new password so that its user may log in by every mechanism. Slow on
+/// purpose.
+///
+/// # Errors
+/// Where the operating system has no random bytes.
+pub(crate) fn of_all_mechanisms(
+    password: &str,
+) -> Result<Vec<(ScramMechanism, Credential)>, Unspecified> {
+    ScramMechanism::ALL.iter().map(|one| Ok((*one, new(*one, password)?))).collect()
+}
+
 /// What is to be kept of a new password, under a salt of its own. Slow on purpose.
 ///
 /// # Errors
 /// Where the operating system has no random bytes.
-pub(crate) fn new(
-    mechanism: ScramMechanism,
-    password: &str,
-) -> Result<Credential, aws_lc_rs::error::Unspecified> {
+pub(crate) fn new(mechanism: ScramMechanism, password: &str) -> Result<Credential, Unspecified> {
     let mut salt = vec![0; SALT_BYTES];
     rand::fill(&mut salt)?;
     Ok(of_password(mechanism, password, salt, DEFAULT_ITERATIONS))
@@ -145,12 +158,13 @@ mod tests {
 
     #[test]
     fn a_password_is_told_from_others() {
-        for mechanism in ScramMechanism::ALL {
-            let credential = new(*mechanism, "secret").unwrap();
-            assert!(is(&credential, *mechanism, "secret"));
-            assert!(!is(&credential, *mechanism, "Secret") && !is(&credential, *mechanism, ""));
-            assert_eq!(credential.stored_key.len(), hash_bytes(*mechanism));
-            assert_ne!(credential.salt, new(*mechanism, "secret").unwrap().salt);
+        let all = of_all_mechanisms("secret").unwrap();
+        assert_eq!(all.len(), ScramMechanism::ALL.len());
+        for (mechanism, credential) in all {
+            assert!(is(&credential, mechanism, "secret"));
+            assert!(!is(&credential, mechanism, "Secret") && !is(&credential, mechanism, ""));
+            assert_eq!(credential.stored_key.len(), hash_bytes(mechanism));
+            assert_ne!(credential.salt, new(mechanism, "secret").unwrap().salt);
         }
     }
 }

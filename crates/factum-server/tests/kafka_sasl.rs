@@ -44,6 +44,12 @@ fn metadata(client: &mut Client) -> io::Result<usize> {
     client.try_call(&MetadataRequest::default(), 12).map(|answer| answer.brokers.len())
 }
 
+/// Logins by a mechanism that have failed; there must have been one.
+fn failures(server: &Server, mechanism: &str) -> f64 {
+    let labels = format!("{{mechanism=\"{mechanism}\",result=\"failure\"}}");
+    server.metric(&format!("factum_kafka_authentications_total{labels}"))
+}
+
 /// A server with logins over TLS, and who trusts it.
 struct Encrypted {
     server: Server,
@@ -240,6 +246,36 @@ fn login_messages_out_of_place_close_the_connection() {
 }
 
 #[test]
+fn who_does_not_log_in_as_they_should_counts_as_one_who_failed() {
+    let home = home();
+    let server = home.serve_with(&["--listener", SASL]);
+    assert!(metadata(&mut connect(&server)).is_err(), "a request before a login");
+    assert_eq!(failures(&server, "other"), 1.0);
+    authenticate(&mut connect(&server), "n,,n=admin,r=abc");
+    assert_eq!(failures(&server, "other"), 2.0, "a message without a login");
+    let raw = b"\0admin\0secret";
+    let framed = [&(raw.len() as u32).to_be_bytes()[..], raw].concat();
+    for (count, bytes) in [(3.0, &framed[..]), (4.0, &b"GET / HTTP/1.1\r\n"[..])] {
+        let mut client = connect(&server);
+        client.send_bytes(bytes).unwrap();
+        client.assert_closed("bytes that are no request");
+        assert_eq!(failures(&server, "other"), count, "{}", bytes.escape_ascii());
+    }
+    let mut client = connect(&server);
+    handshake(&mut client, "SCRAM-SHA-256");
+    handshake(&mut client, "SCRAM-SHA-256");
+    assert_eq!(failures(&server, "SCRAM-SHA-256"), 1.0, "a login within a login");
+    let mut client = connect(&server);
+    handshake(&mut client, "SCRAM-SHA-512");
+    assert!(metadata(&mut client).is_err(), "a request in the middle of a login");
+    assert_eq!(failures(&server, "SCRAM-SHA-512"), 1.0);
+    // Where nobody logs in, nobody fails to.
+    authenticate(&mut Client::connect(server.kafka), "n,,n=admin,r=abc");
+    assert_eq!(failures(&server, "other"), 4.0);
+    server.assert_log_says("no login is under way");
+}
+
+#[test]
 fn noise_as_a_login_closes_only_itself() {
     let home = home();
     let server = home.serve_with(&[
@@ -397,7 +433,7 @@ fn a_token_counts_until_it_ends() {
     refused("iss", json!("https://other.example"));
     refused("aud", json!("another"));
     refused("sub", json!(""));
-    server.assert_log_says("has ended");
+    server.assert_log_says("its exp is");
     let mut short = tokens.claims();
     short["exp"] = json!(now + 3);
     let mut client = connect(&server);
@@ -407,6 +443,35 @@ fn a_token_counts_until_it_ends() {
         // Each waits for its answer.
         metadata(&mut client).is_err()
     });
+}
+
+/// It once counted when the client had taken note: who hung up instead had not failed.
+#[test]
+fn a_refused_token_is_one_failure_whatever_the_client_does_next() {
+    let tokens = Tokens::new();
+    let server = tokens.serve(&["--failed-authentication-delay-ms", "300"]);
+    let refused = || {
+        let mut client = connect(&server);
+        handshake(&mut client, "OAUTHBEARER");
+        let started = Instant::now();
+        let answer = authenticate(&mut client, "n,,\u{1}auth=Bearer a.b.c\u{1}\u{1}");
+        assert_eq!(answer.error_code, 0, "the reason comes first");
+        assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
+        client
+    };
+    let mut client = refused();
+    assert_eq!(failures(&server, "OAUTHBEARER"), 1.0);
+    let answer = authenticate(&mut client, [1]);
+    assert_eq!(error(answer.error_code), error(ErrorCode::SaslAuthenticationFailed.code()));
+    client.assert_closed("the client has taken note");
+    drop(refused());
+    assert_eq!(failures(&server, "OAUTHBEARER"), 2.0, "hung up");
+    assert!(refused().try_call(&SaslHandshakeRequest::default(), 1).is_err(), "begun anew");
+    assert!(metadata(&mut refused()).is_err(), "something else");
+    assert_eq!(failures(&server, "OAUTHBEARER"), 4.0);
+    let log = server.log_lines();
+    assert_eq!(log.matches("login failed").count(), 4, "{log}");
+    assert!(log.contains("no signed token") && !log.contains("a.b.c"), "{log}");
 }
 
 #[test]

@@ -11,7 +11,6 @@ import tempfile
 import time
 import uuid
 
-START_S = 180
 STOP_S = 20
 POLL_S = 0.05
 
@@ -53,6 +52,7 @@ class OwnBroker:
 
     restartable = True
     http = None
+    start_s = 60
 
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="factum-compat-"))
@@ -63,12 +63,12 @@ class OwnBroker:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + self.start_s
         while not accepts(self.bootstrap):
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}, see {self.log_path}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the broker did not listen within {START_S} s, see {self.log_path}")
+                raise RuntimeError(f"the broker did not listen within {self.start_s} s, see {self.log_path}")
             time.sleep(POLL_S)
 
     def kill_and_restart(self, down_s=0):
@@ -111,6 +111,8 @@ class Factum(OwnBroker):
 class Reference(OwnBroker):
     """Apache Kafka, broker and controller in one process, as its distribution would start it."""
 
+    start_s = 180  # a JVM, on a slow machine
+
     def __init__(self, classpath):
         super().__init__()
         self.name = "Apache Kafka"
@@ -139,7 +141,7 @@ class Reference(OwnBroker):
         )
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self.settings)]
-        done = subprocess.run([*self.java, *tool], capture_output=True, text=True, timeout=START_S)
+        done = subprocess.run([*self.java, *tool], capture_output=True, text=True, timeout=self.start_s)
         if done.returncode:
             raise RuntimeError(f"formatting the data directory failed: {done.stdout}{done.stderr}"[-800:])
 

@@ -57,6 +57,24 @@ impl GuardedLog {
         topic
     }
 
+    /// What the client may know of a topic that it has changed, or could not change.
+    fn visible_change(&self, name: &TopicName, changed: Result<TopicInfo>) -> Result<TopicInfo> {
+        let mut topic = changed.map_err(|error| self.visible_error(name, error))?;
+        if self.on_topic(Operation::Describe, name).is_err() {
+            topic.partitions.clear();
+        }
+        Ok(self.visible_topic(topic))
+    }
+
+    /// What the client is told of a change that failed. Reasons speak of the topic, of its limits,
+    /// or of there being none: who may not know of it is told that alone.
+    fn visible_error(&self, topic: &TopicName, error: LogError) -> LogError {
+        match error {
+            LogError::Storage(_) | LogError::Closed => error,
+            error => self.on_topic(Operation::Describe, topic).err().unwrap_or(error),
+        }
+    }
+
     /// What the client may know of a group: not of topics that it may not know of.
     fn visible_group(&self, mut group: GroupInfo) -> GroupInfo {
         let may = |topic: &TopicName| self.on_topic(Operation::Describe, topic).is_ok();
@@ -77,7 +95,9 @@ impl EventLog for GuardedLog {
         Box::pin(async move {
             self.expect(Operation::Create, Resource::CLUSTER)
                 .or_else(|_| self.on_topic(Operation::Create, &topic.name))?;
-            self.broker.create_topic_for(&self.author(), topic).await
+            let name = topic.name.clone();
+            let created = self.broker.create_topic_for(&self.author(), topic).await;
+            self.visible_change(&name, created)
         })
     }
 
@@ -88,14 +108,16 @@ impl EventLog for GuardedLog {
     ) -> BoxFuture<'a, Result<TopicInfo>> {
         Box::pin(async move {
             self.on_topic(Operation::Alter, topic)?;
-            self.broker.grow_topic_for(&self.author(), topic, total).await
+            let grown = self.broker.grow_topic_for(&self.author(), topic, total).await;
+            self.visible_change(topic, grown)
         })
     }
 
     fn delete_topic<'a>(&'a self, topic: &'a TopicName) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.on_topic(Operation::Delete, topic)?;
-            Ok(Broker::delete_topic(&self.broker, &self.author(), topic).await?)
+            let deleted = Broker::delete_topic(&self.broker, &self.author(), topic).await;
+            deleted.map_err(|error| self.visible_error(topic, error.into()))
         })
     }
 
@@ -107,7 +129,9 @@ impl EventLog for GuardedLog {
     ) -> BoxFuture<'a, Result<TopicInfo>> {
         Box::pin(async move {
             self.on_topic(Operation::AlterConfigs, topic)?;
-            self.broker.configure_topic_for(&self.author(), topic, (set, unset)).await
+            let edits = (set, unset);
+            let configured = self.broker.configure_topic_for(&self.author(), topic, edits).await;
+            self.visible_change(topic, configured)
         })
     }
 
@@ -128,7 +152,8 @@ impl EventLog for GuardedLog {
     ) -> BoxFuture<'a, Result<TopicInfo>> {
         Box::pin(async move {
             self.on_topic(Operation::Delete, topic)?;
-            self.broker.delete_records_for(&self.author(), topic, before).await
+            let deleted = self.broker.delete_records_for(&self.author(), topic, before).await;
+            self.visible_change(topic, deleted)
         })
     }
 

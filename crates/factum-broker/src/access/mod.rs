@@ -10,7 +10,7 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum_event::access::{
-    AccessControl, Acl, AclFilter, Client, Credential, Operation, Principal, Resource,
+    AccessControl, Acl, AclFilter, Client, Credential, Operation, Permission, Principal, Resource,
     ResourceType, ScramMechanism, UserInfo, UserName, Verdict,
 };
 use factum_event::{BoxFuture, LogError};
@@ -26,14 +26,14 @@ use users::Users;
 /// Most rules in one control event: together they stay far below the size of a batch.
 const ACLS_PER_CHANGE: usize = 100;
 
-/// Who is asked.
+/// Whether rules decide, for whom they do not, and how many there may be.
 #[derive(Debug, Clone, Default)]
 pub struct AccessSettings {
-    /// Whether rules are asked at all.
+    /// Whether rules are asked at all; without, everybody may do everything.
     pub is_on: bool,
-    /// Who may do everything.
+    /// Who may do everything, whatever rules say.
     pub super_users: BTreeSet<Principal>,
-    /// Limits.
+    /// How many rules and users there may be, whether rules are asked or not.
     pub limits: AccessLimits,
 }
 
@@ -88,8 +88,7 @@ impl Broker {
     /// who need no reason.
     #[must_use]
     pub fn may(&self, client: &Client, operation: Operation, resource: Resource<'_>) -> bool {
-        let settings = &self.settings().access;
-        if !settings.is_on || settings.super_users.contains(&client.principal) {
+        if self.without_rules(client).is_some() {
             return true;
         }
         let rules = self.access_state().rules.read();
@@ -110,10 +109,17 @@ impl Broker {
         operation: Operation,
         resource_type: ResourceType,
     ) -> bool {
-        let settings = &self.settings().access;
-        !settings.is_on
-            || settings.super_users.contains(&client.principal)
+        self.without_rules(client).is_some()
             || self.access_state().rules.read().allow_any(client, operation, resource_type)
+    }
+
+    /// Why `client` may do everything, if no rule needs to be asked for that.
+    fn without_rules(&self, client: &Client) -> Option<Verdict> {
+        let settings = &self.settings().access;
+        if !settings.is_on {
+            return Some(Verdict::Off);
+        }
+        settings.super_users.contains(&client.principal).then_some(Verdict::SuperUser)
     }
 
     /// Whether rules are asked at all.
@@ -178,12 +184,8 @@ impl Broker {
 
 impl AccessControl for Broker {
     fn decide(&self, client: &Client, operation: Operation, resource: Resource<'_>) -> Verdict {
-        let settings = &self.settings().access;
-        if !settings.is_on {
-            return Verdict::Off;
-        }
-        if settings.super_users.contains(&client.principal) {
-            return Verdict::SuperUser;
+        if let Some(verdict) = self.without_rules(client) {
+            return verdict;
         }
         match self.access_state().rules.read().about(client, operation, resource) {
             Some(acl) if is_allowing(acl) => Verdict::Allowed(acl.clone()),
@@ -234,7 +236,7 @@ impl AccessControl for Broker {
 }
 
 fn is_allowing(acl: &Acl) -> bool {
-    acl.permission == factum_event::access::Permission::Allow
+    acl.permission == Permission::Allow
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use factum_event::SystemClock;
-use factum_event::access::{Pattern, PatternFilter, Permission};
+use factum_event::access::{Pattern, PatternFilter};
+use factum_event::log::NewTopic;
+use factum_event::{EventLog, Offset, Partition, SystemClock, TopicName};
 use factum_log::disk::sim::SimDisk;
 use proptest::prelude::*;
 
@@ -142,6 +143,68 @@ fn there_is_a_limit_to_rules_and_users() {
         assert!(refused.unwrap_err().to_string().contains("2 users already"));
     });
     assert_eq!(broker.access_counts(), (20, 2));
+}
+
+#[test]
+fn who_may_not_know_of_a_topic_learns_nothing_from_what_it_cannot_change() {
+    use Operation::*;
+    let broker = open(&SimDisk::new(1), settings());
+    let name = |of: &str| -> TopicName { of.parse().unwrap() };
+    let new = |of: &str, value: &str| NewTopic {
+        configs: [("retention.ms".to_owned(), value.to_owned())].into(),
+        ..NewTopic::named(name(of))
+    };
+    let mut rules: Vec<_> = [Create, Delete, Alter, AlterConfigs]
+        .map(|operation| acl("alice", operation, Pattern::Literal, "*"))
+        .into();
+    rules.push(denying(acl("alice", Describe, Pattern::Literal, "*")));
+    let alice = broker.as_client(client("alice"), Describe);
+    pollster::block_on(async {
+        broker.create_acls("root", rules).await.unwrap();
+        EventLog::create_topic(&broker, new("orders", "1000000000")).await.unwrap();
+        let beyond = || BTreeMap::from([(Partition::ZERO, Offset::new(9).unwrap())]);
+        let wrong = || BTreeMap::from([("retention.ms".to_owned(), "often".to_owned())]);
+        let mut refused = vec![
+            (name("orders"), alice.create_topic(new("orders", "often")).await.unwrap_err()),
+            (name("others"), alice.create_topic(new("others", "often")).await.unwrap_err()),
+            (name("others"), alice.delete_topic(&name("others")).await.unwrap_err()),
+        ];
+        for topic in [name("orders"), name("others")] {
+            let errors = [
+                alice.grow_topic(&topic, 1).await.unwrap_err(),
+                alice.configure_topic(&topic, wrong(), [].into()).await.unwrap_err(),
+                alice.delete_records(&topic, beyond()).await.unwrap_err(),
+            ];
+            refused.extend(errors.map(|error| (topic.clone(), error)));
+        }
+        for (topic, error) in refused {
+            let resource = Resource::topic(topic.as_str()).to_string();
+            let principal = Principal::user("alice");
+            assert_eq!(error, LogError::Forbidden { principal, operation: Describe, resource });
+        }
+        assert_eq!(alice.grow_topic(&name("orders"), 2).await.unwrap().partitions, []);
+    });
+}
+
+#[test]
+fn who_may_change_a_topic_is_told_of_it_what_it_may_know() {
+    use Operation::*;
+    let broker = open(&SimDisk::new(1), settings());
+    let orders: TopicName = "orders".parse().unwrap();
+    let configs = BTreeMap::from([("retention.ms".to_owned(), "1000000000".to_owned())]);
+    let new = NewTopic { configs: configs.clone(), ..NewTopic::named(orders.clone()) };
+    let alice = broker.as_client(client("alice"), Describe);
+    let rule = |operation| vec![acl("alice", operation, Pattern::Literal, "orders")];
+    pollster::block_on(async {
+        EventLog::create_topic(&broker, new).await.unwrap();
+        broker.create_acls("root", rule(Alter)).await.unwrap();
+        let refused = alice.grow_topic(&orders, 1).await.unwrap_err();
+        assert!(matches!(refused, LogError::InvalidRequest(_)), "{refused}");
+        let grown = alice.grow_topic(&orders, 2).await.unwrap();
+        assert_eq!((grown.partitions.len(), grown.configs.is_empty()), (2, true));
+        broker.create_acls("root", rule(DescribeConfigs)).await.unwrap();
+        assert_eq!(alice.grow_topic(&orders, 3).await.unwrap().configs, configs);
+    });
 }
 
 #[test]

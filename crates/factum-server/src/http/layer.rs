@@ -61,7 +61,8 @@ pub(super) async fn observe(
     response
 }
 
-/// Lets a request in while fewer than the limit are at work.
+/// Lets a request in while fewer than the limit are at work. One that may change something goes to
+/// its end and keeps its place until then, also if its client hangs up: nothing is left half done.
 pub(super) async fn admit(
     State(shared): State<Shared>,
     mut request: Request,
@@ -73,7 +74,21 @@ pub(super) async fn admit(
     })?;
     let place = Place(Arc::new(permit));
     request.extensions_mut().insert(place.clone());
-    Ok(next.run(request).await)
+    let only_reads = request.method().is_safe();
+    let answered = async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    };
+    Ok(if only_reads { answered.await } else { to_its_end(answered).await })
+}
+
+/// Does a work to its end, whether or not somebody still waits for it.
+async fn to_its_end(work: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// No route of this path.

@@ -18,6 +18,7 @@ use factum_event::{EventLog, TopicName};
 
 use super::problem::Problem;
 use super::{Inner, Shared};
+use crate::password::MAX_BYTES;
 
 /// Where a request comes from, and what the connection says of who sends it.
 #[derive(Debug, Clone)]
@@ -101,7 +102,7 @@ impl Session {
     }
 }
 
-/// Name and password of the basic scheme.
+/// Name and password of the basic scheme, neither longer than any that is kept.
 fn basic(header: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -109,11 +110,15 @@ fn basic(header: &[u8]) -> Option<(String, String)> {
     }
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
+    let fits = user.len() <= MAX_BYTES && password.len() <= MAX_BYTES;
+    fits.then(|| (user.to_owned(), password.to_owned()))
 }
 
 fn not_basic() -> Problem {
-    unauthorized("the header authorization is not understood; expected Basic with name:password")
+    unauthorized(
+        "the header authorization is not understood; expected Basic with name:password, each of at \
+         most 1024 bytes",
+    )
 }
 
 fn unauthorized(detail: &str) -> Problem {
@@ -122,7 +127,13 @@ fn unauthorized(detail: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn header(user: &str, password: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+    }
 
     #[test]
     fn name_and_password_are_taken_apart_at_the_first_colon() {
@@ -133,6 +144,30 @@ mod tests {
         assert_eq!(basic(with_colon.as_bytes()), pair("a", "b:c"));
         for wrong in ["", "Basic", "Basic !", "Bearer QTpC", "Basic QQ=="] {
             assert_eq!(basic(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_any_password_is_not_looked_at() {
+        let (most, long) = ("a".repeat(MAX_BYTES), "a".repeat(MAX_BYTES + 1));
+        assert!(basic(header(&most, &most).as_bytes()).is_some());
+        assert_eq!(basic(header(&long, "x").as_bytes()), None);
+        assert_eq!(basic(header("alice", &long).as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_and_password_come_through(user in "[^:]{0,60}", password in "\\PC{0,60}") {
+            let came = basic(header(&user, &password).as_bytes());
+            prop_assert_eq!(came, Some((user, password)));
+        }
+
+        #[test]
+        fn any_bytes_are_a_login_or_none(
+            noise: Vec<u8>,
+            encoded in "[Bb]asic [A-Za-z0-9+/=]{0,60}",
+        ) {
+            let _ = (basic(&noise), basic(encoded.as_bytes()));
         }
     }
 }

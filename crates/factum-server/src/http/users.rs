@@ -15,9 +15,6 @@ use crate::password;
 
 const PASSWORD: &str = "{\"password\":\"…\"}, not empty and of at most 1024 bytes";
 
-/// The longest password.
-const MAX_PASSWORD_BYTES: usize = 1024;
-
 #[derive(Serialize)]
 pub(super) struct Users {
     users: Vec<User>,
@@ -56,18 +53,11 @@ pub(super) async fn put(
     let name = name(&user)?;
     let body = body(&session, request).await?;
     let Password { password } = read(&body, PASSWORD)?;
-    if password.is_empty() || password.len() > MAX_PASSWORD_BYTES {
+    if password.is_empty() || password.len() > password::MAX_BYTES {
         let detail = format!("the password has {} bytes; expected {PASSWORD}", password.len());
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-body", "Invalid body", detail));
     }
-    let hash = move || {
-        let new =
-            |mechanism: &ScramMechanism| Ok((*mechanism, password::new(*mechanism, &password)?));
-        ScramMechanism::ALL
-            .iter()
-            .map(new)
-            .collect::<Result<Vec<_>, aws_lc_rs::error::Unspecified>>()
-    };
+    let hash = move || password::of_all_mechanisms(&password);
     let no_randomness = || LogError::Storage("the system has no random bytes".to_owned());
     let set = tokio::task::spawn_blocking(hash).await;
     let set = set.ok().and_then(Result::ok).ok_or_else(no_randomness)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use factum_broker::{Topic, TransactionalId};
 use factum_event::access::{Operation, Resource};
-use factum_event::{GroupName, TopicId};
+use factum_event::{GroupName, TopicId, TopicName};
 use factum_wire::ErrorCode;
 use uuid::Uuid;
 
@@ -26,6 +26,12 @@ impl Call {
     pub(super) fn may_with_cluster(&self, operation: Operation) -> Result<(), ErrorCode> {
         let may = self.may(operation, Resource::CLUSTER);
         if may { Ok(()) } else { Err(ErrorCode::ClusterAuthorizationFailed) }
+    }
+
+    /// Whether the caller may create a topic: all of them, or this one.
+    pub(super) fn may_create_topic(&self, name: &TopicName) -> Result<(), ErrorCode> {
+        self.may_with_cluster(Operation::Create)
+            .or_else(|_| self.may_with_topic(Operation::Create, name.as_str()))
     }
 
     /// The topic that a request names by its name, or, from a certain version on, by its id, if the

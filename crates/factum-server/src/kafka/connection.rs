@@ -116,7 +116,10 @@ async fn serve(
 ) -> Result<(), Closing> {
     let frames =
         Frames { read, door: Arc::clone(door), buffer: BytesMut::new(), state: State::Prefix };
-    let served = converse(door, session, (local, peer), frames, &mut write).await;
+    let served = converse(door, Arc::clone(&session), (local, peer), frames, &mut write).await;
+    if let Err(Closing::Frame(_) | Closing::Refused(_)) = &served {
+        session.count_noise(door);
+    }
     if write.socket().is_none() {
         // So that the other side knows that nothing was cut off. It may have gone.
         let _ = timeout(FAREWELL, write.shutdown()).await;
@@ -169,7 +172,7 @@ async fn converse(
             frame = frames.next(patience, limit), if may_read => {
                 // Who has closed waits for no answer.
                 let Some((frame, permit)) = frame? else { return Ok(()) };
-                session.admit(&frame)?;
+                session.admit(door, &frame)?;
                 fetches.push_back(frame.starts_with(&i16::from(ApiKey::Fetch).to_be_bytes()));
                 let answer = dispatch::start(door, &caller, frame, permit).await?;
                 answers.push_back(answer);

@@ -5,7 +5,11 @@
 //! often as the mechanism wants; before that only ApiVersions is answered. A login that fails is
 //! answered after a moment, and closes the connection. One that counts for a time (KIP-368) is
 //! done again on the same connection, by the same mechanism and principal; later requests close it.
+//!
+//! Each failure is in the log and in the metric once, and at once: whoever hangs up on it has
+//! failed all the same. What counts as one is Kafka's, and so requests of who is not logged in are.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +20,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::{KafkaDoor, KafkaListener};
-use crate::config::SaslMechanism;
+use crate::config::{Protocol, SaslMechanism};
 use crate::sasl::{Exchange, LoginError, Sasl, Step};
 
 /// The largest request of somebody who has not logged in (Kafka's `sasl.server.max.receive.size`).
@@ -25,11 +29,12 @@ const STRANGERS_REQUEST_BYTES: usize = 512 << 10;
 /// The most of a mechanism's name that a log line shows.
 const SHOWN_CHARS: usize = 40;
 
+/// What counts as a failure of no mechanism that there is.
+const NO_MECHANISM: &str = "other";
+
 /// Why a request is not looked at.
 #[derive(Debug, Error)]
 pub(super) enum Unwelcome {
-    #[error("request {key} before a login; a listener {protocol} takes a login first")]
-    Stranger { key: i16, protocol: crate::config::Protocol },
     #[error("request {0} after the login has ended; the client has to log in again before that")]
     Expired(i16),
     #[error("the login failed")]
@@ -42,6 +47,14 @@ pub(super) enum NoLogin {
     /// This listener has no logins, or none was begun.
     #[error("no login is under way: SaslHandshake comes first, on a listener of SASL")]
     NotBegun,
+    /// Something else is asked for.
+    #[error("request {key} before a login; a listener {protocol} takes a login first")]
+    Stranger {
+        /// The API.
+        key: i16,
+        /// The protocol of the listener.
+        protocol: Protocol,
+    },
     /// Not a mechanism of this listener.
     #[error("this mechanism is not offered here")]
     Mechanism,
@@ -62,7 +75,23 @@ pub(super) enum NoLogin {
     Refused {
         /// What the client is told.
         shown: String,
+        /// What is the matter.
+        error: LoginError,
     },
+}
+
+impl NoLogin {
+    fn refused(mechanism: SaslMechanism, error: LoginError) -> Self {
+        Self::Refused { shown: error.to_client(mechanism), error }
+    }
+
+    /// For the log, which is told more than the client.
+    fn detail(&self) -> String {
+        match self {
+            Self::Refused { error, .. } => error.to_string(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// A connection's login.
@@ -75,8 +104,29 @@ pub(super) struct Session {
 #[derive(Default)]
 struct State {
     known: Option<Known>,
-    exchange: Option<(SaslMechanism, Exchange)>,
-    has_failed: bool,
+    login: Progress,
+}
+
+/// How far a login is.
+#[derive(Default)]
+enum Progress {
+    /// There is none, or it is done.
+    #[default]
+    None,
+    UnderWay(SaslMechanism, Exchange),
+    /// It has failed. The client is to say that it knows, and is told this then.
+    Refused(NoLogin),
+    /// It has failed, and nothing more is taken.
+    Failed,
+}
+
+impl Progress {
+    const fn mechanism(&self) -> &'static str {
+        match self {
+            Self::UnderWay(mechanism, _) => mechanism.name(),
+            Self::None | Self::Refused(_) | Self::Failed => NO_MECHANISM,
+        }
+    }
 }
 
 /// Somebody who may ask.
@@ -122,7 +172,7 @@ impl Session {
 
     /// Whether nothing more is taken, and the connection closes once its answers are sent.
     pub(super) fn has_failed(&self) -> bool {
-        self.state.lock().has_failed
+        matches!(self.state.lock().login, Progress::Failed)
     }
 
     /// The largest request that is read now, where `usual` is the limit for others.
@@ -131,23 +181,36 @@ impl Session {
     }
 
     /// Lets a request in that may be asked for now.
-    pub(super) fn admit(&self, frame: &[u8]) -> Result<(), Unwelcome> {
+    pub(super) fn admit(&self, door: &KafkaDoor, frame: &[u8]) -> Result<(), Unwelcome> {
         const ALWAYS: [ApiKey; 3] =
             [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
         let key = frame.first_chunk().map_or(-1, |key| i16::from_be_bytes(*key));
+        let is = |api: ApiKey| i16::from(api) == key;
         let state = self.state.lock();
-        if state.has_failed {
+        match state.login {
+            Progress::Failed => return Err(Unwelcome::Failed),
+            Progress::Refused(_) if !is(ApiKey::SaslAuthenticate) => return Err(Unwelcome::Failed),
+            _ if ALWAYS.into_iter().any(is) => return Ok(()),
+            _ => {}
+        }
+        let Some(known) = &state.known else {
+            let reason = NoLogin::Stranger { key, protocol: self.listener.protocol };
+            self.note_failure(door, state.login.mechanism(), &reason);
             return Err(Unwelcome::Failed);
+        };
+        if known.until.is_some_and(|until| until <= Instant::now()) {
+            return Err(Unwelcome::Expired(key));
         }
-        if ALWAYS.iter().any(|api| i16::from(*api) == key) {
-            return Ok(());
-        }
-        match &state.known {
-            None => Err(Unwelcome::Stranger { key, protocol: self.listener.protocol }),
-            Some(known) if known.until.is_some_and(|until| until <= Instant::now()) => {
-                Err(Unwelcome::Expired(key))
-            }
-            Some(_) => Ok(()),
+        Ok(())
+    }
+
+    /// Counts somebody whose bytes are no request where a login was expected; what is wrong with
+    /// them is in the log as why the connection closes.
+    pub(super) fn count_noise(&self, door: &KafkaDoor) {
+        let state = self.state.lock();
+        let is_counted = matches!(state.login, Progress::Refused(_) | Progress::Failed);
+        if state.known.is_none() && !is_counted {
+            door.metrics.kafka_authentication(state.login.mechanism(), false);
         }
     }
 
@@ -162,31 +225,29 @@ impl Session {
             return Err(NoLogin::NotBegun);
         }
         let mut offered = door.sasl.offered(self.listener.protocol);
-        let state = &mut *self.state.lock();
         let known = offered.find(|offered| offered.name() == mechanism);
-        let begun = match known {
-            None => {
-                door.metrics.kafka_authentication("other", false);
-                Err(NoLogin::Mechanism)
-            }
-            Some(_) if version == 0 => Err(NoLogin::Raw),
-            // Who begins anew before the end would never be counted as one who failed.
-            Some(_) if state.exchange.is_some() => Err(NoLogin::UnderWay),
-            Some(mechanism) => Ok(mechanism),
-        };
-        match begun {
-            Ok(mechanism) => {
-                state.exchange = Some((mechanism, Sasl::begin(mechanism)));
-                Ok(())
-            }
-            Err(reason) => {
-                state.has_failed = true;
-                let mechanism: String = mechanism.chars().take(SHOWN_CHARS).collect();
-                tracing::warn!(peer = %self.peer, listener = %self.listener.protocol, mechanism,
-                    %reason, "login refused");
-                Err(reason)
-            }
+        let begun = self.begin_login(known, version);
+        if let Err(reason) = &begun {
+            self.state.lock().login = Progress::Failed;
+            let counted = known.map_or(NO_MECHANISM, SaslMechanism::name);
+            let came: String = mechanism.chars().take(SHOWN_CHARS).collect();
+            self.note_failure(door, counted, &format_args!("{reason}; {came:?} came"));
         }
+        begun
+    }
+
+    fn begin_login(&self, known: Option<SaslMechanism>, version: i16) -> Result<(), NoLogin> {
+        let mechanism = known.ok_or(NoLogin::Mechanism)?;
+        if version == 0 {
+            return Err(NoLogin::Raw);
+        }
+        let state = &mut *self.state.lock();
+        // Who begins anew before the end would never be counted as one who failed.
+        if !matches!(state.login, Progress::None) {
+            return Err(NoLogin::UnderWay);
+        }
+        state.login = Progress::UnderWay(mechanism, Sasl::begin(mechanism));
+        Ok(())
     }
 
     /// Takes the next message of a login; what comes back goes to the client, with the time that
@@ -196,33 +257,53 @@ impl Session {
         door: &KafkaDoor,
         message: &[u8],
     ) -> Result<(Vec<u8>, Option<Duration>), NoLogin> {
-        let begun = self.state.lock().exchange.take();
-        let Some((mechanism, mut exchange)) = begun else {
-            self.state.lock().has_failed = true;
-            tracing::warn!(peer = %self.peer, "login message without a login");
-            return Err(NoLogin::NotBegun);
+        let login = std::mem::take(&mut self.state.lock().login);
+        let (mechanism, exchange) = match login {
+            Progress::UnderWay(mechanism, exchange) => (mechanism, exchange),
+            Progress::None | Progress::Failed => {
+                self.state.lock().login = Progress::Failed;
+                self.note_failure(door, NO_MECHANISM, &NoLogin::NotBegun);
+                return Err(NoLogin::NotBegun);
+            }
+            // It was noted when it was refused.
+            Progress::Refused(reason) => {
+                self.state.lock().login = Progress::Failed;
+                return Err(reason);
+            }
         };
-        let step = match self.must_be_the_first(mechanism) {
-            Ok(()) => door.sasl.step(&mut exchange, message).await.map_err(|error| {
-                (NoLogin::Refused { shown: error.to_client(mechanism) }, Some(error))
-            }),
-            Err(reason) => Err((reason, None)),
-        };
-        let done = step.and_then(|step| match step {
+        let answer = self.step(door, mechanism, exchange, message).await;
+        if let Err(reason) = &answer {
+            self.state.lock().login = Progress::Failed;
+            self.note_failure(door, mechanism.name(), &reason.detail());
+            pause(door).await;
+        }
+        answer
+    }
+
+    async fn step(
+        &self,
+        door: &KafkaDoor,
+        mechanism: SaslMechanism,
+        mut exchange: Exchange,
+        message: &[u8],
+    ) -> Result<(Vec<u8>, Option<Duration>), NoLogin> {
+        self.must_be_the_first(mechanism)?;
+        let step = door.sasl.step(&mut exchange, message).await;
+        match step.map_err(|error| NoLogin::refused(mechanism, error))? {
             Step::Challenge(message) => {
-                self.state.lock().exchange = Some((mechanism, exchange));
+                self.state.lock().login = Progress::UnderWay(mechanism, exchange);
                 Ok((message, None))
             }
             Step::Done { user, message, lasts } => {
-                let lasts = self.succeed(door, mechanism, &user, lasts);
-                lasts.map(|lasts| (message, lasts)).map_err(|reason| (reason, None))
+                Ok((message, self.succeed(door, mechanism, &user, lasts)?))
             }
-        });
-        match done {
-            Ok(answer) => Ok(answer),
-            Err((reason, detail)) => {
-                self.fail(door, mechanism, &reason, detail).await;
-                Err(reason)
+            Step::Refused { message, reason } => {
+                // Now, as the client may never say that it knows.
+                self.note_failure(door, mechanism.name(), &reason);
+                pause(door).await;
+                let told = NoLogin::refused(mechanism, reason);
+                self.state.lock().login = Progress::Refused(told);
+                Ok((message, None))
             }
         }
     }
@@ -257,19 +338,17 @@ impl Session {
         Ok(lasts)
     }
 
-    /// Whoever tries passwords has to wait for each answer.
-    async fn fail(
-        &self,
-        door: &KafkaDoor,
-        mechanism: SaslMechanism,
-        told: &NoLogin,
-        detail: Option<LoginError>,
-    ) {
-        self.state.lock().has_failed = true;
-        door.metrics.kafka_authentication(mechanism.name(), false);
-        let reason = detail.map_or_else(|| told.to_string(), |detail| detail.to_string());
-        let (listener, mechanism) = (self.listener.protocol, mechanism.name());
-        tracing::warn!(peer = %self.peer, %listener, mechanism, reason, "login failed");
-        tokio::time::sleep(door.sasl.settings().failure_delay).await;
+    /// Logs a login that failed, and counts it where there are logins.
+    fn note_failure(&self, door: &KafkaDoor, mechanism: &'static str, reason: &dyn Display) {
+        let listener = self.listener.protocol;
+        if listener.is_sasl() {
+            door.metrics.kafka_authentication(mechanism, false);
+        }
+        tracing::warn!(peer = %self.peer, %listener, mechanism, %reason, "login failed");
     }
+}
+
+/// Whoever tries passwords and tokens has to wait for each answer.
+async fn pause(door: &KafkaDoor) {
+    tokio::time::sleep(door.sasl.settings().failure_delay).await;
 }

@@ -15,25 +15,8 @@ use super::{ClientError, check};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The newest versions that this client asks for: later ones name topics by id alone, or groups
-/// in plenty. The oldest are those of the codec; brokers from Kafka 1.0 on speak them.
-const NEWEST: [(ApiKey, i16); 12] = [
-    (ApiKey::Produce, 12),
-    (ApiKey::Fetch, 12),
-    (ApiKey::ListOffsets, 8),
-    (ApiKey::Metadata, 12),
-    (ApiKey::OffsetCommit, 7),
-    (ApiKey::OffsetFetch, 7),
-    (ApiKey::ListGroups, 4),
-    (ApiKey::CreateTopics, 7),
-    (ApiKey::DeleteRecords, 2),
-    (ApiKey::DescribeConfigs, 4),
-    (ApiKey::CreatePartitions, 3),
-    (ApiKey::IncrementalAlterConfigs, 1),
-];
-
-/// The versions in which a broker is spoken to.
-type Versions = Arc<HashMap<i16, i16>>;
+/// What a broker says that it speaks: the oldest and the newest version of each API.
+type Offers = Arc<HashMap<i16, (i16, i16)>>;
 
 /// A connection: both directions.
 pub struct Connection {
@@ -47,7 +30,7 @@ pub struct Connection {
 pub struct Sender {
     stream: TcpStream,
     address: String,
-    versions: Versions,
+    offers: Offers,
     client_id: Str,
     next: i32,
 }
@@ -56,7 +39,7 @@ pub struct Sender {
 pub struct Receiver {
     stream: BufReader<TcpStream>,
     address: String,
-    versions: Versions,
+    offers: Offers,
     next: i32,
 }
 
@@ -70,27 +53,27 @@ impl Connection {
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
         let reading = stream.try_clone().map_err(failed)?;
-        let versions: Versions = Arc::new(HashMap::from([(ApiKey::ApiVersions.into(), 0)]));
+        let offers: Offers = Arc::new(HashMap::from([(ApiKey::ApiVersions.into(), (0, 0))]));
         let mut connection = Self {
             sender: Sender {
                 stream,
                 address: address.to_owned(),
-                versions: Arc::clone(&versions),
+                offers: Arc::clone(&offers),
                 client_id: Str::from_static(client_id),
                 next: 0,
             },
             receiver: Receiver {
                 stream: BufReader::with_capacity(256 * 1024, reading),
                 address: address.to_owned(),
-                versions,
+                offers,
                 next: 0,
             },
         };
         let answer = connection.call(&ApiVersionsRequest::default())?;
         check("ApiVersions", answer.error_code, None)?;
-        let versions = Arc::new(negotiate(&answer));
-        connection.sender.versions = Arc::clone(&versions);
-        connection.receiver.versions = versions;
+        let offers = Arc::new(offered(&answer));
+        connection.sender.offers = Arc::clone(&offers);
+        connection.receiver.offers = offers;
         Ok(connection)
     }
 
@@ -104,7 +87,7 @@ impl Connection {
 impl Sender {
     /// Sends a request.
     pub fn send<R: Request>(&mut self, request: &R) -> Result<(), ClientError> {
-        let version = version(&self.versions, R::KEY)?;
+        let version = version(&self.offers, &self.address, R::KEY)?;
         let segments = frame::write_request(request, version, self.next, Some(&self.client_id))?;
         self.next = self.next.wrapping_add(1);
         write_all(&mut self.stream, &segments)
@@ -121,7 +104,7 @@ impl Sender {
 impl Receiver {
     /// Waits for the next answer, which must be to the next request.
     pub fn receive<R: Response>(&mut self) -> Result<R, ClientError> {
-        let version = version(&self.versions, R::KEY)?;
+        let version = version(&self.offers, &self.address, R::KEY)?;
         let bytes = self.frame()?;
         let (came, mut reader) = frame::read_response(bytes, R::KEY, version)?;
         let expected = self.next;
@@ -159,22 +142,33 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn negotiate(answer: &ApiVersionsResponse) -> HashMap<i16, i16> {
-    let mut versions = HashMap::new();
-    for (api, newest) in NEWEST {
-        let key = i16::from(api);
-        if let Some(theirs) = answer.api_keys.iter().find(|one| one.api_key == key) {
-            let version = newest.min(theirs.max_version);
-            if version >= theirs.min_version && api.supports(version) {
-                versions.insert(key, version);
-            }
-        }
-    }
-    versions
+fn offered(answer: &ApiVersionsResponse) -> HashMap<i16, (i16, i16)> {
+    answer.api_keys.iter().map(|one| (one.api_key, (one.min_version, one.max_version))).collect()
 }
 
-fn version(versions: &Versions, api: ApiKey) -> Result<i16, ClientError> {
-    versions.get(&i16::from(api)).copied().ok_or(ClientError::Version { api })
+/// The newest version that this client asks for: later ones name topics by id alone, or groups in
+/// plenty. The oldest are those of the codec.
+fn newest(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::Produce | ApiKey::Fetch | ApiKey::Metadata => 12,
+        ApiKey::ListOffsets => 8,
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch | ApiKey::CreateTopics => 7,
+        ApiKey::ListGroups | ApiKey::DescribeConfigs => 4,
+        ApiKey::CreatePartitions => 3,
+        ApiKey::DeleteRecords => 2,
+        ApiKey::IncrementalAlterConfigs => 1,
+        other => *other.versions().end(),
+    }
+}
+
+/// The version in which a broker is asked: the newest that both know.
+fn version(offers: &Offers, address: &str, api: ApiKey) -> Result<i16, ClientError> {
+    let ours = (*api.versions().start(), newest(api));
+    let theirs = offers.get(&i16::from(api)).copied();
+    let both = theirs.map(|(oldest, newest)| (oldest.max(ours.0), newest.min(ours.1)));
+    both.filter(|(oldest, newest)| oldest <= newest)
+        .map(|(_, newest)| newest)
+        .ok_or_else(|| ClientError::Version { address: address.to_owned(), api, ours, theirs })
 }
 
 fn write_all(stream: &mut TcpStream, segments: &[Bytes]) -> io::Result<()> {
@@ -209,12 +203,21 @@ mod tests {
                 api(ApiKey::Produce, 0, 9),
                 api(ApiKey::Fetch, 4, 18),
                 api(ApiKey::Metadata, 13, 14),
+                api(ApiKey::DescribeConfigs, 0, 0),
             ],
             ..ApiVersionsResponse::default()
         };
-        let versions = Arc::new(negotiate(&answer));
-        assert_eq!(version(&versions, ApiKey::Produce).unwrap(), 9);
-        assert_eq!(version(&versions, ApiKey::Fetch).unwrap(), 12);
-        assert!(matches!(version(&versions, ApiKey::Metadata), Err(ClientError::Version { .. })));
+        let offers = Arc::new(offered(&answer));
+        let version = |api| version(&offers, "old:9092", api);
+        assert_eq!(version(ApiKey::Produce).unwrap(), 9);
+        assert_eq!(version(ApiKey::Fetch).unwrap(), 12);
+        for (api, says) in [
+            (ApiKey::Metadata, "old:9092 speaks Metadata in versions 13 to 14"),
+            (ApiKey::DescribeConfigs, "old:9092 speaks DescribeConfigs in versions 0 to 0"),
+            (ApiKey::ListGroups, "old:9092 does not speak ListGroups"),
+        ] {
+            let error = version(api).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("expected one of"), "{error}");
+        }
     }
 }

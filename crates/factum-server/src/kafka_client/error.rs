@@ -2,7 +2,6 @@
 
 use std::io;
 
-use factum_event::batch::BatchError;
 use factum_wire::frame::FrameError;
 use factum_wire::{ApiKey, DecodeError, EncodeError, ErrorCode};
 use thiserror::Error;
@@ -46,10 +45,21 @@ pub enum ClientError {
         came: i32,
     },
     /// The broker lacks an API, or speaks it only in other versions.
-    #[error("the broker does not speak {api} in a version that this client knows")]
+    #[error(
+        "the broker at {address} {}; expected one of the versions {} to {}",
+        spoken(*api, *theirs),
+        ours.0,
+        ours.1
+    )]
     Version {
+        /// The broker.
+        address: String,
         /// The API.
         api: ApiKey,
+        /// The oldest and the newest version that this client knows.
+        ours: (i16, i16),
+        /// Those that the broker offers, if it has the API.
+        theirs: Option<(i16, i16)>,
     },
     /// An error code.
     #[error(
@@ -73,14 +83,18 @@ pub enum ClientError {
         /// The partition.
         partition: i32,
     },
-    /// Record batches that are none.
-    #[error("the broker sent a bad record batch: {0}")]
-    Batch(#[from] BatchError),
 }
 
 impl ClientError {
     /// Whether the broker refused with this error.
     pub fn is(&self, expected: ErrorCode) -> bool {
         matches!(self, Self::Refused { code, .. } if *code == expected.code())
+    }
+}
+
+fn spoken(api: ApiKey, versions: Option<(i16, i16)>) -> String {
+    match versions {
+        Some((oldest, newest)) => format!("speaks {api} in versions {oldest} to {newest}"),
+        None => format!("does not speak {api}"),
     }
 }

@@ -8,9 +8,13 @@ use thiserror::Error;
 const SCHEME: &str = "kafka";
 const DEFAULT_PORT: u16 = 9092;
 
-/// Brokers by which a cluster is found; there is at least one.
+/// Brokers by which a cluster is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bootstrap(Vec<String>);
+pub struct Bootstrap {
+    /// The one to try first.
+    first: String,
+    others: Vec<String>,
+}
 
 /// Why a text says no cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -32,9 +36,21 @@ pub enum InvalidBootstrap {
 }
 
 impl Bootstrap {
-    /// The addresses, each with a port.
-    pub fn brokers(&self) -> &[String] {
-        &self.0
+    /// The address to try first.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// The addresses in the order in which they are to be tried, each with a port.
+    pub fn brokers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.first).chain(&self.others).map(String::as_str)
+    }
+
+    /// Has this one tried first from now on, if it is one of them: it has answered.
+    pub fn prefer(&mut self, broker: &str) {
+        if let Some(found) = self.others.iter_mut().find(|other| other.as_str() == broker) {
+            std::mem::swap(&mut self.first, found);
+        }
     }
 }
 
@@ -50,13 +66,16 @@ impl FromStr for Bootstrap {
             None => text,
         };
         let addresses = addresses.strip_suffix('/').unwrap_or(addresses);
-        addresses.split(',').map(address).collect::<Result<_, _>>().map(Self)
+        let mut brokers = addresses.split(',').map(address);
+        // There is a first part even of an empty text.
+        let first = brokers.next().unwrap_or_else(|| address(""))?;
+        Ok(Self { first, others: brokers.collect::<Result<_, _>>()? })
     }
 }
 
 impl fmt::Display for Bootstrap {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{SCHEME}://{}", self.0.join(","))
+        write!(out, "{SCHEME}://{}", self.brokers().collect::<Vec<_>>().join(","))
     }
 }
 
@@ -86,7 +105,8 @@ mod tests {
     use super::*;
 
     fn brokers(text: &str) -> Vec<String> {
-        text.parse::<Bootstrap>().unwrap().0
+        let bootstrap: Bootstrap = text.parse().unwrap();
+        bootstrap.brokers().map(str::to_owned).collect()
     }
 
     #[test]
@@ -96,6 +116,17 @@ mod tests {
         assert_eq!(brokers("kafka://[::1]:7/"), ["[::1]:7"]);
         assert_eq!(brokers("[::1]"), ["[::1]:9092"]);
         assert_eq!("a".parse::<Bootstrap>().unwrap().to_string(), "kafka://a:9092");
+    }
+
+    #[test]
+    fn the_broker_that_has_answered_is_tried_first() {
+        let mut bootstrap: Bootstrap = "a:1,b:2,c:3".parse().unwrap();
+        assert_eq!(bootstrap.first(), "a:1");
+        bootstrap.prefer("c:3");
+        assert_eq!(bootstrap.brokers().collect::<Vec<_>>(), ["c:3", "b:2", "a:1"]);
+        bootstrap.prefer("c:3");
+        bootstrap.prefer("elsewhere:4");
+        assert_eq!(bootstrap.first(), "c:3");
     }
 
     #[test]

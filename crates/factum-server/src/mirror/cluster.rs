@@ -2,7 +2,9 @@
 //!
 //! Connections are kept between questions; after a failure all of them are opened anew.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use factum_wire::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, ListOffsetsPartition, ListOffsetsRequest,
@@ -12,7 +14,7 @@ use factum_wire::{ErrorCode, Request, Str};
 use uuid::Uuid;
 
 use super::bootstrap::Bootstrap;
-use crate::kafka_client::{ClientError, Connection, address};
+use crate::kafka_client::{ClientError, Connection, address, code_name};
 
 /// What brokers see that are asked.
 pub const CLIENT_ID: &str = "factum-mirror";
@@ -34,8 +36,19 @@ pub struct Place {
     pub partition: i32,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}-{}", self.topic, self.partition)
+    }
+}
+
 /// Offsets of partitions, or why a broker did not say one.
 pub type Offsets = BTreeMap<Place, Result<i64, ErrorCode>>;
+
+/// The offset of a partition.
+pub fn offset(of: &Offsets, place: &Place) -> Result<i64, ErrorCode> {
+    of.get(place).copied().unwrap_or(Err(ErrorCode::UnknownTopicOrPartition))
+}
 
 /// The cluster as it is now.
 #[derive(Debug, Default)]
@@ -46,6 +59,8 @@ pub struct View {
     pub brokers: BTreeSet<String>,
     /// Its topics, by name.
     pub topics: BTreeMap<String, TopicView>,
+    /// Topics of which it says an error instead, by name.
+    pub unsaid: BTreeMap<String, String>,
 }
 
 /// A topic as it is now.
@@ -101,11 +116,10 @@ impl Cluster {
 
     /// Asks the broker at an address.
     pub fn ask<R: Request>(&mut self, at: &str, request: &R) -> Result<R::Response, ClientError> {
-        if !self.connections.contains_key(at) {
-            self.connections.insert(at.to_owned(), Connection::open(at, CLIENT_ID)?);
-        }
-        let connection =
-            self.connections.get_mut(at).ok_or(ClientError::Version { api: R::KEY })?;
+        let connection = match self.connections.entry(at.to_owned()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => none.insert(Connection::open(at, CLIENT_ID)?),
+        };
         let answer = connection.call(request);
         if answer.is_err() {
             self.connections.clear();
@@ -113,16 +127,21 @@ impl Cluster {
         answer
     }
 
-    /// Asks whichever of its first brokers answers.
+    /// Asks whichever of its first brokers answers: the one that did so last, then the others.
     pub fn ask_any<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
-        let mut failure = ClientError::Version { api: R::KEY };
-        for at in self.bootstrap.brokers().to_vec() {
-            match self.ask(&at, request) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => failure = error,
+        let first = self.bootstrap.first().to_owned();
+        let others: Vec<String> = self.bootstrap.brokers().skip(1).map(str::to_owned).collect();
+        let mut answer = self.ask(&first, request);
+        for at in others {
+            if answer.is_ok() {
+                break;
+            }
+            answer = self.ask(&at, request);
+            if answer.is_ok() {
+                self.bootstrap.prefer(&at);
             }
         }
-        Err(failure)
+        answer
     }
 
     /// Everything that there is.
@@ -207,20 +226,23 @@ fn view(answer: &MetadataResponse) -> View {
         .iter()
         .map(|broker| (broker.node_id, address(&broker.host, broker.port)))
         .collect();
-    let topics = answer.topics.iter().filter(|topic| topic.error_code == 0).filter_map(|topic| {
+    let (mut topics, mut unsaid) = (BTreeMap::new(), BTreeMap::new());
+    for topic in &answer.topics {
+        let Some(name) = topic.name.as_ref().map(ToString::to_string) else { continue };
+        if topic.error_code != 0 {
+            unsaid.insert(name, code_name(topic.error_code));
+            continue;
+        }
         let leader = |id: i32| addresses.get(&id).cloned();
         let leaders = topic.partitions.iter();
-        let leaders = leaders.map(|one| (one.partition_index, leader(one.leader_id)));
-        let view = TopicView {
-            id: topic.topic_id,
-            is_internal: topic.is_internal,
-            leaders: leaders.collect(),
-        };
-        Some((topic.name.as_ref()?.to_string(), view))
-    });
+        let leaders = leaders.map(|one| (one.partition_index, leader(one.leader_id))).collect();
+        let view = TopicView { id: topic.topic_id, is_internal: topic.is_internal, leaders };
+        topics.insert(name, view);
+    }
     View {
         id: answer.cluster_id.as_ref().map(ToString::to_string).filter(|id| !id.is_empty()),
-        topics: topics.collect(),
+        topics,
+        unsaid,
         brokers: addresses.into_values().collect(),
     }
 }

@@ -16,7 +16,7 @@ use super::cluster::CLIENT_ID;
 use super::committed::committed;
 use super::copies::{CopyError, copies, fill};
 use super::lane::Life;
-use super::slot::Slot;
+use super::slot::{Again, Slot};
 use crate::kafka_client::{ClientError, Connection, check, code_name};
 
 /// How long a leader may wait for something new.
@@ -53,7 +53,7 @@ pub struct Fetching {
     topics: Vec<(Str, Vec<usize>)>,
     /// Their numbers by topic and partition.
     places: HashMap<Str, HashMap<i32, usize>>,
-    /// Which topic and partition is asked for first: the limit of bytes falls on the last ones.
+    /// Which topic and partition is asked for first: the limit of bytes leaves out the last ones.
     turn: usize,
     max_bytes: i32,
 }
@@ -108,18 +108,21 @@ impl Fetching {
                     start.end = start.from;
                     round.push((index, gap));
                 }
-                Err(error) => self.life.shared.suspend(&start.slot, Some(error.to_string())),
+                Err(error) => {
+                    let why = Some(error.to_string());
+                    self.life.shared.suspend(&start.slot, Again::Later, why);
+                }
             }
         }
         round
     }
 
     fn request(&mut self) -> FetchRequest {
-        self.turn = self.turn.wrapping_add(1);
-        let topics = turned(self.topics.len(), self.turn).filter_map(|at| {
-            let (topic, numbers) = &self.topics[at];
-            let partitions: Vec<_> = turned(numbers.len(), self.turn)
-                .map(|at| &self.partitions[numbers[at]])
+        let turn = self.turn;
+        self.turn = turn.wrapping_add(1);
+        let topics = turned(&self.topics, turn).filter_map(|(topic, numbers)| {
+            let partitions: Vec<_> = turned(numbers, within(&self.topics, turn))
+                .map(|number| &self.partitions[*number])
                 .filter(|start| !start.slot.is_suspended())
                 .map(|start| FetchPartition {
                     partition: start.slot.source.partition,
@@ -167,7 +170,8 @@ impl Fetching {
             return None;
         }
         if data.error_code != 0 {
-            self.life.shared.suspend(&start.slot, worth_telling(data.error_code));
+            let (again, why) = refusal(data.error_code);
+            self.life.shared.suspend(&start.slot, again, why);
             return None;
         }
         let known = data.last_stable_offset >= 0;
@@ -191,20 +195,31 @@ impl Fetching {
             }
             Err(error) => {
                 let what = format!("cannot be copied from offset {} on: {error}", start.from);
-                self.life.shared.suspend(&start.slot, Some(what));
+                self.life.shared.suspend(&start.slot, Again::Later, Some(what));
                 None
             }
         }
     }
 }
 
-/// The numbers below a count, from another one on each time.
-fn turned(count: usize, turn: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |at| (at + turn) % count)
+/// All of them, at each turn from the next one on.
+fn turned<T>(all: &[T], turn: usize) -> impl Iterator<Item = &T> {
+    let first = turn.checked_rem(all.len()).unwrap_or(0);
+    all[first..].iter().chain(&all[..first])
 }
 
-/// What a partition's error is worth telling: not that a leader changed, or records are gone.
-fn worth_telling(code: i16) -> Option<String> {
+/// The turn of the partitions within their topics: the next one once each topic was first. With
+/// the turn of the topics, a partition could be the first of its topic only where that is not.
+const fn within<T>(topics: &[T], turn: usize) -> usize {
+    match turn.checked_div(topics.len()) {
+        Some(turn) => turn,
+        None => 0,
+    }
+}
+
+/// What follows from a partition's error: not worth telling is that a leader has changed, or that
+/// records are gone.
+fn refusal(code: i16) -> (Again, Option<String>) {
     let passing = [
         ErrorCode::NotLeaderOrFollower,
         ErrorCode::LeaderNotAvailable,
@@ -213,9 +228,50 @@ fn worth_telling(code: i16) -> Option<String> {
         ErrorCode::UnknownLeaderEpoch,
         ErrorCode::OffsetNotAvailable,
         ErrorCode::OffsetOutOfRange,
-        ErrorCode::UnknownTopicOrPartition,
-        ErrorCode::UnknownTopicId,
     ];
-    let is_passing = passing.iter().any(|known| known.code() == code);
-    (!is_passing).then(|| format!("cannot be read: the source says {}", code_name(code)))
+    // It may have been deleted, or the broker has not heard of it yet: its cluster knows.
+    let unknown = [ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicId];
+    let is = |some: &[ErrorCode]| some.iter().any(|known| known.code() == code);
+    let again = if is(&passing) || is(&unknown) { Again::Soon } else { Again::Later };
+    let why = || format!("cannot be read: the source says {}", code_name(code));
+    (again, (!is(&passing)).then(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_partition_of_every_topic_is_asked_for_first_in_its_turn() {
+        for [topics, partitions] in [[1, 1], [1, 4], [2, 2], [3, 2], [4, 6]] {
+            let all: Vec<(usize, Vec<usize>)> =
+                (0..topics).map(|topic| (topic, (0..partitions).collect())).collect();
+            let first = |turn| {
+                let (topic, numbers) = turned(&all, turn).next().unwrap();
+                (*topic, *turned(numbers, within(&all, turn)).next().unwrap())
+            };
+            // In any row of turns, also in one that does not begin with the first.
+            for begin in [0, 5] {
+                let turns = begin..begin + topics * partitions;
+                let firsts: BTreeSet<_> = turns.map(first).collect();
+                assert_eq!(firsts.len(), topics * partitions, "{topics} topics, {partitions} each");
+            }
+            let asked: Vec<_> = turned(&all, 1).map(|(topic, _)| *topic).collect();
+            assert_eq!(asked.len(), topics, "none is left out");
+        }
+        assert_eq!(turned::<u8>(&[], 7).count() + within::<u8>(&[], 7), 0);
+    }
+
+    #[test]
+    fn a_partition_that_the_source_does_not_know_is_told_of_and_asked_for_again() {
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        let (again, why) = refusal(unknown.code());
+        assert_eq!(again, Again::Soon);
+        assert!(why.unwrap().contains(unknown.name()));
+        assert_eq!(refusal(ErrorCode::NotLeaderOrFollower.code()), (Again::Soon, None));
+        let (again, why) = refusal(ErrorCode::TopicAuthorizationFailed.code());
+        assert!(again == Again::Later && why.is_some());
+    }
 }

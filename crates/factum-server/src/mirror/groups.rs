@@ -44,8 +44,21 @@ pub struct Groups {
 pub struct Synced {
     /// The groups that the target has.
     pub groups: BTreeSet<String>,
-    /// What is to be told, by group.
+    /// Those that have members in the target, which rule their offsets.
+    pub left: BTreeSet<String>,
+    /// Why the offsets of others are not those of the source, by group; the next look tries again.
     pub troubles: BTreeMap<String, String>,
+}
+
+/// What the target made of a commit.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// It has it.
+    Yes,
+    /// The group has members there, which rule its offsets.
+    LeftToMembers,
+    /// It does not take it, and why.
+    No(String),
 }
 
 impl Groups {
@@ -64,7 +77,10 @@ impl Groups {
                     source.ask(broker, &all_offsets(&group)).map_err(MirrorError::Source)?;
                 if answer.error_code != 0 {
                     if !is_moving(answer.error_code) {
-                        let why = format!("the source says {}", code_name(answer.error_code));
+                        let why = format!(
+                            "has offsets that the source does not tell: it says {}",
+                            code_name(answer.error_code)
+                        );
                         synced.troubles.insert(group, why);
                     }
                     continue;
@@ -73,19 +89,32 @@ impl Groups {
                 if wanted.is_empty() {
                     continue;
                 }
-                if self.done.get(&group) != Some(&wanted) {
-                    match commit(target, &group, &wanted).map_err(MirrorError::Target)? {
-                        Some(why) => {
-                            synced.troubles.insert(group, why);
-                            continue;
-                        }
-                        None => drop(self.done.insert(group.clone(), wanted)),
-                    }
+                let taken = self.bring(target, &group, wanted).map_err(MirrorError::Target)?;
+                match taken {
+                    Taken::Yes => drop(synced.groups.insert(group)),
+                    Taken::LeftToMembers => drop(synced.left.insert(group)),
+                    Taken::No(why) => drop(synced.troubles.insert(group, why)),
                 }
-                synced.groups.insert(group);
             }
         }
         Ok(synced)
+    }
+
+    /// Commits for a group what was not committed yet.
+    fn bring(
+        &mut self,
+        target: &mut Cluster,
+        group: &str,
+        wanted: Commits,
+    ) -> Result<Taken, ClientError> {
+        if self.done.get(group) == Some(&wanted) {
+            return Ok(Taken::Yes);
+        }
+        let taken = commit(target, group, &wanted)?;
+        if taken == Taken::Yes {
+            self.done.insert(group.to_owned(), wanted);
+        }
+        Ok(taken)
     }
 }
 
@@ -149,14 +178,12 @@ fn wanted(source: &Commits, copies: &dyn Copies) -> Commits {
     source.iter().filter_map(here).collect()
 }
 
-/// Commits what moves a group on; why not, if it is refused.
-fn commit(
-    target: &mut Cluster,
-    group: &str,
-    wanted: &Commits,
-) -> Result<Option<String>, ClientError> {
+/// Commits what moves a group on. That one group is refused does not hinder the others.
+fn commit(target: &mut Cluster, group: &str, wanted: &Commits) -> Result<Taken, ClientError> {
     let answer = target.ask_any(&all_offsets(group))?;
-    check(&format!("the offsets of group {group}"), answer.error_code, None)?;
+    if answer.error_code != 0 {
+        return Ok(refusal(answer.error_code));
+    }
     let there = commits(&answer);
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (place, (offset, metadata)) in ahead(wanted, &there) {
@@ -168,7 +195,7 @@ fn commit(
         });
     }
     if topics.is_empty() {
-        return Ok(None);
+        return Ok(Taken::Yes);
     }
     let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
         name: Str::from(name),
@@ -183,7 +210,7 @@ fn commit(
     let answer = target.ask_any(&request)?;
     let mut codes = answer.topics.iter().flat_map(|topic| &topic.partitions);
     let refused = codes.find(|partition| partition.error_code != 0);
-    Ok(refused.map(|partition| refusal(partition.error_code)))
+    Ok(refused.map_or(Taken::Yes, |partition| refusal(partition.error_code)))
 }
 
 /// Those that are further on than what is there.
@@ -196,7 +223,7 @@ fn ahead<'a>(
     })
 }
 
-fn refusal(code: i16) -> String {
+fn refusal(code: i16) -> Taken {
     let active = [
         ErrorCode::UnknownMemberId,
         ErrorCode::IllegalGeneration,
@@ -204,9 +231,9 @@ fn refusal(code: i16) -> String {
         ErrorCode::StaleMemberEpoch,
     ];
     if active.iter().any(|known| known.code() == code) {
-        "has members in the target: its offsets there are left to them".to_owned()
+        Taken::LeftToMembers
     } else {
-        format!("its offsets are not taken: {}", code_name(code))
+        Taken::No(format!("has other offsets in the target, which says {}", code_name(code)))
     }
 }
 
@@ -243,5 +270,13 @@ mod tests {
         let there = commits_at(&[("a", 7), ("b", 3)]);
         let moved: Vec<_> = ahead(&wanted, &there).map(|(place, _)| place.topic.clone()).collect();
         assert_eq!(moved, ["b", "c"]);
+    }
+
+    #[test]
+    fn a_refusal_is_either_the_members_right_or_a_trouble() {
+        assert_eq!(refusal(ErrorCode::UnknownMemberId.code()), Taken::LeftToMembers);
+        let denied = ErrorCode::GroupAuthorizationFailed;
+        let Taken::No(why) = refusal(denied.code()) else { panic!("it is no member") };
+        assert!(why.contains(denied.name()), "{why}");
     }
 }

@@ -15,6 +15,8 @@ mod error;
 mod fetching;
 mod groups;
 mod lane;
+mod plan;
+mod problems;
 mod progress;
 mod run;
 mod selection;
@@ -37,8 +39,9 @@ use crate::kafka_client::ClientError;
 use bootstrap::Bootstrap;
 use cluster::Cluster;
 use error::MirrorError;
+use plan::Plan;
 use progress::Progress;
-use run::{Mirror, Outcome, Plan};
+use run::{Mirror, Outcome};
 use selection::{Selection, pattern};
 use slot::Shared;
 
@@ -52,7 +55,7 @@ use slot::Shared;
         --unset factum.mirror.source` makes one a topic like any other, when its producers move. \
         It can be ended and started at any time, and goes on where it was; nothing is copied \
         twice. docs/mirror.md says what is copied and what is not.\n\n\
-        The source is any cluster that speaks Kafka's protocol, from Kafka 1.0 on.",
+        The source is any cluster that speaks Kafka's protocol, from Kafka 1.1 on.",
     after_help = "Examples:\n  \
         factum mirror --from kafka://broker-1:9092,broker-2:9092\n  \
         factum mirror --from kafka://broker-1:9092 --once --verify\n  \
@@ -89,7 +92,7 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     exclude_groups: Vec<Regex>,
 
-    /// What the names of copies begin with
+    /// What the names of copies begin with; needed where source and target are one cluster
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
 
@@ -113,7 +116,8 @@ pub fn run(args: MirrorArgs, terminal: &Terminal) -> Result<(), CliError> {
     let clusters = || (Cluster::new(args.from.clone()), Cluster::new(args.to.clone()));
     if args.once || !args.verify {
         let outcome = copy(plan.clone(), clusters(), terminal)?;
-        if !args.verify || !outcome.problems.is_empty() {
+        // A part of a copy is not compared as if it were the whole.
+        if !args.verify || !outcome.problems.is_empty() || !outcome.caught_up {
             return show(&outcome, plan.once, terminal);
         }
         terminal.note(text(&outcome));
@@ -158,7 +162,7 @@ async fn interrupted() {
 fn stop_on_interrupt(shared: &Arc<Shared>) -> Result<(), CliError> {
     let shared = Arc::clone(shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(MirrorError::Thread(error.to_string())))?;
+    let runtime = runtime.map_err(|error| failed(MirrorError::Thread(error)))?;
     let wait = move || loop {
         runtime.block_on(interrupted());
         if shared.stop.swap(true, Relaxed) {
@@ -166,7 +170,7 @@ fn stop_on_interrupt(shared: &Arc<Shared>) -> Result<(), CliError> {
         }
     };
     let thread = thread::Builder::new().name("factum-mirror-stop".to_owned()).spawn(wait);
-    thread.map(drop).map_err(|error| failed(MirrorError::Thread(error.to_string())))
+    thread.map(drop).map_err(|error| failed(MirrorError::Thread(error)))
 }
 
 fn show(outcome: &Outcome, once: bool, terminal: &Terminal) -> Result<(), CliError> {
@@ -185,7 +189,7 @@ fn show(outcome: &Outcome, once: bool, terminal: &Terminal) -> Result<(), CliErr
     }
     match outcome.problems.len() {
         0 if once && !outcome.caught_up => {
-            Err(CliError::failed("stopped", "it was ended before everything was copied")
+            Err(CliError::failed("stopped", "it ended before everything was seen to be copied")
                 .advise("start it again: it goes on where it was"))
         }
         _ if !once => Ok(()),
@@ -223,6 +227,12 @@ fn failed(error: MirrorError) -> CliError {
         ),
         MirrorError::Target(ClientError::Connect { .. }) => {
             ("unreachable", "start a server (factum serve), or name one with --to")
+        }
+        MirrorError::Source(ClientError::Version { .. }) => {
+            ("version", "mirror a cluster that speaks as Apache Kafka does from 1.1 on")
+        }
+        MirrorError::Target(ClientError::Version { .. }) => {
+            ("version", "name a Factum server of this version with --to")
         }
         MirrorError::Source(_) => ("source", "see the log of the source's brokers"),
         MirrorError::Target(_) => ("target", "see the server's log"),

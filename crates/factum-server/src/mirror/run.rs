@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use factum_wire::messages::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use factum_wire::{ErrorCode, Str};
 
-use super::cluster::{Asked, Cluster, Offsets, Place, View};
+use super::cluster::{Asked, Cluster, Offsets, Place, View, offset};
 use super::error::MirrorError;
 use super::fetching::Start;
 use super::groups::{Copies, Groups};
 use super::lane::Lane;
+use super::plan::{Plan, Wanted};
+use super::problems::{Problems, Subject};
 use super::progress::Progress;
-use super::selection::Selection;
-use super::slot::{Shared, Slot};
-use super::topics::{MIRROR_SOURCE, Pair, Work, compare, identity, reconfigure};
+use super::slot::{Again, Shared, Slot, Trouble};
+use super::topics::{MIRROR_SOURCE, Pair, Work, compare, reconfigure};
 use crate::kafka_client::{ClientError, EARLIEST, LATEST};
 
 /// Between two looks at the clusters.
@@ -33,6 +34,8 @@ const TICK: Duration = Duration::from_millis(50);
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A copy that is to end gives up after so long without any progress.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
+/// How long all lanes together have to end: they may be waiting for a cluster that says nothing.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that all answers of the source may have in memory together.
 const MEMORY: usize = 192 << 20;
 /// Answers of a lane that may be in memory at once: one that comes, one that waits, one that is
@@ -40,19 +43,6 @@ const MEMORY: usize = 192 << 20;
 const ANSWERS_PER_LANE: usize = 4;
 /// An answer has at least so many bytes, and at most so many.
 const ANSWER_BYTES: (usize, usize) = (1 << 20, 16 << 20);
-
-/// What to mirror.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Which topics.
-    pub topics: Selection,
-    /// Which groups.
-    pub groups: Selection,
-    /// What the names of copies begin with.
-    pub prefix: String,
-    /// Whether to end when all is copied that was there at the beginning.
-    pub once: bool,
-}
 
 /// How it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,9 +57,9 @@ pub struct Outcome {
     pub bytes: u64,
     /// Groups whose offsets the target has.
     pub groups: BTreeSet<String>,
-    /// Whether everything is copied that was there at the beginning.
+    /// Whether everything is copied that was there at the beginning, by the last look.
     pub caught_up: bool,
-    /// What was not copied, and why: topics and partitions, by name.
+    /// What was not copied, and why: topics, partitions and groups, by name.
     pub problems: BTreeMap<String, String>,
 }
 
@@ -84,19 +74,18 @@ pub struct Mirror {
     /// Who leads which partitions, as the lanes have it.
     led: BTreeMap<String, Vec<Place>>,
     slots: BTreeMap<Place, Arc<Slot>>,
-    /// Where copying is to end, if it is.
-    goals: Option<BTreeMap<Place, i64>>,
+    /// Up to where partitions are to be copied at least: where they were when they were first seen.
+    goals: BTreeMap<Place, i64>,
     /// Where copies are to begin that have begun with a gap.
     starts: BTreeMap<Place, i64>,
     groups: Groups,
     synced: BTreeSet<String>,
-    /// What is wrong with topics, partitions and groups, by name.
-    problems: BTreeMap<String, String>,
+    problems: Problems,
     looked_closer: Option<Instant>,
-    topics: usize,
-    /// Partitions of which nothing could be said.
-    unknown: usize,
-    began: Instant,
+    /// The topics of the source that are copied.
+    topics: BTreeSet<String>,
+    /// Whether the last look at the clusters went well.
+    has_looked: bool,
     /// Whether both clusters have answered once.
     has_met: bool,
 }
@@ -125,39 +114,41 @@ impl Mirror {
             lanes: Vec::new(),
             led: BTreeMap::new(),
             slots: BTreeMap::new(),
-            goals: None,
+            goals: BTreeMap::new(),
             starts: BTreeMap::new(),
             groups: Groups::default(),
             synced: BTreeSet::new(),
-            problems: BTreeMap::new(),
+            problems: Problems::default(),
             looked_closer: None,
-            topics: 0,
-            unknown: 0,
-            began: Instant::now(),
+            topics: BTreeSet::new(),
+            has_looked: false,
             has_met: false,
         }
     }
 
     /// Copies until it is to stop, or has what it was to copy.
     pub fn run(mut self) -> Result<Outcome, MirrorError> {
+        let copied = self.copy();
+        let ended = self.end_lanes();
+        copied.and(ended)?;
+        self.tell_troubles();
+        Ok(self.outcome())
+    }
+
+    fn copy(&mut self) -> Result<(), MirrorError> {
         let (mut patience, mut moved) = (PATIENCE.0, Instant::now());
         while !self.shared.stops() {
             let before = self.shared.bytes.load(Relaxed);
-            let looked = self.look();
-            let mut calm = looked.is_ok();
-            match looked {
-                Ok(()) => {}
-                // What is wrong from the beginning is a mistake, not an accident.
-                Err(error) if !self.has_met || error.is_mistake() => return Err(error),
+            let was_copied = self.is_copied();
+            let calm = match self.look() {
+                // Seen anew after all was copied: an old picture may lack what went wrong since.
+                Ok(()) if was_copied && self.is_copied() => return Ok(()),
+                Ok(()) => self.wait(LOOK_EVERY),
                 Err(error) => {
-                    self.end_lanes();
-                    self.progress.note(format!("{error}; trying again in {patience:?}"));
+                    self.bear(error, patience)?;
+                    false
                 }
-            }
-            if self.is_done() {
-                return self.finish();
-            }
-            calm = calm && self.wait(LOOK_EVERY);
+            };
             let has_moved = self.shared.bytes.load(Relaxed) > before;
             if calm || has_moved {
                 patience = PATIENCE.0;
@@ -165,71 +156,72 @@ impl Mirror {
                 self.wait_out(patience);
                 patience = (patience * 2).min(PATIENCE.1);
             }
-            if has_moved {
+            if has_moved || self.is_copied() {
                 moved = Instant::now();
-            } else if self.plan.once && moved.elapsed() > GIVE_UP_AFTER && !self.is_done() {
-                return Ok(self.give_up());
+            } else if self.plan.once && moved.elapsed() > GIVE_UP_AFTER {
+                self.give_up();
+                return Ok(());
             }
         }
-        self.end_lanes();
-        Ok(self.outcome())
+        Ok(())
+    }
+
+    /// Says what went wrong and will be tried again, unless that is of no use: what is wrong from
+    /// the beginning is a mistake, not an accident.
+    fn bear(&mut self, error: MirrorError, patience: Duration) -> Result<(), MirrorError> {
+        if !self.has_met || error.is_mistake() {
+            return Err(error);
+        }
+        self.progress.note(format!("{error}; trying again in {patience:?}"));
+        self.end_lanes()
     }
 
     /// Looks at both clusters, and has copied what is to be copied.
     fn look(&mut self) -> Result<(), MirrorError> {
+        self.has_looked = false;
         self.shared.refresh.store(false, Relaxed);
         self.tell_troubles();
+        self.problems.look();
         let closer = self.looked_closer.is_none_or(|at| at.elapsed() >= LOOK_CLOSER_EVERY);
         let view = self.source.view().map_err(MirrorError::Source)?;
         let mut work = self.compare(&view)?;
         let fresh: BTreeSet<String> = work.create.iter().map(|pair| pair.source.clone()).collect();
         self.target.make(&mut work).map_err(MirrorError::Target)?;
         for pair in &work.copied {
-            self.problems.remove(&pair.source);
+            self.problems.solve(&Subject::Topic(pair.source.clone()));
         }
         for (topic, why) in &work.refused {
-            self.problem(topic, why);
+            self.problem(Subject::Topic(topic.clone()), why);
         }
         let of_settings = |pair: &&Pair| closer || fresh.contains(&pair.source);
         let pairs: Vec<&Pair> = work.copied.iter().filter(of_settings).collect();
         self.configure(&pairs)?;
-        self.topics = work.copied.len();
+        self.topics.retain(|name| view.unsaid.contains_key(name));
+        self.topics.extend(work.copied.iter().map(|pair| pair.source.clone()));
         self.keep_lanes(&view, &work, closer)?;
         self.trim()?;
         self.sync_groups(&view)?;
         if closer {
             self.looked_closer = Some(Instant::now());
         }
+        for (place, slot) in &self.slots {
+            self.goals.entry(place.clone()).or_insert_with(|| slot.stable());
+        }
+        self.problems.has_looked();
+        self.has_looked = true;
         Ok(())
     }
 
     /// Which topics of the source are to be copied, and what is to be done for that.
     fn compare(&mut self, source: &View) -> Result<Work, MirrorError> {
-        let cluster = source.id.as_deref().ok_or(MirrorError::Nameless)?;
         let target = self.target.view().map_err(MirrorError::Target)?;
         self.has_met = true;
-        if target.id.as_deref() == Some(cluster) && self.plan.prefix.is_empty() {
-            return Err(MirrorError::Same { id: cluster.to_owned() });
+        let Wanted { pairs: wanted, unsaid } = self.plan.wanted(source, &target)?;
+        for (topic, code) in &unsaid {
+            let why = format!("is not described: the source says {code}");
+            self.unknown(Subject::Topic(topic.clone()), &why);
         }
-        let wanted = source.topics.iter().filter(|(name, topic)| {
-            let own_copy =
-                target.id.as_deref() == Some(cluster) && name.starts_with(&self.plan.prefix);
-            !topic.is_internal && self.plan.topics.has_topic(name) && !own_copy
-        });
-        let wanted: Vec<_> = wanted
-            .map(|(name, topic)| Pair {
-                source: name.clone(),
-                target: format!("{}{name}", self.plan.prefix),
-                partitions: i32::try_from(topic.leaders.len()).unwrap_or(i32::MAX),
-                identity: identity(cluster, topic.id),
-            })
-            .collect();
-        for place in self.slots.keys().filter(|place| !source.topics.contains_key(&place.topic)) {
-            let why = "is gone from the source; its copy stays as it is";
-            if self.problems.insert(place.topic.clone(), why.to_owned()).is_none() {
-                self.progress.note(format!("topic {} {why}", place.topic));
-            }
-        }
+        self.tell_gone(source);
         let there: Vec<String> = wanted
             .iter()
             .filter(|pair| target.topics.contains_key(&pair.target))
@@ -244,6 +236,21 @@ impl Mirror {
             sources.insert(topic, source.value);
         }
         Ok(compare(wanted, &target, &sources))
+    }
+
+    /// Tells of the topics that the source no longer has.
+    fn tell_gone(&mut self, source: &View) {
+        let is_there =
+            |name: &String| source.topics.contains_key(name) || source.unsaid.contains_key(name);
+        let gone: Vec<String> =
+            self.topics.iter().filter(|name| !is_there(name)).cloned().collect();
+        for topic in gone {
+            let why = "is gone from the source; its copy stays as it is";
+            self.progress.note(format!("topic {topic} {why}"));
+            self.topics.remove(&topic);
+            self.problems.solve_all_of(&topic);
+            self.problems.add(Subject::Topic(topic), why);
+        }
     }
 
     /// Gives copies the settings of what they are copies of.
@@ -275,27 +282,22 @@ impl Mirror {
 
     /// Starts the lanes anew where something has changed.
     fn keep_lanes(&mut self, view: &View, work: &Work, closer: bool) -> Result<(), MirrorError> {
-        let were_unknown = std::mem::take(&mut self.unknown);
         let led = self.leaders(view, work);
-        let suspended = |slot: &Arc<Slot>| {
-            slot.is_suspended() && (closer || !self.problems.contains_key(&name(&slot.source)))
-        };
         let changed = led != self.led
             || self.lanes.iter().any(Lane::has_ended)
             || (self.lanes.is_empty() && !led.is_empty())
-            || self.slots.values().any(suspended)
-            || were_unknown > 0
-            || (self.plan.once && self.goals.is_none());
+            || self.slots.values().any(|slot| slot.is_due(closer))
+            || led.values().flatten().any(|place| !self.slots.contains_key(place));
         if !changed {
             return Ok(());
         }
-        self.end_lanes();
+        self.end_lanes()?;
         let starts = self.starts(&led, work)?;
         let lanes = led.len().max(1);
         let bytes = (MEMORY / ANSWERS_PER_LANE / lanes).clamp(ANSWER_BYTES.0, ANSWER_BYTES.1);
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-        // Whichever of the target's addresses was the one that answered: it is one machine.
-        let target = self.target.bootstrap().brokers()[0].clone();
+        // Whichever of the target's addresses has answered: it is one machine.
+        let target = self.target.bootstrap().first().to_owned();
         let mut by_leader: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
         for (leader, places) in &led {
             let some = places.iter().filter_map(|place| starts.get(place).cloned());
@@ -317,7 +319,7 @@ impl Mirror {
                 let place = Place { topic: pair.source.clone(), partition: *partition };
                 match leader {
                     Some(leader) => led.entry(leader.clone()).or_default().push(place),
-                    None => self.unknown(&place, "has no leader at the source now"),
+                    None => self.unknown(Subject::Partition(place), "has no leader at the source"),
                 }
             }
         }
@@ -349,7 +351,8 @@ impl Mirror {
                 some => {
                     let code = some.into_iter().find_map(Result::err);
                     let code = code.map_or("no answer", |code| code.name());
-                    self.unknown(place, &format!("has no offsets now: {code}"));
+                    let subject = Subject::Partition(place.clone());
+                    self.unknown(subject, &format!("has no offsets now: {code}"));
                     continue;
                 }
             };
@@ -362,31 +365,26 @@ impl Mirror {
                     "goes on at {end} in the target, but ends at {last} at the source: the source \
                      has lost records, or was replaced; delete the copy to copy it anew"
                 );
-                self.problem(&name(place), &why);
-                self.shared.suspend(&slot, None);
+                self.problem(Subject::Partition(place.clone()), &why);
+                self.shared.suspend(&slot, Again::Later, None);
                 continue;
             }
-            self.problems.remove(&name(place));
+            self.problems.solve(&Subject::Partition(place.clone()));
             self.note_start(place, first, end);
             let (from, is_empty) = (first.max(end), first >= stable);
             starts.insert(place.clone(), Start { slot, end, from, is_empty });
         }
         self.shared.refresh.store(false, Relaxed);
-        let sees_all = self.unknown == 0 || self.began.elapsed() > LOOK_CLOSER_EVERY;
-        if self.plan.once && self.goals.is_none() && sees_all {
-            let goal = |(place, start): (&Place, &Start)| {
-                (place.clone(), offset(&stable, place).unwrap_or(start.end))
-            };
-            self.goals = Some(starts.iter().map(goal).collect());
-        }
         self.slots = slots;
         Ok(starts)
     }
 
-    /// Takes note of a partition of which nothing can be said now: it is looked at again soon.
-    fn unknown(&mut self, place: &Place, why: &str) {
-        self.unknown += 1;
-        self.progress.note_once(&name(place), why);
+    /// Takes note of something of which nothing can be said now: it is looked at again soon.
+    fn unknown(&mut self, subject: Subject, why: &str) {
+        let name = subject.to_string();
+        if self.problems.add_unknown(subject, why) {
+            self.progress.note(format!("{name} {why}"));
+        }
     }
 
     /// Takes note where a copy begins later than at 0, or lacks what the source has deleted.
@@ -398,7 +396,7 @@ impl Mirror {
             let what = format!(
                 "the source has deleted {lost} offsets, from {end} on, before they were copied"
             );
-            self.progress.note_once(&name(place), &what);
+            self.progress.note_once(&place.to_string(), &what);
         }
     }
 
@@ -413,7 +411,7 @@ impl Mirror {
             Some((Place { topic, partition: place.partition }, place.clone()))
         };
         let places: BTreeMap<Place, Place> = led.values().flatten().filter_map(of).collect();
-        let target = self.target.bootstrap().brokers()[0].clone();
+        let target = self.target.bootstrap().first().to_owned();
         let asked = [(target, places.keys().cloned().collect())].into();
         let ends = Asked { timestamp: LATEST, committed: false };
         let ends = self.target.offsets(&asked, ends)?;
@@ -457,44 +455,38 @@ impl Mirror {
     fn sync_groups(&mut self, view: &View) -> Result<(), MirrorError> {
         let source = (&mut self.source, &view.brokers);
         let synced = self.groups.sync(source, &mut self.target, &self.plan.groups, &self.slots)?;
-        for (group, why) in &synced.troubles {
-            self.progress.note_once(&format!("group {group}"), why);
+        for group in &synced.left {
+            let what = "has members in the target: its offsets there are left to them";
+            self.progress.note_once(&format!("group {group}"), what);
+        }
+        self.problems.solve_groups_but(&synced.troubles);
+        for (group, why) in synced.troubles {
+            self.problem(Subject::Group(group), &why);
         }
         self.synced.extend(synced.groups);
         Ok(())
     }
 
-    /// Whether everything is copied that was to be copied, or cannot be.
-    fn is_done(&self) -> bool {
-        let Some(goals) = self.goals.as_ref().filter(|_| self.plan.once) else { return false };
-        goals.iter().all(|(place, goal)| {
-            self.has(place, *goal)
-                || self.problems.contains_key(&name(place))
-                || self.problems.contains_key(&place.topic)
-        })
+    /// Whether, by the last look, everything is copied that was to be copied, or cannot be.
+    fn is_copied(&self) -> bool {
+        let is_done = |(place, goal): (&Place, &i64)| {
+            self.has(place, *goal) || self.problems.keep_from_copying(place)
+        };
+        self.plan.once
+            && self.has_looked
+            && self.problems.are_settled()
+            && self.goals.iter().all(is_done)
     }
 
-    /// Brings the groups to where the copies now are, and ends.
-    fn finish(mut self) -> Result<Outcome, MirrorError> {
-        self.trim()?;
-        let view = self.source.view().map_err(MirrorError::Source)?;
-        self.sync_groups(&view)?;
-        self.end_lanes();
-        self.tell_troubles();
-        Ok(self.outcome())
-    }
-
-    fn give_up(mut self) -> Outcome {
-        self.end_lanes();
-        self.tell_troubles();
+    fn give_up(&mut self) {
         let why = format!("is not copied: nothing was for {} s", GIVE_UP_AFTER.as_secs());
-        let goals = self.goals.clone().unwrap_or_default();
-        for (place, goal) in goals {
-            if !self.has(&place, goal) {
-                self.problem(&name(&place), &why);
-            }
+        // What is wrong with a partition says more than that it is not copied.
+        let lacks = |place: &Place, goal| !self.has(place, goal) && !self.problems.have(place);
+        let lacking = self.goals.iter().filter(|(place, goal)| lacks(place, **goal));
+        let lacking: Vec<Place> = lacking.map(|(place, _)| place.clone()).collect();
+        for place in lacking {
+            self.problem(Subject::Partition(place), &why);
         }
-        self.outcome()
     }
 
     /// Whether the target has a partition up to an offset.
@@ -503,13 +495,12 @@ impl Mirror {
     }
 
     fn outcome(&self) -> Outcome {
-        let goals = self.goals.as_ref();
         Outcome {
-            topics: self.topics,
+            topics: self.topics.len(),
             partitions: self.slots.len(),
             groups: self.synced.clone(),
-            caught_up: goals.is_some_and(|all| all.iter().all(|(at, goal)| self.has(at, *goal))),
-            problems: self.problems.clone(),
+            caught_up: self.has_looked && self.goals.iter().all(|(at, goal)| self.has(at, *goal)),
+            problems: self.problems.named(),
             ..Outcome::default()
         }
     }
@@ -521,11 +512,11 @@ impl Mirror {
         while Instant::now() < until && !self.shared.stops() {
             thread::park_timeout(TICK);
             self.progress.show(&self.shared, &self.slots);
-            if self.is_done() {
-                return true;
-            }
             if self.shared.refresh.load(Relaxed) || self.lanes.iter().any(Lane::has_ended) {
                 return false;
+            }
+            if self.is_copied() {
+                return true;
             }
         }
         true
@@ -539,34 +530,31 @@ impl Mirror {
         }
     }
 
-    fn end_lanes(&mut self) {
+    /// Ends all lanes. An error says that one of them has failed so that no other would do better.
+    fn end_lanes(&mut self) -> Result<(), MirrorError> {
         self.led.clear();
         self.lanes.iter().for_each(Lane::stop);
-        for lane in std::mem::take(&mut self.lanes) {
-            lane.end();
-        }
+        let deadline = Instant::now() + END_PATIENCE;
+        let lanes = std::mem::take(&mut self.lanes).into_iter();
+        let failures = lanes.flat_map(|lane| lane.end(deadline));
+        let (mistakes, accidents): (Vec<_>, Vec<_>) = failures.partition(MirrorError::is_mistake);
+        accidents.iter().for_each(|error| self.progress.note(error));
+        mistakes.into_iter().next().map_or(Ok(()), Err)
     }
 
     fn tell_troubles(&mut self) {
-        for trouble in self.shared.troubles() {
-            match trouble.place {
-                Some(place) => self.problem(&name(&place), &trouble.what),
-                None => self.progress.note(trouble.what),
+        for Trouble { place, what } in self.shared.troubles() {
+            // Of a topic that is gone, that is known.
+            if self.slots.contains_key(&place) {
+                self.problem(Subject::Partition(place), &what);
             }
         }
     }
 
-    fn problem(&mut self, what: &str, why: &str) {
-        if self.problems.insert(what.to_owned(), why.to_owned()).as_deref() != Some(why) {
-            self.progress.note(format!("{what} {why}"));
+    fn problem(&mut self, subject: Subject, why: &str) {
+        let name = subject.to_string();
+        if self.problems.add(subject, why) {
+            self.progress.note(format!("{name} {why}"));
         }
     }
-}
-
-fn name(place: &Place) -> String {
-    format!("{}-{}", place.topic, place.partition)
-}
-
-fn offset(of: &Offsets, place: &Place) -> Result<i64, ErrorCode> {
-    of.get(place).copied().unwrap_or(Err(ErrorCode::UnknownTopicOrPartition))
 }

@@ -1,6 +1,5 @@
 //! A partition that is being copied, as the threads that copy it share it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use factum_wire::Str;
@@ -21,6 +20,17 @@ pub struct Slot {
     stable: AtomicI64,
     /// Nothing more is copied until it is looked at anew.
     suspended: AtomicBool,
+    /// It is to be looked at as soon as the clusters are.
+    soon: AtomicBool,
+}
+
+/// When to look anew at a partition of which nothing more is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// As soon as the clusters were asked again: they have probably changed.
+    Soon,
+    /// After a while: it would probably go wrong again.
+    Later,
 }
 
 impl Slot {
@@ -32,6 +42,7 @@ impl Slot {
             copied: AtomicI64::new(copied),
             stable: AtomicI64::new(stable),
             suspended: AtomicBool::new(false),
+            soon: AtomicBool::new(false),
         }
     }
 
@@ -45,6 +56,11 @@ impl Slot {
         self.copied.fetch_max(next, Relaxed);
     }
 
+    /// Up to where the source has committed.
+    pub fn stable(&self) -> i64 {
+        self.stable.load(Relaxed)
+    }
+
     /// Takes up to where the source has committed.
     pub fn has_committed(&self, stable: i64) {
         self.stable.store(stable, Relaxed);
@@ -52,13 +68,18 @@ impl Slot {
 
     /// How many offsets the target lacks.
     pub fn lag(&self) -> u64 {
-        let lag = self.stable.load(Relaxed).saturating_sub(self.copied());
+        let lag = self.stable().saturating_sub(self.copied());
         u64::try_from(lag).unwrap_or(0)
     }
 
     /// Whether nothing more is copied.
     pub fn is_suspended(&self) -> bool {
         self.suspended.load(Relaxed)
+    }
+
+    /// Whether it is to be looked at anew, where a look takes in (`closer`) those that can wait.
+    pub fn is_due(&self, closer: bool) -> bool {
+        self.is_suspended() && (closer || self.soon.load(Relaxed))
     }
 }
 
@@ -80,8 +101,8 @@ pub struct Shared {
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// With which partition; none: with a connection.
-    pub place: Option<Place>,
+    /// With which partition.
+    pub place: Place,
     /// What.
     pub what: String,
 }
@@ -97,18 +118,20 @@ impl Shared {
 
     /// Copies no more of a partition until it is looked at anew, and says why, if that is worth
     /// telling.
-    pub fn suspend(&self, slot: &Arc<Slot>, why: Option<String>) {
+    pub fn suspend(&self, slot: &Slot, again: Again, why: Option<String>) {
         if slot.suspended.swap(true, Relaxed) {
             return;
         }
-        match why {
-            Some(what) => self.tell(Trouble { place: Some(slot.source.clone()), what }),
-            None => self.refresh.store(true, Relaxed),
+        if let Some(what) = why {
+            self.tell(Trouble { place: slot.source.clone(), what });
+        }
+        if again == Again::Soon {
+            slot.soon.store(true, Relaxed);
+            self.refresh.store(true, Relaxed);
         }
     }
 
-    /// Keeps what went wrong.
-    pub fn tell(&self, trouble: Trouble) {
+    fn tell(&self, trouble: Trouble) {
         let mut told = self.told.lock();
         if told.len() < MAX_TROUBLES {
             told.push(trouble);
@@ -118,5 +141,25 @@ impl Shared {
     /// What went wrong since the last time.
     pub fn troubles(&self) -> Vec<Trouble> {
         std::mem::take(&mut self.told.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_clusters_may_have_changed_is_looked_at_soon_and_all_else_later() {
+        for (again, is_soon) in [(Again::Soon, true), (Again::Later, false)] {
+            let place = Place { topic: "orders".to_owned(), partition: 3 };
+            let slot = Slot::new(place.clone(), Str::from("orders"), 0, 9);
+            let shared = Shared::default();
+            assert!(!slot.is_suspended() && !slot.is_due(true));
+            shared.suspend(&slot, again, Some("is unknown".to_owned()));
+            shared.suspend(&slot, Again::Soon, Some("is told once".to_owned()));
+            assert_eq!((slot.is_due(false), slot.is_due(true)), (is_soon, true));
+            assert_eq!(shared.refresh.load(Relaxed), is_soon);
+            assert_eq!(shared.troubles(), [Trouble { place, what: "is unknown".to_owned() }]);
+        }
     }
 }

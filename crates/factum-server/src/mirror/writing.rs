@@ -20,7 +20,7 @@ use factum_wire::{ErrorCode, Records, Str};
 use super::cluster::CLIENT_ID;
 use super::fetching::Round;
 use super::lane::Life;
-use super::slot::Slot;
+use super::slot::{Again, Slot};
 use crate::kafka_client::{ClientError, Connection, code_name};
 
 /// Bytes of a request, but for one larger batch.
@@ -162,8 +162,11 @@ impl Writing {
                     self.life.shared.records.fetch_add(flight.records, Relaxed);
                     self.life.shared.bytes.fetch_add(flight.bytes, Relaxed);
                 }
-                Some(answer) => self.life.shared.suspend(slot, worth_telling(answer)),
-                None => self.life.shared.suspend(slot, None),
+                Some(answer) => {
+                    let (again, why) = refusal(answer);
+                    self.life.shared.suspend(slot, again, why);
+                }
+                None => self.life.shared.suspend(slot, Again::Soon, None),
             }
         }
         Ok(())
@@ -181,9 +184,9 @@ fn flight(index: usize, batch: &Batch) -> Flight {
     }
 }
 
-/// What the target's refusal is worth telling: not that another mirror was faster, or that a
-/// batch that was thought lost is there.
-fn worth_telling(answer: &PartitionProduceResponse) -> Option<String> {
+/// What follows from the target's refusal: not worth telling is that another mirror was faster, or
+/// that a batch that was thought lost is there.
+fn refusal(answer: &PartitionProduceResponse) -> (Again, Option<String>) {
     let passing = [
         ErrorCode::OffsetOutOfRange,
         ErrorCode::RequestTimedOut,
@@ -191,8 +194,8 @@ fn worth_telling(answer: &PartitionProduceResponse) -> Option<String> {
         ErrorCode::KafkaStorageError,
     ];
     if passing.iter().any(|known| known.code() == answer.error_code) {
-        return None;
+        return (Again::Soon, None);
     }
     let words = answer.error_message.as_deref().unwrap_or_default();
-    Some(format!("is not taken: {} {words}", code_name(answer.error_code)))
+    (Again::Later, Some(format!("is not taken: {} {words}", code_name(answer.error_code))))
 }

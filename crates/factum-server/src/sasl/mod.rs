@@ -4,7 +4,7 @@
 //! PLAIN (RFC 4616), SCRAM-SHA-256 and -512 (RFC 5802, RFC 7677) and OAUTHBEARER (RFC 7628). Users
 //! are known by what was stored of their passwords for SCRAM, and that is what a password of PLAIN
 //! is compared with. An unknown user takes the same way as a known one, with a salt that stays the
-//! same while the server runs: nobody learns who there is.
+//! same while the server runs: nobody learns who there is among users with the usual credentials.
 
 mod jwks;
 mod oauth;
@@ -12,11 +12,12 @@ mod plain;
 mod scram;
 mod token;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use factum_event::Clock;
 use factum_event::access::{Credential, ScramMechanism};
 use thiserror::Error;
@@ -89,6 +90,14 @@ pub enum Step {
         /// How long what it showed is good for; none: for ever.
         lasts: Option<Duration>,
     },
+    /// The client is not let in, and has to take note of that: whatever it says next ends the
+    /// login as failed.
+    Refused {
+        /// What it is told first.
+        message: Vec<u8>,
+        /// Why.
+        reason: LoginError,
+    },
 }
 
 /// A login that is under way.
@@ -101,12 +110,7 @@ pub struct Exchange {
 #[derive(Debug)]
 enum State {
     Begun,
-    Challenged {
-        challenge: Challenge,
-        credential: Credential,
-    },
-    /// A token was refused, and the client has to take note.
-    Refused(TokenError),
+    Challenged { challenge: Box<Challenge>, credential: Credential },
     Over,
 }
 
@@ -172,15 +176,16 @@ impl Sasl {
         let state = std::mem::replace(&mut exchange.state, State::Over);
         match (state, scram(exchange.mechanism)) {
             (State::Begun, None) if exchange.mechanism == SaslMechanism::OauthBearer => {
-                self.token(exchange, Bearer::parse(message)?).await
+                self.token(Bearer::parse(message)?).await
             }
             (State::Begun, None) => self.plain(Plain::parse(message)?).await,
             (State::Begun, Some(mechanism)) => {
                 let first = ClientFirst::parse(message)?;
                 let credential = self.credential_or_fake(&first.user, mechanism);
                 let nonce = bytes::<NONCE_BYTES>().ok_or(LoginError::Unchecked)?;
+                let nonce = URL_SAFE_NO_PAD.encode(nonce);
                 let (salt, iterations) = (&credential.salt, credential.iterations);
-                let challenge = Challenge::new(first, &hexadecimal(&nonce), salt, iterations);
+                let challenge = Box::new(Challenge::new(first, &nonce, salt, iterations));
                 let message = challenge.message();
                 exchange.state = State::Challenged { challenge, credential };
                 Ok(Step::Challenge(message))
@@ -196,7 +201,6 @@ impl Sasl {
                     None => Err(LoginError::Credentials(user)),
                 }
             }
-            (State::Refused(reason), _) => Err(LoginError::Token(reason)),
             (State::Over | State::Challenged { .. }, _) => Err(LoginError::Over),
         }
     }
@@ -208,7 +212,7 @@ impl Sasl {
         }
     }
 
-    async fn token(&self, exchange: &mut Exchange, bearer: Bearer<'_>) -> Result<Step, LoginError> {
+    async fn token(&self, bearer: Bearer<'_>) -> Result<Step, LoginError> {
         let tokens = self.tokens.as_ref().ok_or(LoginError::Unchecked)?;
         let now = Duration::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap_or(0));
         match tokens.check(bearer.token, now.as_secs_f64()).await {
@@ -219,8 +223,8 @@ impl Sasl {
                 Ok(Step::Done { user, message: Vec::new(), lasts: Some(lasts) })
             }
             Err(reason) => {
-                exchange.state = State::Refused(reason);
-                Ok(Step::Challenge(oauth::INVALID_TOKEN.to_vec()))
+                let message = oauth::INVALID_TOKEN.to_vec();
+                Ok(Step::Refused { message, reason: LoginError::Token(reason) })
             }
         }
     }
@@ -259,12 +263,4 @@ fn bytes<const COUNT: usize>() -> Option<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     rand::fill(&mut bytes).ok()?;
     Some(bytes)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // It cannot fail: text takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

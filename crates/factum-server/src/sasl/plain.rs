@@ -2,9 +2,7 @@
 
 use super::LoginError;
 use crate::config::Secret;
-
-/// The longest name and password that is taken.
-const MAX_BYTES: usize = 1024;
+use crate::password::MAX_BYTES;
 
 /// A name and a password.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +52,11 @@ mod tests {
             [&b""[..], b"alice", b"\0alice", b"\0\0x", b"\0alice\0", b"\0a\0b\0c", b"\0\xff\0x"];
         for bad in others {
             assert!(matches!(Plain::parse(bad), Err(LoginError::Garbled(_))), "{bad:?}");
+        }
+        let (most, long) = ("a".repeat(MAX_BYTES), "a".repeat(MAX_BYTES + 1));
+        assert!(Plain::parse(format!("\0{most}\0{most}").as_bytes()).is_ok());
+        for too_long in [format!("\0{long}\0x"), format!("\0alice\0{long}")] {
+            assert!(matches!(Plain::parse(too_long.as_bytes()), Err(LoginError::Garbled(_))));
         }
         assert!(matches!(Plain::parse(b"bob\0alice\0x"), Err(LoginError::OtherName)));
         let shown = format!("{:?}", Plain::parse(b"\0alice\0secret").unwrap());

@@ -19,39 +19,45 @@ use crate::config::OauthSettings;
 /// Keys of one document at most.
 const MAX_KEYS: usize = 100;
 
-/// Why a token is not taken.
+/// The longest part of a token that is shown.
+const SHOWN_CHARS: usize = 80;
+
+/// Why a token is not taken. It is said with what the token claims, and never with its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokenError {
     /// Not a token at all.
-    #[error("it is no signed token of three parts in Base64")]
+    #[error("it is no signed token; expected three parts in Base64 with dots between")]
     Form,
     /// Not signed by an algorithm that is known.
-    #[error("it is signed by {0:?}; expected RS, PS or ES with 256 to 512, or EdDSA")]
+    #[error("it is signed by {0:?}; expected one of {known}", known = ALGORITHMS.join(", "))]
     Algorithm(String),
     /// It uses what this server does not know, and asks not to be taken then.
-    #[error("it has critical extensions")]
+    #[error("it has critical extensions (crit); expected none")]
     Critical,
-    /// No trusted key of that name.
-    #[error("no trusted key has its name and algorithm")]
-    UnknownKey,
+    /// No trusted key of that name and algorithm.
+    #[error("its key ({0}) is not one of the trusted")]
+    UnknownKey(String),
+    /// As before, and the keys are not those that they may be.
+    #[error("its key ({key}) is not one of the trusted, which could not be read again: {why}")]
+    Unread {
+        /// Name and algorithm of the key.
+        key: String,
+        /// Why the keys could not be read.
+        why: String,
+    },
     /// Not signed by that key.
     #[error("its signature is wrong")]
     Signature,
-    /// It does not say when it ends, or has ended.
-    #[error("it has ended, or does not say when it ends")]
-    Ended,
-    /// It is for later.
-    #[error("it has not begun")]
-    NotBegun,
-    /// Somebody else's.
-    #[error("its issuer is not the one of oauth_issuer")]
-    Issuer,
-    /// For somebody else.
-    #[error("none of oauth_audience is in its audience")]
-    Audience,
-    /// It does not say whose it is.
-    #[error("it has no name of a user in claim {0:?}")]
-    NoPrincipal(String),
+    /// It is of another time, of or for somebody else, or of nobody.
+    #[error("its {claim} is {came}; expected {expected}")]
+    Claim {
+        /// The name of the claim.
+        claim: String,
+        /// What it is.
+        came: String,
+        /// What it should be.
+        expected: String,
+    },
 }
 
 /// Whose a token is, and for how long.
@@ -127,7 +133,7 @@ impl Keys {
         check_parties(&claims, settings)?;
         let name = &settings.principal_claim;
         let user = claims.get(name).and_then(Value::as_str).and_then(|user| user.parse().ok());
-        let user: UserName = user.ok_or_else(|| TokenError::NoPrincipal(name.clone()))?;
+        let user: UserName = user.ok_or_else(|| wrong(&claims, name, "the name of a user"))?;
         Ok(Identity { user: user.to_string(), lasts })
     }
 
@@ -143,12 +149,13 @@ impl Keys {
         let text = |name: &str| header.get(name).and_then(Value::as_str);
         let algorithm = text("alg").unwrap_or_default();
         if !ALGORITHMS.contains(&algorithm) {
-            return Err(TokenError::Algorithm(algorithm.chars().take(20).collect()));
+            return Err(TokenError::Algorithm(shown(algorithm)));
         }
         let id = text("kid");
         let mut fitting = self.0.iter().filter(|key| key.fits(id, algorithm)).peekable();
         if fitting.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+            let name = id.map_or_else(|| "no name".to_owned(), |id| format!("{:?}", shown(id)));
+            return Err(TokenError::UnknownKey(format!("{name} for {algorithm}")));
         }
         let mut verifies = |key: &Key| key.public.verifies(algorithm, signed.as_bytes(), signature);
         if fitting.any(&mut verifies) { Ok(()) } else { Err(TokenError::Signature) }
@@ -237,6 +244,17 @@ fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
     serde_json::from_slice(&decoded(part)?).map_err(|_| TokenError::Form)
 }
 
+/// A claim that is not what it has to be.
+fn wrong(claims: &Map<String, Value>, claim: &str, expected: impl Into<String>) -> TokenError {
+    let came = claims.get(claim).map_or_else(|| "missing".to_owned(), Value::to_string);
+    let (claim, came, expected) = (claim.to_owned(), shown(&came), expected.into());
+    TokenError::Claim { claim, came, expected }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
+}
+
 /// How long the token lasts, within the tolerance for clocks that differ.
 fn check_times(
     claims: &Map<String, Value>,
@@ -245,22 +263,25 @@ fn check_times(
 ) -> Result<Duration, TokenError> {
     let time = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
     let skew = skew.as_secs_f64();
-    let ends = time("exp").filter(|ends| now < ends + skew).ok_or(TokenError::Ended)?;
-    for begins in [time("nbf"), time("iat")].into_iter().flatten() {
+    let ended = || wrong(claims, "exp", format!("a time after {:.0}", now - skew));
+    let ends = time("exp").filter(|ends| now < ends + skew).ok_or_else(ended)?;
+    for claim in ["nbf", "iat"] {
         // What is no number is not before now.
-        let has_begun = begins <= now + skew;
+        let has_begun = time(claim).is_none_or(|begins| begins <= now + skew);
         if !has_begun {
-            return Err(TokenError::NotBegun);
+            return Err(wrong(claims, claim, format!("a time up to {:.0}", now + skew)));
         }
     }
     // The tolerance counts for the session too, so that a client gets one at all.
-    Duration::try_from_secs_f64(ends + skew - now).map_err(|_| TokenError::Ended)
+    Duration::try_from_secs_f64(ends + skew - now).map_err(|_| ended())
 }
 
 fn check_parties(claims: &Map<String, Value>, settings: &OauthSettings) -> Result<(), TokenError> {
     let issuer = claims.get("iss").and_then(Value::as_str);
-    if settings.issuer.is_some() && issuer != settings.issuer.as_deref() {
-        return Err(TokenError::Issuer);
+    if let Some(expected) = &settings.issuer
+        && issuer != Some(expected.as_str())
+    {
+        return Err(wrong(claims, "iss", format!("{expected:?} (oauth_issuer)")));
     }
     let expected = |one: &str| settings.audience.iter().any(|audience| audience == one);
     let is_for_us = match claims.get("aud") {
@@ -268,7 +289,10 @@ fn check_parties(claims: &Map<String, Value>, settings: &OauthSettings) -> Resul
         Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(expected),
         _ => false,
     };
-    if settings.audience.is_empty() || is_for_us { Ok(()) } else { Err(TokenError::Audience) }
+    if settings.audience.is_empty() || is_for_us {
+        return Ok(());
+    }
+    Err(wrong(claims, "aud", format!("one of {:?} (oauth_audience)", settings.audience)))
 }
 
 #[cfg(test)]
@@ -352,26 +376,37 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_do_not_fit_are_named() {
+    fn claims_that_do_not_fit_are_named_with_what_came_and_what_was_expected() {
         let signer = Signer::new();
+        let (after, up_to) = ("a time after 1799999970", "a time up to 1800000030");
+        let issuer = "\"https://issuer.example\" (oauth_issuer)";
+        let audience = "one of [\"kafka\", \"factum\"] (oauth_audience)";
+        let user = "the name of a user";
         for (name, value, expected) in [
-            ("exp", json!(NOW - 31.0), TokenError::Ended),
-            ("exp", Value::Null, TokenError::Ended),
-            ("exp", json!("soon"), TokenError::Ended),
-            ("nbf", json!(NOW + 31.0), TokenError::NotBegun),
-            ("iat", json!("x"), TokenError::NotBegun),
-            ("iss", json!("https://other.example"), TokenError::Issuer),
-            ("iss", Value::Null, TokenError::Issuer),
-            ("aud", json!("another"), TokenError::Audience),
-            ("aud", Value::Null, TokenError::Audience),
-            ("sub", json!(7), TokenError::NoPrincipal("sub".to_owned())),
-            ("sub", json!("*"), TokenError::NoPrincipal("sub".to_owned())),
-            ("sub", json!("ANONYMOUS"), TokenError::NoPrincipal("sub".to_owned())),
+            ("exp", json!(NOW - 31.0), after),
+            ("exp", Value::Null, after),
+            ("exp", json!("soon"), after),
+            ("nbf", json!(NOW + 31.0), up_to),
+            ("iat", json!("x"), up_to),
+            ("iss", json!("https://other.example"), issuer),
+            ("iss", Value::Null, issuer),
+            ("aud", json!("another"), audience),
+            ("aud", Value::Null, audience),
+            ("sub", json!(7), user),
+            ("sub", json!("*"), user),
+            ("sub", json!("ANONYMOUS"), user),
         ] {
             let token = signer.sign(&header(), &without(claims(), name, value.clone()));
-            let checked = signer.keys().check(&token, &settings(), NOW);
-            assert_eq!(checked, Err(expected), "{name} = {value}");
+            let error = signer.keys().check(&token, &settings(), NOW).unwrap_err();
+            assert_eq!(error.to_string(), format!("its {name} is {value}; expected {expected}"));
         }
+        let endless = json!({"sub": "alice"});
+        let error = signer.keys().check(&signer.sign(&header(), &endless), &settings(), NOW);
+        let error = error.unwrap_err().to_string();
+        assert_eq!(error, format!("its exp is missing; expected {after}"));
+        let long = without(claims(), "aud", json!("a".repeat(10_000)));
+        let error = signer.keys().check(&signer.sign(&header(), &long), &settings(), NOW);
+        assert!(error.unwrap_err().to_string().len() < 300, "no more than a line is shown");
     }
 
     #[test]
@@ -384,8 +419,10 @@ mod tests {
         assert_eq!(check(&json!({"alg": "none", "kid": "one"})), none);
         let secret = TokenError::Algorithm("HS256".to_owned());
         assert_eq!(check(&json!({"alg": "HS256", "kid": "one"})), secret);
-        assert_eq!(check(&json!({"alg": "RS256", "kid": "one"})), TokenError::UnknownKey);
-        assert_eq!(check(&json!({"alg": "ES256", "kid": "two"})), TokenError::UnknownKey);
+        let unknown = |key: &str| TokenError::UnknownKey(key.to_owned());
+        assert_eq!(check(&json!({"alg": "RS256", "kid": "one"})), unknown("\"one\" for RS256"));
+        assert_eq!(check(&json!({"alg": "ES256", "kid": "two"})), unknown("\"two\" for ES256"));
+        assert_eq!(check(&json!({"alg": "RS256"})), unknown("no name for RS256"));
         let critical = json!({"alg": "ES256", "kid": "one", "crit": ["b64"]});
         assert_eq!(check(&critical), TokenError::Critical);
         let other = Signer::new().sign(&header(), &claims());
@@ -393,26 +430,52 @@ mod tests {
         assert_eq!(checked, Err(TokenError::Signature));
     }
 
+    /// Three parts, as they stand in a token.
+    fn joined(parts: [&[u8]; 3]) -> String {
+        parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_a_token_or_an_error(text in "[A-Za-z0-9._=-]{0,200}", noise: String) {
-            let keys = Keys::default();
-            let _ = keys.check(&text, &settings(), NOW);
-            let _ = keys.check(&noise, &settings(), NOW);
+        fn any_text_is_a_token_or_an_error(
+            text in "[A-Za-z0-9._=-]{0,200}",
+            noise: String,
+            claims: Vec<u8>,
+            signature: Vec<u8>,
+        ) {
+            let keys = Signer::new().keys();
+            let token = joined([header().to_string().as_bytes(), &claims, &signature]);
+            for refused in [text, noise, token] {
+                prop_assert!(keys.check(&refused, &settings(), NOW).is_err(), "{refused}");
+            }
         }
 
         #[test]
-        fn any_change_of_a_token_is_noticed(at in 0_usize..200, byte in "[A-Za-z0-9_-]") {
+        fn any_change_of_a_token_is_noticed(at: prop::sample::Index, byte in "[!-~]") {
             let signer = Signer::new();
             let token = signer.sign(&header(), &claims());
-            let at = at % token.len();
+            let at = at.index(token.len());
             let mut changed = token.clone();
             changed.replace_range(at..=at, &byte);
             let checked = signer.keys().check(&changed, &settings(), NOW);
-            let (_, signature) = token.rsplit_once('.').unwrap();
-            // The last character of a part has bits that mean nothing.
-            let same = changed == token || at + 1 == token.len();
-            prop_assert!(same || checked.is_err(), "{changed} of {signature}");
+            prop_assert!(changed == token || checked.is_err(), "{changed} of {token}");
+        }
+
+        #[test]
+        fn any_document_is_keys_or_an_error(
+            noise: Vec<u8>,
+            kind in "RSA|EC|OKP|oct",
+            curve in "P-256|P-384|Ed25519|x",
+            [n, e, x, y] in prop::array::uniform4("[A-Za-z0-9_=-]{0,90}"),
+        ) {
+            let _ = Keys::parse(&noise);
+            let key = json!({"kty": kind, "crv": curve, "n": n, "e": e, "x": x, "y": y});
+            let keys = Keys::parse(json!({"keys": [key, noise]}).to_string().as_bytes()).unwrap();
+            for algorithm in ALGORITHMS {
+                let header = json!({"alg": algorithm}).to_string();
+                let token = joined([header.as_bytes(), b"{}", &noise]);
+                prop_assert!(keys.check(&token, &settings(), NOW).is_err());
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use thiserror::Error;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -114,12 +115,13 @@ impl Loaded {
             TlsError::Pair { certificate, key, source }
         })?;
         let pair = Arc::new(SingleCertAndKey::from(pair));
-        let build = |auth| config(&provider, &pair, settings, auth).map(Arc::new);
-        let asks = settings.client_ca.is_some();
+        let build = |verifier| config(&provider, &pair, verifier).map(Arc::new);
+        let clients = Clients::read(settings, &provider)?;
+        let (requested, required) = clients.map(|of| (of.requested, of.required)).unzip();
         Ok(Self {
-            without: build(ClientAuth::None)?,
-            requested: asks.then(|| build(ClientAuth::Requested)).transpose()?,
-            required: asks.then(|| build(ClientAuth::Required)).transpose()?,
+            without: build(WebPkiClientVerifier::no_client_auth())?,
+            requested: requested.map(build).transpose()?,
+            required: required.map(build).transpose()?,
             ends_at_seconds: ends_at_seconds.unwrap_or(i64::MAX),
         })
     }
@@ -139,27 +141,40 @@ impl Loaded {
     }
 }
 
+/// Who checks the certificates of clients: both by the same reading of the files, so that one door
+/// never refuses whom another lets in.
+struct Clients {
+    requested: Arc<dyn ClientCertVerifier>,
+    required: Arc<dyn ClientCertVerifier>,
+}
+
+impl Clients {
+    /// None where there is nobody to check certificates against.
+    fn read(
+        settings: &TlsSettings,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Self>, TlsError> {
+        let Some(authorities) = &settings.client_ca else { return Ok(None) };
+        let roots = Arc::new(roots(authorities)?);
+        let revoked = settings.crl.as_deref().map_or(Ok(Vec::new()), revoked)?;
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .with_crls(revoked);
+        Ok(Some(Self {
+            requested: clients
+                .clone()
+                .allow_unauthenticated()
+                .build()
+                .map_err(TlsError::Clients)?,
+            required: clients.build().map_err(TlsError::Clients)?,
+        }))
+    }
+}
+
 fn config(
     provider: &Arc<CryptoProvider>,
     pair: &Arc<SingleCertAndKey>,
-    settings: &TlsSettings,
-    auth: ClientAuth,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = match (&settings.client_ca, auth) {
-        (Some(authorities), ClientAuth::Requested | ClientAuth::Required) => {
-            let roots = Arc::new(roots(authorities)?);
-            let revoked = settings.crl.as_deref().map_or(Ok(Vec::new()), revoked)?;
-            let provider = Arc::clone(provider);
-            let clients =
-                WebPkiClientVerifier::builder_with_provider(roots, provider).with_crls(revoked);
-            let clients = match auth {
-                ClientAuth::Requested => clients.allow_unauthenticated(),
-                _ => clients,
-            };
-            clients.build().map_err(TlsError::Clients)?
-        }
-        _ => WebPkiClientVerifier::no_client_auth(),
-    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(TlsError::Suites)?;

@@ -88,18 +88,22 @@ fn encoded(of: &AttributeTypeAndValue<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
     use super::*;
 
-    fn name(parts: &[(DnType, &str)]) -> String {
+    fn certificate(parts: &[(DnType, &str)]) -> Vec<u8> {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         for (kind, value) in parts {
             params.distinguished_name.push(kind.clone(), *value);
         }
-        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        subject(certificate.der()).unwrap()
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn name(parts: &[(DnType, &str)]) -> String {
+        subject(&certificate(parts)).unwrap()
     }
 
     #[test]
@@ -130,5 +134,34 @@ mod tests {
         assert_eq!(subject(b""), None);
         assert_eq!(subject(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
         assert_eq!(ends_at_seconds(b"x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_a_name_or_none(noise: Vec<u8>, at: prop::sample::Index, byte: u8) {
+            let _ = (subject(&noise), ends_at_seconds(&noise));
+            let mail = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+            let mut changed = certificate(&[(DnType::CommonName, "a,b"), (mail, "a@b")]);
+            let at = at.index(changed.len());
+            changed[at] = byte;
+            let _ = (subject(&changed), ends_at_seconds(&changed));
+        }
+
+        #[test]
+        fn no_value_looks_like_another_part_of_the_name(
+            value in r#"[ ,=+<>#;"\\\x00a-c]{0,20}"#,
+            other: String,
+        ) {
+            for value in [value, other] {
+                let text = escaped(&value);
+                let mut chars = text.chars();
+                while let Some(c) = chars.next() {
+                    prop_assert!(!ESCAPED[..ESCAPED.len() - 1].contains(c), "{text}");
+                    if c == '\\' {
+                        chars.next();
+                    }
+                }
+            }
+        }
     }
 }

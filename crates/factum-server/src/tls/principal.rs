@@ -132,6 +132,8 @@ fn expand(replacement: &str, groups: &regex::Captures<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn apply(rules: &str, name: &str) -> Option<String> {
@@ -177,6 +179,23 @@ mod tests {
     fn what_is_no_rule_is_refused() {
         for bad in ["rule", "RULE:a", "RULE:a/b", "RULE:(/b/", "RULE:a/b/,", "DEFAULT DEFAULT"] {
             assert!(PrincipalRules::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_rules_make_a_principal_of_any_name_or_none(
+            noise: String,
+            pattern in r"[a-c(),.*$^|\\]{0,9}",
+            replacement in r"[a-c$0-9\\]{0,9}",
+            name in "[a-c,=]{0,9}",
+        ) {
+            let rule = format!("RULE:{pattern}/{replacement}/L,DEFAULT");
+            for rules in [&noise, &rule] {
+                if let Ok(rules) = PrincipalRules::parse(rules) {
+                    let _ = (rules.apply(&name), rules.apply(&noise));
+                }
+            }
         }
     }
 }

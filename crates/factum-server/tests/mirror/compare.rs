@@ -53,3 +53,14 @@ fn a_topic_that_is_not_there_is_a_difference() {
     let said = world.mirror_well(&["--verify", "--exclude-topics", "ord.*"]);
     assert_eq!(said["records"], 0);
 }
+
+#[test]
+fn a_difference_and_what_cannot_be_compared_have_exit_codes_of_their_own() {
+    let world = World::new();
+    let [mut source, _] = world.clients();
+    create(&mut source, "orders", 1);
+    let (from, to) = (world.source.kafka.to_string(), world.target.kafka.to_string());
+    let code = |from: &str| mirror(from, &to, &["--verify"]).output().unwrap().status.code();
+    assert_eq!(code(&from), Some(1), "the topic is not in the target");
+    assert_eq!(code("127.0.0.1:1"), Some(2), "nobody answers there");
+}

@@ -5,7 +5,7 @@ use factum_wire::ErrorCode;
 use factum_wire::messages::*;
 
 use crate::common::client::Client;
-use crate::common::server::until;
+use crate::common::server::{Server, until};
 use crate::common::work::*;
 use crate::world::*;
 
@@ -211,6 +211,41 @@ fn groups_with_members_and_offsets_that_are_further_on_are_left_alone() {
     assert!(good && errors.contains("has members in the target"), "{errors}");
     assert_eq!(committed(&mut target, "moved", "orders", 0).0, 7);
     assert_eq!(committed(&mut target, "busy", "orders", 0).0, 3);
+}
+
+#[test]
+fn within_one_cluster_copies_have_other_names_and_are_not_copied_again() {
+    let world = World::new();
+    let [mut source, _] = world.clients();
+    create(&mut source, "orders", 1);
+    append(&mut source, "orders", 0, batch(&records(0..5)));
+    let at = world.source.kafka.to_string();
+    let run = |flags: &[&str]| result(&mirror(&at, &at, flags).output().unwrap());
+    for flags in [["--once"], ["--verify"]] {
+        let (good, _, errors) = run(&flags);
+        assert!(!good && errors.contains("--prefix"), "{errors}");
+    }
+    for _ in 0..2 {
+        let (good, said, errors) = run(&["--once", "--verify", "--prefix", "copy."]);
+        assert!(good && said["equal"] == true, "{said} {errors}");
+        assert_eq!(said["records"], 5);
+    }
+    assert_eq!(seen(&mut source, "copy.orders", 0), seen(&mut source, "orders", 0));
+    assert_eq!(partitions(&mut source, "copy.copy.orders"), 0);
+}
+
+#[test]
+fn an_address_that_nobody_has_is_passed_over() {
+    let world = World::new();
+    let [mut source, mut target] = world.clients();
+    create(&mut source, "orders", 1);
+    append(&mut source, "orders", 0, batch(&records(0..5)));
+    let with_nobody = |server: &Server| format!("127.0.0.1:1,{}", server.kafka);
+    let (from, to) = (with_nobody(&world.source), with_nobody(&world.target));
+    let output = mirror(&from, &to, &["--once", "--verify"]).output().unwrap();
+    let (good, said, errors) = result(&output);
+    assert!(good, "{said} {errors}");
+    assert_eq!(end_of(&mut target, "orders", 0), 5);
 }
 
 #[test]

@@ -15,12 +15,6 @@ fn what_is_new_at_the_source_follows_until_it_is_told_to_stop() {
     create(&mut source, "passing", 1);
     append(&mut source, "passing", 0, batch(&records(0..5)));
     let mirror = Running(world.command(&[]).spawn().unwrap());
-    let partitions = |client: &mut crate::common::client::Client, topic: &str| {
-        let asked = MetadataRequestTopic { name: Some(name(topic)), ..Default::default() };
-        let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
-        let request = MetadataRequest { allow_auto_topic_creation: false, ..request };
-        client.ask(&request).topics.remove(0).partitions.len()
-    };
     until("it is there", || partitions(&mut target, "orders") == 1);
     until("it is copied", || end_of(&mut target, "orders", 0) == 5);
     for first in (5..50).step_by(5) {

@@ -103,6 +103,14 @@ impl Drop for Running {
     }
 }
 
+/// How many partitions a topic has; none while it is not there.
+pub fn partitions(client: &mut Client, topic: &str) -> usize {
+    let asked = MetadataRequestTopic { name: Some(name(topic)), ..Default::default() };
+    let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
+    let request = MetadataRequest { allow_auto_topic_creation: false, ..request };
+    client.ask(&request).topics.remove(0).partitions.len()
+}
+
 pub fn create_with(client: &mut Client, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
     let mut new = new_topic(topic, partitions);
     for (key, value) in configs {

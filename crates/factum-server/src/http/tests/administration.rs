@@ -1,6 +1,11 @@
 //! Topics, groups and metrics through the door.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
+use futures_util::{FutureExt, stream};
 use serde_json::{Value, json as value};
+use tokio::sync::oneshot;
 
 use super::Door;
 
@@ -24,6 +29,22 @@ async fn topics_are_listed_and_described() {
     assert_eq!(door.get("/topics?internal=maybe").await.status, 400);
     assert_eq!(door.send("DELETE /topics/orders", &[], "").await.status, 204);
     assert_eq!(door.get("/topics").await.json(), value!({ "topics": [] }));
+}
+
+#[tokio::test]
+async fn a_change_goes_to_its_end_when_its_client_hangs_up() {
+    let door = Door::new();
+    let (send, body) = oneshot::channel::<&'static str>();
+    let body = async move { Ok::<_, Infallible>(body.await.expect("a body")) };
+    let body = Body::from_stream(stream::once(body));
+    assert!(door.raw("POST /topics", &[], body).now_or_never().is_none(), "it waits, and is gone");
+    assert!(send.send(r#"{"name":"orders"}"#).is_ok(), "nobody reads the body any more");
+    let mut turns = 0;
+    while door.get("/topics/orders").await.status != 200 {
+        turns += 1;
+        assert!(turns < 1000, "the topic is not created");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

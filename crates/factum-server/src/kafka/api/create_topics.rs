@@ -9,7 +9,7 @@ use std::sync::Arc;
 use factum_broker::Topic;
 use factum_broker::topic_config::TOPIC_CONFIGS;
 use factum_event::TopicName;
-use factum_event::access::{Operation, Resource};
+use factum_event::access::Operation;
 use factum_event::log::NewTopic;
 use factum_wire::messages::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
@@ -46,10 +46,8 @@ pub(in crate::kafka) async fn handle(
 async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc<Topic>, Refusal> {
     let name = TopicName::new(&asked.name)
         .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
-    if !may_create(call, &name) {
-        let reason = format!("CREATE of topic {name} is not allowed");
-        return Err((ErrorCode::TopicAuthorizationFailed, reason));
-    }
+    call.may_create_topic(&name)
+        .map_err(|refused| (refused, format!("CREATE of topic {name} is not allowed")))?;
     let partitions = partitions(&asked)?;
     let mut configs = BTreeMap::new();
     for config in asked.configs {
@@ -61,12 +59,6 @@ async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc
     let new = NewTopic { name, partitions, configs };
     let created = call.door.broker.create_topic(&call.caller.author(), new, dry_run).await;
     created.map_err(|error| (errors::admin(&error), error.to_string()))
-}
-
-/// Whether the caller may create all topics, or this one.
-pub(super) fn may_create(call: &Call, name: &TopicName) -> bool {
-    call.may(Operation::Create, Resource::CLUSTER)
-        || call.may(Operation::Create, Resource::topic(name.as_str()))
 }
 
 /// The number of partitions that is asked for; none means the default.

@@ -2,13 +2,13 @@
 //!
 //! * Without a list, or with an empty one, all users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use factum_event::access::{AccessControl, Operation, UserInfo};
 use factum_wire::ErrorCode;
 use factum_wire::messages::{
     CredentialInfo, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
-    DescribeUserScramCredentialsResult,
+    DescribeUserScramCredentialsResult, UserName,
 };
 
 use super::text;
@@ -23,24 +23,27 @@ pub(in crate::kafka) async fn handle(
         return DescribeUserScramCredentialsResponse { error_code, ..Default::default() };
     }
     let users = call.door.broker.users();
-    let asked = request.users.filter(|asked| !asked.is_empty());
-    let results = match asked {
+    let results = match request.users.filter(|asked| !asked.is_empty()) {
         None => users.iter().map(describe).collect(),
-        Some(asked) => {
-            let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-            asked.iter().for_each(|user| *times.entry(&user.name).or_default() += 1);
-            let result = |(name, times): (&str, usize)| {
-                let known = users.iter().find(|user| user.name.as_str() == name);
-                match known {
-                    _ if times > 1 => failed(name, ErrorCode::DuplicateResource, "asked twice"),
-                    Some(user) => describe(user),
-                    None => failed(name, ErrorCode::ResourceNotFound, "there is no such user"),
-                }
-            };
-            times.into_iter().map(result).collect()
-        }
+        Some(asked) => describe_named(&users, &asked),
     };
     DescribeUserScramCredentialsResponse { results, ..Default::default() }
+}
+
+fn describe_named(
+    users: &[UserInfo],
+    asked: &[UserName],
+) -> Vec<DescribeUserScramCredentialsResult> {
+    let known: HashMap<&str, &UserInfo> =
+        users.iter().map(|user| (user.name.as_str(), user)).collect();
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    asked.iter().for_each(|user| *times.entry(&user.name).or_default() += 1);
+    let result = |(name, times): (&str, usize)| match known.get(name) {
+        _ if times > 1 => failed(name, ErrorCode::DuplicateResource, "asked twice"),
+        Some(user) => describe(user),
+        None => failed(name, ErrorCode::ResourceNotFound, "there is no such user"),
+    };
+    times.into_iter().map(result).collect()
 }
 
 fn describe(user: &UserInfo) -> DescribeUserScramCredentialsResult {

@@ -22,7 +22,7 @@ use factum_wire::messages::{
 
 use uuid::Uuid;
 
-use super::{create_topics, text};
+use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -95,9 +95,7 @@ async fn missing(call: &Call, name: &str, may_create: bool) -> Result<Arc<Topic>
     if !may_create || name.is_internal() {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    if !create_topics::may_create(call, &name) {
-        return Err(ErrorCode::TopicAuthorizationFailed);
-    }
+    call.may_create_topic(&name)?;
     let new = NewTopic { name: name.clone(), partitions: None, configs: [].into() };
     let broker = &call.door.broker;
     match broker.create_topic(&call.caller.author(), new, false).await {

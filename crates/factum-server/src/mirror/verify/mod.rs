@@ -2,7 +2,8 @@
 //!
 //! Partitions are read from both clusters and compared record by record, from the first offset
 //! that both keep to what was committed at the source when the comparison began. Nothing is
-//! trusted that the mirror knows.
+//! trusted that the mirror knows. A partition that cannot be read is told of, and the others are
+//! compared.
 
 mod compare;
 mod report;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 use factum_wire::ErrorCode;
 use indicatif::ProgressBar;
 
-use super::cluster::{Asked, Cluster, Offsets, Place, View};
-use super::run::Plan;
+use super::cluster::{Asked, Cluster, Offsets, Place, View, offset};
+use super::error::MirrorError;
+use super::plan::{Plan, Wanted};
 use crate::cli::{CliError, Terminal};
 use crate::kafka_client::{ClientError, Connection, EARLIEST, LATEST};
 use compare::{Compared, compare};
@@ -49,7 +51,8 @@ pub fn run(
     (source, target): (Cluster, Cluster),
     terminal: &Terminal,
 ) -> Result<(), CliError> {
-    let mut verification = Verification { source, target, theirs: BTreeMap::new(), ours: None };
+    let mut verification =
+        Verification { source, target, theirs: BTreeMap::new(), ours: None, away: BTreeMap::new() };
     let bar = terminal.progress(Some(0), TEMPLATE);
     let report = verification.run(plan, &bar);
     bar.finish_and_clear();
@@ -63,96 +66,125 @@ struct Verification {
     theirs: BTreeMap<String, Connection>,
     /// The one over which the target's are.
     ours: Option<Connection>,
+    /// Brokers that cannot be connected to, and why: nobody waits for each of them twice.
+    away: BTreeMap<String, String>,
 }
 
+/// What came of a partition: the offsets from which and to which it was compared, how many the
+/// target lacks behind them, and the comparison.
+type Verified = ((i64, i64, u64), Compared);
+
 impl Verification {
-    fn run(&mut self, plan: &Plan, bar: &ProgressBar) -> Result<Report, StreamError> {
-        let source = self.source.view()?;
-        let target = self.target.view()?;
+    fn run(&mut self, plan: &Plan, bar: &ProgressBar) -> Result<Report, MirrorError> {
+        let source = self.source.view().map_err(MirrorError::Source)?;
+        let target = self.target.view().map_err(MirrorError::Target)?;
         let mut report = Report::default();
-        let pairs = self.pairs(plan, &source, &target, &mut report)?;
-        let stable = self.of_source(&pairs, Asked { timestamp: LATEST, committed: true })?;
-        let ends = self.caught_up_ends(&pairs, &stable)?;
-        let known = |of: &Offsets, place: &Place| of.get(place).copied().and_then(Result::ok);
-        let total: i64 = pairs.iter().filter_map(|pair| known(&stable, &pair.source)).sum();
+        let pairs = self.pairs(plan, (&source, &target), &mut report)?;
+        let stable = self.of_source(&pairs, Asked { timestamp: LATEST, committed: true });
+        let stable = stable.map_err(MirrorError::Source)?;
+        let ends = self.caught_up_ends(&pairs, &stable).map_err(MirrorError::Target)?;
+        let total: i64 = pairs.iter().filter_map(|pair| offset(&stable, &pair.source).ok()).sum();
         bar.set_length(total.unsigned_abs());
         for pair in &pairs {
-            let name = format!("{}-{}", pair.source.topic, pair.source.partition);
-            let (Some(stable), Some(end)) =
-                (known(&stable, &pair.source), known(&ends, &pair.target))
-            else {
-                report.missing.push(name);
-                continue;
-            };
-            let to = stable.min(end);
-            let behind = u64::try_from(stable - to).unwrap_or(0);
-            let (from, compared) = self.compare(pair, to, bar)?;
-            let place = (pair.source.topic.as_str(), pair.source.partition);
-            report.add(place, (from, to, behind), compared);
+            match self.verify(pair, (&stable, &ends), bar) {
+                Ok((reach, compared)) => {
+                    let place = (pair.source.topic.as_str(), pair.source.partition);
+                    report.add(place, reach, compared);
+                }
+                Err(why) => drop(report.unread.insert(pair.source.to_string(), why)),
+            }
         }
         Ok(report)
     }
 
-    /// The partitions of both; what the target does not have goes into the report.
+    /// The partitions of both; what one of them does not have goes into the report.
     fn pairs(
         &mut self,
         plan: &Plan,
-        source: &View,
-        target: &View,
+        (source, target): (&View, &View),
         report: &mut Report,
-    ) -> Result<Vec<Pair>, StreamError> {
-        let wanted: Vec<_> = source
-            .topics
-            .iter()
-            .filter(|(name, topic)| !topic.is_internal && plan.topics.has_topic(name))
-            .collect();
-        let names: Vec<String> = wanted.iter().map(|(name, _)| (*name).clone()).collect();
-        let policies = self.source.settings(&names, Some(&[POLICY]))?;
+    ) -> Result<Vec<Pair>, MirrorError> {
+        let Wanted { pairs: wanted, unsaid } = plan.wanted(source, target)?;
+        report.unread.extend(unsaid.into_iter().map(|(name, code)| (name, says("source", &code))));
+        let names: Vec<String> = wanted.iter().map(|copy| copy.source.clone()).collect();
+        let policies = self.source.settings(&names, Some(&[POLICY]));
+        let policies = policies.map_err(MirrorError::Source)?;
         let mut pairs = Vec::new();
-        for (name, topic) in wanted {
-            let copy = format!("{}{name}", plan.prefix);
-            let Some(there) = target.topics.get(&copy) else {
-                report.missing.push(name.clone());
+        for copy in wanted {
+            let Some(there) = target.topics.get(&copy.target) else {
+                match target.unsaid.get(&copy.target) {
+                    Some(code) => drop(report.unread.insert(copy.source, says("target", code))),
+                    None => report.missing.push(copy.source),
+                }
                 continue;
             };
-            let policy = policies.get(name).and_then(|settings| settings.get(POLICY));
+            let policy = policies.get(&copy.source).and_then(|settings| settings.get(POLICY));
             let compacted = policy.is_some_and(|policy| policy.value.contains(COMPACT));
-            for (partition, leader) in &topic.leaders {
-                let (Some(leader), true) = (leader, there.leaders.contains_key(partition)) else {
-                    report.missing.push(format!("{name}-{partition}"));
-                    continue;
-                };
+            let leaders = source.topics.get(&copy.source).into_iter().flat_map(|of| &of.leaders);
+            for (partition, leader) in leaders {
                 let place = |topic: &String| Place { topic: topic.clone(), partition: *partition };
-                pairs.push(Pair {
-                    source: place(name),
-                    leader: leader.clone(),
-                    target: place(&copy),
-                    compacted,
-                });
+                let (source, target) = (place(&copy.source), place(&copy.target));
+                if !there.leaders.contains_key(partition) {
+                    report.missing.push(source.to_string());
+                } else if let Some(leader) = leader.clone() {
+                    pairs.push(Pair { source, leader, target, compacted });
+                } else {
+                    let why = "it has no leader at the source".to_owned();
+                    report.unread.insert(source.to_string(), why);
+                }
             }
         }
         Ok(pairs)
     }
 
-    fn of_source(&mut self, pairs: &[Pair], asked: Asked) -> Result<Offsets, StreamError> {
+    /// Compares a partition, or says why it cannot be read.
+    fn verify(
+        &mut self,
+        pair: &Pair,
+        (stable, ends): (&Offsets, &Offsets),
+        bar: &ProgressBar,
+    ) -> Result<Verified, String> {
+        let brokers = [pair.leader.clone(), self.target_address()];
+        if let Some(why) = brokers.iter().find_map(|broker| self.away.get(broker)) {
+            return Err(why.clone());
+        }
+        let stable = known(stable, &pair.source).map_err(|error| error.to_string())?;
+        let end = known(ends, &pair.target).map_err(|error| error.to_string())?;
+        let to = stable.min(end);
+        let behind = u64::try_from(stable - to).unwrap_or(0);
+        match self.compare(pair, to, bar) {
+            Ok((from, compared)) => Ok(((from, to, behind), compared)),
+            Err(error) => {
+                // What else would come over these connections is not what is asked for next.
+                self.theirs.remove(&pair.leader);
+                self.ours = None;
+                if let StreamError::Client(ClientError::Connect { address, .. }) = &error {
+                    self.away.insert(address.clone(), error.to_string());
+                }
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn of_source(&mut self, pairs: &[Pair], asked: Asked) -> Result<Offsets, ClientError> {
         let mut led: BTreeMap<String, Vec<Place>> = BTreeMap::new();
         for pair in pairs {
             led.entry(pair.leader.clone()).or_default().push(pair.source.clone());
         }
-        Ok(self.source.offsets(&led, asked)?)
+        self.source.offsets(&led, asked)
     }
 
-    fn of_target(&mut self, pairs: &[Pair], asked: Asked) -> Result<Offsets, StreamError> {
+    fn of_target(&mut self, pairs: &[Pair], asked: Asked) -> Result<Offsets, ClientError> {
         let places = pairs.iter().map(|pair| pair.target.clone()).collect();
-        Ok(self.target.offsets(&[(self.target_address(), places)].into(), asked)?)
+        self.target.offsets(&[(self.target_address(), places)].into(), asked)
     }
 
     fn target_address(&self) -> String {
-        self.target.bootstrap().brokers()[0].clone()
+        self.target.bootstrap().first().to_owned()
     }
 
     /// The target's ends, once it has what was there at the beginning, or time is over.
-    fn caught_up_ends(&mut self, pairs: &[Pair], stable: &Offsets) -> Result<Offsets, StreamError> {
+    fn caught_up_ends(&mut self, pairs: &[Pair], stable: &Offsets) -> Result<Offsets, ClientError> {
         let deadline = Instant::now() + CATCH_UP;
         loop {
             let ends = self.of_target(pairs, Asked { timestamp: LATEST, committed: true })?;
@@ -187,20 +219,8 @@ impl Verification {
     fn first_of_both(&mut self, pair: &Pair) -> Result<i64, StreamError> {
         let (pairs, asked) =
             (std::slice::from_ref(pair), Asked { timestamp: EARLIEST, committed: false });
-        let first = |of: &Offsets, place: &Place| match of.get(place) {
-            Some(Ok(offset)) => Ok(*offset),
-            Some(Err(code)) => Err(*code),
-            None => Err(ErrorCode::UnknownTopicOrPartition),
-        };
-        let refused = |code: ErrorCode| {
-            StreamError::Client(ClientError::Refused {
-                what: format!("the start of {}-{}", pair.source.topic, pair.source.partition),
-                code: code.code(),
-                detail: None,
-            })
-        };
-        let theirs = first(&self.of_source(pairs, asked)?, &pair.source).map_err(refused)?;
-        let ours = first(&self.of_target(pairs, asked)?, &pair.target).map_err(refused)?;
+        let theirs = known(&self.of_source(pairs, asked)?, &pair.source)?;
+        let ours = known(&self.of_target(pairs, asked)?, &pair.target)?;
         Ok(theirs.max(ours))
     }
 
@@ -231,4 +251,19 @@ impl Verification {
         bar.set_position(began + to.unsigned_abs());
         Ok(compared)
     }
+}
+
+/// An offset that a broker has said.
+fn known(of: &Offsets, place: &Place) -> Result<i64, StreamError> {
+    let refused = |code: ErrorCode| ClientError::Refused {
+        what: format!("to say an offset of {place}"),
+        code: code.code(),
+        detail: None,
+    };
+    Ok(offset(of, place).map_err(refused)?)
+}
+
+/// What a cluster says of a topic instead of describing it.
+fn says(cluster: &str, code: &str) -> String {
+    format!("the {cluster} says {code}")
 }

@@ -21,6 +21,8 @@ pub struct Report {
     pub partitions: Vec<PartitionReport>,
     /// Topics and partitions of the source that the target does not have.
     pub missing: Vec<String>,
+    /// Topics and partitions of which nothing can be said, and why.
+    pub unread: BTreeMap<String, String>,
     /// The first differences.
     pub differences: Vec<Found>,
     /// How many more there are.
@@ -108,20 +110,32 @@ impl Report {
         });
     }
 
-    /// Prints it; an error says that something is different.
+    /// Prints it; an error says that something is different, or could not be read.
     pub fn show(mut self, terminal: &Terminal) -> Result<(), CliError> {
-        self.equal =
-            self.missing.is_empty() && self.partitions.iter().all(PartitionReport::is_equal);
+        self.equal = !self.differs() && self.unread.is_empty();
         if terminal.json() {
             terminal.say_json(&self)?;
         } else {
             terminal.say(self.table(terminal))?;
         }
-        if self.equal {
+        self.verdict()
+    }
+
+    fn differs(&self) -> bool {
+        !self.missing.is_empty() || !self.partitions.iter().all(PartitionReport::is_equal)
+    }
+
+    /// A difference is one, whatever could not be read; equal is only what was read.
+    fn verdict(&self) -> Result<(), CliError> {
+        if self.differs() {
+            let what = format!("source and target differ:{}", self.what());
+            return Err(CliError::failed("different", what));
+        }
+        if self.unread.is_empty() {
             return Ok(());
         }
-        let names = self.differences.len() as u64 + self.more_differences;
-        Err(CliError::failed("different", format!("source and target differ:{}", self.what(names))))
+        let what = format!("it cannot be told whether source and target are equal:{}", self.what());
+        Err(CliError::cannot("unread", what))
     }
 
     /// A row for each topic: programs get the partitions.
@@ -164,10 +178,11 @@ impl Report {
         table.to_string()
     }
 
-    fn what(&self, differences: u64) -> String {
+    fn what(&self) -> String {
         const SHOWN: usize = 10;
         let mut lines: Vec<String> =
             self.missing.iter().map(|name| format!("{name} is not in the target")).collect();
+        lines.extend(self.unread.iter().map(|(name, why)| format!("{name} was not read: {why}")));
         let behind = self.partitions.iter().filter(|partition| partition.behind > 0);
         lines.extend(behind.map(|one| {
             format!("{}-{} is {} offsets behind", one.topic, one.partition, one.behind)
@@ -180,11 +195,38 @@ impl Report {
             };
             format!("{}-{} at offset {} {what}", found.topic, found.partition, found.offset)
         }));
-        let named = self.differences.len();
-        let all = lines.len() as u64 + differences - named as u64;
+        let all = lines.len() as u64 + self.more_differences;
         let shown = lines.len().min(SHOWN);
         let more = all - shown as u64;
         let rest = if more > 0 { format!("\n  and {} more", grouped(more)) } else { String::new() };
         lines.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect::<String>() + &rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compare::Side;
+    use super::*;
+
+    fn compared(differences: Vec<(i64, Difference)>) -> Compared {
+        let side = Side { records: 5, checksum: "5".to_owned() };
+        Compared { source: side.clone(), target: side, differences, more: 0, compacted: 0 }
+    }
+
+    #[test]
+    fn what_was_not_read_is_neither_equal_nor_a_difference() {
+        let mut report = Report::default();
+        report.add(("orders", 0), (0, 5, 0), compared(Vec::new()));
+        assert!(report.verdict().is_ok());
+        report.unread.insert("orders-1".to_owned(), "it has no leader".to_owned());
+        let error = report.verdict().unwrap_err();
+        assert_eq!((error.exit_code(), error.code()), (2, "unread"));
+        assert!(error.to_string().contains("orders-1 was not read: it has no leader"), "{error}");
+        // What differs does so, whatever else could be said.
+        report.add(("orders", 2), (0, 5, 0), compared(vec![(3, Difference::Changed)]));
+        let error = report.verdict().unwrap_err();
+        assert_eq!((error.exit_code(), error.code()), (1, "different"));
+        let said = error.to_string();
+        assert!(said.contains("orders-1 was not read") && said.contains("orders-2 at offset 3"));
     }
 }

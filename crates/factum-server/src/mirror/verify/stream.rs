@@ -27,7 +27,7 @@ pub enum StreamError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// What came.
-    #[error("{place}: {error}", place = Shown(.place))]
+    #[error("{place}: {error}")]
     Batch {
         /// The partition.
         place: Place,
@@ -37,8 +37,7 @@ pub enum StreamError {
     /// Nothing came.
     #[error(
         "{place}: nothing came from offset {from} on for {} s, although records end at {to}",
-        PATIENCE.as_secs(),
-        place = Shown(.place)
+        PATIENCE.as_secs()
     )]
     Stalled {
         /// The partition.
@@ -54,14 +53,6 @@ impl StreamError {
     /// Whether records were deleted while they were to be read.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Client(error) if error.is(ErrorCode::OffsetOutOfRange))
-    }
-}
-
-struct Shown<'a>(&'a Place);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}-{}", self.0.topic, self.0.partition)
     }
 }
 
@@ -114,7 +105,7 @@ impl<'a> Stream<'a> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let Some(data) = self.ask()? else { return Err(self.stalled()) };
-            check(&format!("to fetch {}", Shown(&self.place)), data.error_code, None)?;
+            check(&format!("to fetch {}", self.place), data.error_code, None)?;
             let aborted = data.aborted_transactions.unwrap_or_default();
             let bytes = data.records.map(Records::into_bytes).unwrap_or_default();
             let found = committed(self.next, bytes, &aborted);
