@@ -299,6 +299,7 @@ impl Broker {
             Change::AclsCreated { acls } => return self.access_state().created(acls),
             Change::AclsDeleted { acls } => return self.access_state().deleted(&acls),
             Change::UserAltered(altered) => return self.access_state().altered(altered),
+            Change::QuotaAltered(altered) => return self.access_state().quota_altered(altered),
         }
         self.topics_changed();
     }

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use factum_event::access::{Acl, Credential, ScramMechanism, UserName};
+use factum_event::access::{
+    Acl, Credential, QuotaEntity, QuotaKey, QuotaLimit, ScramMechanism, UserName,
+};
 use factum_event::event::{EventError, EventIds, kafka};
 use factum_event::{Event, Offset, Partition, Record, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,8 @@ pub(crate) enum Change {
     AclsDeleted { acls: Vec<Acl> },
     #[serde(rename = "io.factum.user.altered")]
     UserAltered(UserAltered),
+    #[serde(rename = "io.factum.quota.altered")]
+    QuotaAltered(QuotaAltered),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +67,14 @@ pub(crate) struct UserAltered {
     pub(crate) user: UserName,
     pub(crate) set: BTreeMap<ScramMechanism, Credential>,
     pub(crate) unset: BTreeSet<ScramMechanism>,
+}
+
+/// Quotas of an entity that are new, and those that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuotaAltered {
+    pub(crate) entity: QuotaEntity,
+    pub(crate) set: BTreeMap<QuotaKey, QuotaLimit>,
+    pub(crate) unset: BTreeSet<QuotaKey>,
 }
 
 /// Records of a partition before an offset.
@@ -143,6 +155,7 @@ impl Change {
             Self::ProducerIdsReserved { .. } => "producer-ids",
             Self::AclsCreated { .. } | Self::AclsDeleted { .. } => "acls",
             Self::UserAltered(altered) => altered.user.as_str(),
+            Self::QuotaAltered(_) => "quotas",
             _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
         }
     }
@@ -159,7 +172,8 @@ impl Change {
             | Self::ProducerIdsReserved { .. }
             | Self::AclsCreated { .. }
             | Self::AclsDeleted { .. }
-            | Self::UserAltered(_) => None,
+            | Self::UserAltered(_)
+            | Self::QuotaAltered(_) => None,
         }
     }
 }
@@ -179,7 +193,9 @@ pub struct UnknownChange {
 
 #[cfg(test)]
 mod tests {
-    use factum_event::access::{Operation, Pattern, Permission, Principal, ResourceType};
+    use factum_event::access::{
+        Operation, Pattern, Permission, Principal, QuotaName, ResourceType,
+    };
 
     use super::*;
 
@@ -203,6 +219,7 @@ mod tests {
             stored_key: vec![2; 32],
             server_key: vec![3; 32],
         };
+        let limit = QuotaKey::RequestPercentage.limit(12.5).unwrap();
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
             Change::TopicConfigured {
@@ -226,6 +243,11 @@ mod tests {
                 user: "alice".parse().unwrap(),
                 set: [(ScramMechanism::Sha256, credential)].into(),
                 unset: [ScramMechanism::Sha512].into(),
+            }),
+            Change::QuotaAltered(QuotaAltered {
+                entity: QuotaEntity::new(Some(QuotaName::Default), None).unwrap(),
+                set: [(QuotaKey::RequestPercentage, limit)].into(),
+                unset: [QuotaKey::ConsumerByteRate].into(),
             }),
         ];
         for change in changes {

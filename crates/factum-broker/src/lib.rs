@@ -41,7 +41,7 @@ mod transactions;
 mod upkeep;
 mod view;
 
-pub use access::{AccessLimits, AccessSettings, GuardedLog};
+pub use access::{AccessCounts, AccessLimits, AccessSettings, GuardedLog, QuotaShare};
 pub use admin::AdminError;
 pub use broker::{Broker, BrokerOpenError};
 pub use commits::{Commit, CommitError};

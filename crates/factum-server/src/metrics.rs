@@ -5,6 +5,7 @@
 //! time, so that they need not know of any format.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -86,6 +87,8 @@ pub(crate) struct Metrics {
     kafka_received: Counter,
     kafka_sent: Counter,
     kafka_authentications: Family<AuthenticationLabels, Counter>,
+    kafka_held_back: Family<QuotaLabels, Counter>,
+    kafka_held_back_seconds: Family<QuotaLabels, Counter<f64, AtomicU64>>,
     tls_handshakes_failed: Family<ReasonLabels, Counter>,
     tls_reloads_failed: Counter,
 }
@@ -112,6 +115,11 @@ struct KafkaLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabels {
     api: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaLabels {
+    quota: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,6 +151,8 @@ impl Metrics {
             kafka_received: Counter::default(),
             kafka_sent: Counter::default(),
             kafka_authentications: Family::default(),
+            kafka_held_back: Family::default(),
+            kafka_held_back_seconds: Family::default(),
             tls_handshakes_failed: Family::default(),
             tls_reloads_failed: Counter::default(),
         };
@@ -209,6 +219,17 @@ impl Metrics {
             "kafka_authentications",
             "Logins of Kafka clients, by mechanism and how they ended",
             self.kafka_authentications.clone(),
+        );
+        registry.register(
+            "kafka_held_back",
+            "Answers after which a client was held back, by the quota that it exceeded",
+            self.kafka_held_back.clone(),
+        );
+        registry.register_with_unit(
+            "kafka_held_back",
+            "Time for which clients were held back, by the quota that they exceeded",
+            Unit::Seconds,
+            self.kafka_held_back_seconds.clone(),
         );
         registry.register(
             "tls_handshakes_failed",
@@ -283,6 +304,14 @@ impl Metrics {
     /// A Kafka client has gone.
     pub(crate) fn kafka_connection_closed(&self) {
         self.kafka_connections.dec();
+    }
+
+    /// A Kafka client was held back, as it has had more than its quota.
+    pub(crate) fn kafka_held_back(&self, quota: &'static str, held: Duration) {
+        self.kafka_held_back.get_or_create(&QuotaLabels { quota }).inc();
+        self.kafka_held_back_seconds
+            .get_or_create(&QuotaLabels { quota })
+            .inc_by(held.as_secs_f64());
     }
 
     /// A Kafka client has tried to log in.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_broker::groups::GroupSettings;
-use factum_broker::{AccessSettings, Broker, BrokerOpenError, BrokerSettings};
+use factum_broker::{AccessCounts, AccessSettings, Broker, BrokerOpenError, BrokerSettings};
 use factum_event::access::Principal;
 use factum_event::{Clock, SystemClock};
 use factum_log::{LogSettings, OsDisk, Recovery};
@@ -418,10 +418,11 @@ fn group_readings(broker: &Broker) -> Vec<Reading> {
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
 fn access_readings(broker: &Broker) -> Vec<Reading> {
-    let (acls, users) = broker.access_counts();
+    let AccessCounts { acls, users, quotas } = broker.access_counts();
     vec![
         Reading::gauge("acls", "Rules of access", acls as f64),
         Reading::gauge("users", "Users that log in with a password", users as f64),
+        Reading::gauge("quotas", "Users and clients that have quotas", quotas as f64),
     ]
 }
 

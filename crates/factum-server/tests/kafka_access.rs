@@ -334,6 +334,12 @@ fn what_no_rule_allows_is_denied_in_every_api() {
         |it| it.results[0].error_code,
         ClusterAuthorizationFailed
     );
+    denied!(DescribeClientQuotasRequest::default(), |it| it.error_code, ClusterAuthorizationFailed);
+    let quota = AlterClientQuotasRequest {
+        entries: vec![QuotaAlteration::default()],
+        ..Default::default()
+    };
+    denied!(quota, |it| it.entries[0].error_code, ClusterAuthorizationFailed);
     assert_eq!(client.ask(&ListGroupsRequest::default()).groups, []);
     assert_eq!(client.ask(&ListTransactionsRequest::default()).transaction_states, []);
     let cluster = DescribeClusterRequest {

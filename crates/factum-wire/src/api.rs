@@ -59,6 +59,8 @@ macro_rules! api_table {
             ListPartitionReassignments = 46, 0..=0, flexible 0, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
             // OffsetDelete never became flexible.
             OffsetDelete = 47, 0..=0, flexible 32767, OffsetDeleteRequest, OffsetDeleteResponse;
+            DescribeClientQuotas = 48, 0..=1, flexible 1, DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+            AlterClientQuotas = 49, 0..=1, flexible 1, AlterClientQuotasRequest, AlterClientQuotasResponse;
             DescribeUserScramCredentials = 50, 0..=0, flexible 0, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
             AlterUserScramCredentials = 51, 0..=0, flexible 0, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse;
             DescribeQuorum = 55, 0..=2, flexible 0, DescribeQuorumRequest, DescribeQuorumResponse;

@@ -82,6 +82,7 @@ fixed_width! {
     u16: u16::from_be_bytes, u16::to_be_bytes;
     i32: i32::from_be_bytes, i32::to_be_bytes;
     i64: i64::from_be_bytes, i64::to_be_bytes;
+    f64: f64::from_be_bytes, f64::to_be_bytes;
     Uuid: Uuid::from_bytes, Uuid::into_bytes;
 }
 

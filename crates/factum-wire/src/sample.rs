@@ -79,6 +79,13 @@ impl Sample for u16 {
     }
 }
 
+impl Sample for f64 {
+    fn sample(dice: &mut Dice, form: Form) -> Self {
+        // A number: what is none is not equal to itself.
+        Self::from(i32::sample(dice, form)) / 8.0
+    }
+}
+
 impl Sample for bool {
     fn sample(dice: &mut Dice, _: Form) -> Self {
         dice.below(2) == 1

@@ -94,6 +94,7 @@ class Tools:
         self.check("kafka-transactions", self.transactions)
         self.check("tools for a cluster", self.cluster)
         self.check("kafka-acls, kafka-configs for users", self.access)
+        self.check("kafka-configs for quotas", self.quotas)
         self.check("kafka-topics --delete", self.delete)
 
     def topics(self):
@@ -222,6 +223,22 @@ class Tools:
         users = ["kafka-configs", "--entity-type", "users", "--entity-name", f"alice-{self.suite.tag}"]
         self.run(*users, "--alter", "--add-config", "SCRAM-SHA-256=[iterations=8192,password=secret],SCRAM-SHA-512=[password=secret]")
         self.run(*users, "--alter", "--delete-config", "SCRAM-SHA-256,SCRAM-SHA-512")
+
+    def quotas(self):
+        """Of a name that no client has, so that nothing else is held back."""
+        whose = ["--entity-type", "users", "--entity-name", f"quota-{self.suite.tag}"]
+        clients = ["--entity-type", "clients", "--entity-name", "tool"]
+        some = "producer_byte_rate=1024,consumer_byte_rate=2048,request_percentage=12.5"
+        self.run("kafka-configs", *whose, "--alter", "--add-config", some)
+        self.run("kafka-configs", *whose, *clients, "--alter", "--add-config", "producer_byte_rate=512")
+        described = self.run("kafka-configs", *whose, "--describe")
+        holds(described, "producer_byte_rate=1024.0", "consumer_byte_rate=2048.0", "request_percentage=12.5")
+        holds(self.run("kafka-configs", *whose, *clients, "--describe"), "client-id 'tool'.*producer_byte_rate=512.0")
+        self.run("kafka-configs", *whose, *clients, "--alter", "--delete-config", "producer_byte_rate")
+        names = "producer_byte_rate,consumer_byte_rate,request_percentage"
+        self.run("kafka-configs", *whose, "--alter", "--delete-config", names)
+        if "byte_rate" in self.run("kafka-configs", *whose, "--describe"):
+            raise AssertionError("quotas were removed, and are still there")
 
     def delete(self):
         for topic in (self.topic, self.lines, self.verified):

@@ -1,25 +1,29 @@
-//! Users and rules: a fold over control events, and what they come to for a request.
+//! Users, rules and quotas: a fold over control events, and what they come to for a request.
 //!
 //! Without [`AccessSettings::is_on`], everybody may do everything. With it, who is no super user
 //! may do what a rule allows and none denies.
 
 mod guarded;
+mod quotas;
 mod rules;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum_event::access::{
-    AccessControl, Acl, AclFilter, Client, Credential, Operation, Permission, Principal, Resource,
-    ResourceType, ScramMechanism, UserInfo, UserName, Verdict,
+    AccessControl, Acl, AclFilter, Client, Credential, Operation, Permission, Principal, Quota,
+    QuotaEntity, QuotaKey, QuotaLimit, Resource, ResourceType, ScramMechanism, UserInfo, UserName,
+    Verdict,
 };
 use factum_event::{BoxFuture, LogError};
 use parking_lot::RwLock;
 
 pub use guarded::GuardedLog;
+pub use quotas::QuotaShare;
 
-use crate::control::{Change, UserAltered};
+use crate::control::{Change, QuotaAltered, UserAltered};
 use crate::{AdminError, Broker};
+use quotas::Quotas;
 use rules::Rules;
 use users::Users;
 
@@ -33,7 +37,7 @@ pub struct AccessSettings {
     pub is_on: bool,
     /// Who may do everything, whatever rules say.
     pub super_users: BTreeSet<Principal>,
-    /// How many rules and users there may be, whether rules are asked or not.
+    /// How much there may be, whether rules are asked or not.
     pub limits: AccessLimits,
 }
 
@@ -44,19 +48,33 @@ pub struct AccessLimits {
     pub acls: usize,
     /// Most users.
     pub users: usize,
+    /// Most entities with quotas.
+    pub quotas: usize,
 }
 
 impl Default for AccessLimits {
     fn default() -> Self {
-        Self { acls: 100_000, users: 100_000 }
+        Self { acls: 100_000, users: 100_000, quotas: 100_000 }
     }
 }
 
-/// What control events say about users and rules.
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessCounts {
+    /// Rules.
+    pub acls: usize,
+    /// Users.
+    pub users: usize,
+    /// Entities with quotas.
+    pub quotas: usize,
+}
+
+/// What control events say about users, rules and quotas.
 #[derive(Debug, Default)]
 pub(crate) struct AccessState {
     rules: RwLock<Rules>,
     users: RwLock<Users>,
+    quotas: RwLock<Quotas>,
 }
 
 impl AccessState {
@@ -74,12 +92,21 @@ impl AccessState {
         self.users.write().alter(altered);
     }
 
+    pub(crate) fn quota_altered(&self, altered: QuotaAltered) {
+        self.quotas.write().alter(altered);
+    }
+
     /// The fewest changes that lead to this state.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let acls: Vec<_> = self.rules.read().all().cloned().collect();
         let created = acls.chunks(ACLS_PER_CHANGE);
         let created = created.map(|acls| Change::AclsCreated { acls: acls.to_vec() });
-        created.chain(self.users.read().all().map(Change::UserAltered)).collect()
+        let mut changes: Vec<_> =
+            created.chain(self.users.read().all().map(Change::UserAltered)).collect();
+        changes.extend(self.quotas.read().all().map(|Quota { entity, limits }| {
+            Change::QuotaAltered(QuotaAltered { entity, set: limits, unset: [].into() })
+        }));
+        changes
     }
 }
 
@@ -128,11 +155,18 @@ impl Broker {
         self.settings().access.is_on
     }
 
-    /// How many rules and users there are.
+    /// How much there is.
     #[must_use]
-    pub fn access_counts(&self) -> (usize, usize) {
+    pub fn access_counts(&self) -> AccessCounts {
         let state = self.access_state();
-        (state.rules.read().len(), state.users.read().len())
+        let (acls, users) = (state.rules.read().len(), state.users.read().len());
+        AccessCounts { acls, users, quotas: state.quotas.read().len() }
+    }
+
+    /// The quota of something that holds for the clients of an id of a user.
+    #[must_use]
+    pub fn quota(&self, key: QuotaKey, user: &str, client_id: &str) -> Option<QuotaShare> {
+        self.access_state().quotas.read().share(key, user, client_id)
     }
 
     async fn add_acls(&self, author: &str, acls: Vec<Acl>) -> Result<(), LogError> {
@@ -165,6 +199,20 @@ impl Broker {
             self.change(author, &Change::AclsDeleted { acls: acls.to_vec() }).await?;
         }
         Ok(gone)
+    }
+
+    async fn change_quota(&self, author: &str, altered: QuotaAltered) -> Result<(), LogError> {
+        let _one_at_a_time = self.changes().lock().await;
+        let limit = self.settings().access.limits.quotas;
+        let is_full = {
+            let quotas = self.access_state().quotas.read();
+            !altered.set.is_empty() && !quotas.has(&altered.entity) && quotas.len() >= limit
+        };
+        if is_full {
+            let reason = format!("{limit} have quotas already; remove some first");
+            return Err(LogError::InvalidRequest(reason));
+        }
+        Ok(self.change(author, &Change::QuotaAltered(altered)).await?)
     }
 
     async fn change_user(&self, author: &str, altered: UserAltered) -> Result<(), LogError> {
@@ -232,6 +280,20 @@ impl AccessControl for Broker {
         let set: BTreeMap<_, _> = set.into_iter().collect();
         let altered = UserAltered { user, set, unset: unset.into_iter().collect() };
         Box::pin(self.change_user(author, altered))
+    }
+
+    fn quotas(&self) -> Vec<Quota> {
+        self.access_state().quotas.read().all().collect()
+    }
+
+    fn alter_quota<'a>(
+        &'a self,
+        author: &'a str,
+        entity: QuotaEntity,
+        set: BTreeMap<QuotaKey, QuotaLimit>,
+        unset: BTreeSet<QuotaKey>,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(self.change_quota(author, QuotaAltered { entity, set, unset }))
     }
 }
 

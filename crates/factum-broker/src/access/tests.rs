@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use factum_event::access::{Pattern, PatternFilter};
+use factum_event::access::{Pattern, PatternFilter, QuotaName};
 use factum_event::log::NewTopic;
 use factum_event::{EventLog, Offset, Partition, SystemClock, TopicName};
 use factum_log::disk::sim::SimDisk;
@@ -13,7 +13,7 @@ use crate::BrokerSettings;
 
 fn settings() -> BrokerSettings {
     let super_users = [Principal::user("root")].into();
-    let limits = AccessLimits { acls: 20, users: 2 };
+    let limits = AccessLimits { acls: 20, users: 2, quotas: 2 };
     let access = AccessSettings { is_on: true, super_users, limits };
     BrokerSettings { access, ..BrokerSettings::default() }
 }
@@ -49,6 +49,15 @@ fn credential(byte: u8) -> Credential {
         stored_key: vec![byte; 32],
         server_key: vec![byte; 32],
     }
+}
+
+fn quota_of(user: &str) -> QuotaEntity {
+    QuotaEntity::new(Some(QuotaName::Name(user.to_owned())), None).unwrap()
+}
+
+fn limits(rate: f64) -> BTreeMap<QuotaKey, QuotaLimit> {
+    let key = QuotaKey::ProducerByteRate;
+    [(key, key.limit(rate).unwrap())].into()
 }
 
 #[test]
@@ -99,6 +108,11 @@ fn users_and_rules_survive_with_and_without_a_checkpoint() {
         broker.alter_user("root", bob, set, vec![]).await.unwrap();
         let unset = ScramMechanism::ALL.to_vec();
         broker.alter_user("root", "bob".parse().unwrap(), vec![], unset).await.unwrap();
+        for name in ["alice", "bob"] {
+            broker.alter_quota("root", quota_of(name), limits(5.0), [].into()).await.unwrap();
+        }
+        let unset = [QuotaKey::ProducerByteRate].into();
+        broker.alter_quota("root", quota_of("bob"), [].into(), unset).await.unwrap();
     });
     broker.close();
     drop(broker);
@@ -117,6 +131,8 @@ fn users_and_rules_survive_with_and_without_a_checkpoint() {
         assert_eq!(broker.credential("alice", ScramMechanism::Sha256), Some(credential(7)));
         assert_eq!(broker.credential("alice", ScramMechanism::Sha512), None);
         assert_eq!(broker.credential("bob", ScramMechanism::Sha256), None);
+        let quota = Quota { entity: quota_of("alice"), limits: limits(5.0) };
+        assert_eq!(broker.quotas(), [quota]);
         if with_checkpoint {
             broker.close();
         }
@@ -124,7 +140,7 @@ fn users_and_rules_survive_with_and_without_a_checkpoint() {
 }
 
 #[test]
-fn there_is_a_limit_to_rules_and_users() {
+fn there_is_a_limit_to_rules_users_and_quotas() {
     let broker = open(&SimDisk::new(1), settings());
     let rules = |from: usize, to: usize| -> Vec<_> {
         let rule = |n| acl("alice", Operation::Read, Pattern::Literal, &format!("topic-{n}"));
@@ -141,8 +157,13 @@ fn there_is_a_limit_to_rules_and_users() {
         }
         let refused = broker.alter_user("root", "c".parse().unwrap(), set(), vec![]).await;
         assert!(refused.unwrap_err().to_string().contains("2 users already"));
+        let alter = |name: &str| broker.alter_quota("root", quota_of(name), limits(5.0), [].into());
+        for name in ["a", "b", "a"] {
+            alter(name).await.unwrap();
+        }
+        assert!(alter("c").await.unwrap_err().to_string().contains("2 have quotas already"));
     });
-    assert_eq!(broker.access_counts(), (20, 2));
+    assert_eq!(broker.access_counts(), AccessCounts { acls: 20, users: 2, quotas: 2 });
 }
 
 #[test]

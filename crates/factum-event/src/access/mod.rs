@@ -1,4 +1,5 @@
-//! Who may do what: principals, resources, operations, and the rules (ACLs) about them.
+//! Who may do what, and how much of it: principals, resources, operations, the rules (ACLs) about
+//! them, and quotas.
 //!
 //! The words and their numbers are Kafka's, so that its tools and habits go on working. What is
 //! decided here is pure; who keeps the rules is a matter of the log that implements
@@ -8,14 +9,17 @@ mod acl;
 mod filter;
 mod operation;
 mod principal;
+mod quota;
 mod user;
 
 pub use acl::{Acl, InvalidAcl, MAX_NAME_BYTES, Pattern, Permission};
 pub use filter::{AclFilter, PatternFilter};
 pub use operation::{CLUSTER_NAME, Operation, Resource, ResourceType};
 pub use principal::{Client, InvalidPrincipal, Principal};
+pub use quota::{InvalidQuota, Quota, QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
 pub use user::{Credential, InvalidUserName, ScramMechanism, UserInfo, UserName};
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -23,7 +27,7 @@ use serde::Serialize;
 use crate::BoxFuture;
 use crate::log::Result;
 
-/// What is kept about users and rules, and what it comes to.
+/// What is kept about users, rules and quotas, and what it comes to.
 ///
 /// Changes are durable when they are answered, and hold from then on for every request.
 pub trait AccessControl: Send + Sync + 'static {
@@ -66,6 +70,22 @@ pub trait AccessControl: Send + Sync + 'static {
         user: UserName,
         set: Vec<(ScramMechanism, Credential)>,
         unset: Vec<ScramMechanism>,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// All quotas, in the order of whom they are about.
+    fn quotas(&self) -> Vec<Quota>;
+
+    /// Sets quotas of an entity, and takes others away.
+    ///
+    /// # Errors
+    /// [`LogError::InvalidRequest`](crate::LogError::InvalidRequest) if there are too many,
+    /// `Storage`.
+    fn alter_quota<'a>(
+        &'a self,
+        author: &'a str,
+        entity: QuotaEntity,
+        set: BTreeMap<QuotaKey, QuotaLimit>,
+        unset: BTreeSet<QuotaKey>,
     ) -> BoxFuture<'a, Result<()>>;
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod group;
 mod publish;
+mod quota;
 mod read;
 mod serve;
 mod server_tls;
@@ -128,6 +129,7 @@ enum Command {
     Group(group::GroupArgs),
     User(user::UserArgs),
     Acl(acl::AclArgs),
+    Quota(quota::QuotaArgs),
     Verify(verify::VerifyArgs),
     Bench(crate::bench::BenchArgs),
     Mirror(Box<crate::mirror::MirrorArgs>),
@@ -160,6 +162,7 @@ fn run(command: Command, global: &Global, terminal: &Terminal) -> Result<(), Cli
         Command::Group(args) => group::run(args, &client()?, terminal),
         Command::User(args) => user::run(args, &client()?, terminal),
         Command::Acl(args) => acl::run(args, &client()?, terminal),
+        Command::Quota(args) => quota::run(args, &client()?, terminal),
         Command::Verify(args) => verify::run(args, terminal),
         Command::Bench(args) => crate::bench::run(args, terminal),
         Command::Mirror(args) => crate::mirror::run(*args, terminal),

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum_event::access::{
-    AccessControl, Acl, AclFilter, Client, Credential, Operation, Resource, ScramMechanism,
-    UserInfo, UserName, Verdict,
+    AccessControl, Acl, AclFilter, Client, Credential, Operation, Quota, QuotaEntity, QuotaKey,
+    QuotaLimit, Resource, ScramMechanism, UserInfo, UserName, Verdict,
 };
 use factum_event::log::{
     Chunk, GroupInfo, GroupMember, GroupOffset, GroupState, Located, NewTopic, PartitionInfo,
@@ -354,6 +354,20 @@ impl AccessControl for MemoryLog {
         _: UserName,
         _: Vec<(ScramMechanism, Credential)>,
         _: Vec<ScramMechanism>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn quotas(&self) -> Vec<Quota> {
+        Vec::new()
+    }
+
+    fn alter_quota<'a>(
+        &'a self,
+        _: &'a str,
+        _: QuotaEntity,
+        _: BTreeMap<QuotaKey, QuotaLimit>,
+        _: BTreeSet<QuotaKey>,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }

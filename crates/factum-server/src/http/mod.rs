@@ -17,6 +17,7 @@ mod path;
 mod problem;
 mod publish;
 mod query;
+mod quotas;
 mod read;
 mod reading;
 mod serve;
@@ -181,6 +182,7 @@ pub(crate) fn router(door: HttpDoor) -> Router {
         .route("/users/{user}", put(users::put).delete(users::delete))
         .route("/acls", get(acls::list).post(acls::create).delete(acls::delete))
         .route("/acls/explain", get(acls::explain))
+        .route("/quotas", get(quotas::list).post(quotas::alter))
         .method_not_allowed_fallback(layer::method_not_allowed)
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(from_fn_with_state(shared.clone(), layer::admit));

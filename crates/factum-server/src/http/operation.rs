@@ -27,6 +27,7 @@ pub(super) async fn index() -> Json<Value> {
             "PUT /groups/{group}/offsets",
             "GET /users", "PUT /users/{user}", "DELETE /users/{user}",
             "GET /acls", "POST /acls", "DELETE /acls", "GET /acls/explain",
+            "GET /quotas", "POST /quotas",
             "GET /healthz", "GET /readyz", "GET /metrics",
         ],
     }))

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dispatch::{self, Answer, Answering, Refused};
 use super::sending::{self, SendError};
@@ -140,13 +140,16 @@ async fn converse(
     let client = Client { principal: session.principal(), host: peer.ip() };
     let (client_id, shared) = (String::new(), Arc::clone(&session));
     let mut caller = Caller { client_id, client, session: shared, host, port };
-    let login_by = tokio::time::Instant::now() + door.limits.stall;
+    let login_by = Instant::now() + door.limits.stall;
     let mut answers: FuturesOrdered<Answering> = FuturesOrdered::new();
     // For each answer, in the same order, whether it is one to a fetch.
     let mut fetches: VecDeque<bool> = VecDeque::new();
+    // Until when nothing is read, as the client has had more than its quota.
+    let mut held_until: Option<Instant> = None;
     loop {
         let unanswered_fetches = fetches.iter().filter(|fetch| **fetch).count();
-        let may_read = !session.has_failed()
+        let may_read = held_until.is_none()
+            && !session.has_failed()
             && answers.len() < door.limits.requests_per_connection
             && unanswered_fetches < FETCHES_PER_CONNECTION;
         let idle = answers.is_empty();
@@ -163,10 +166,18 @@ async fn converse(
         tokio::select! {
             Some(answer) = answers.next(), if !idle => {
                 fetches.pop_front();
-                send(door, write, answer?).await?;
+                let answer = answer?;
+                let until = Instant::now() + answer.held;
+                if !answer.held.is_zero() {
+                    held_until = held_until.max(Some(until));
+                }
+                send(door, write, answer).await?;
+            }
+            () = sleep_until(held_until.unwrap_or(login_by)), if held_until.is_some() => {
+                held_until = None;
             }
             // However busily: who does not log in takes the place of others.
-            () = tokio::time::sleep_until(login_by), if !session.is_known() => {
+            () = sleep_until(login_by), if !session.is_known() => {
                 return Err(Closing::Stalled(door.limits.stall));
             }
             frame = frames.next(patience, limit), if may_read => {
@@ -292,7 +303,7 @@ fn merge(permit: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) 
 
 /// Sends an answer; what memory it holds goes back when it is sent.
 async fn send(door: &KafkaDoor, write: &mut WriteHalf, answer: Answer) -> Result<(), Closing> {
-    let Answer { parts, room } = answer;
+    let Answer { parts, room, .. } = answer;
     let count = |bytes| door.metrics.kafka_bytes_sent(bytes as u64);
     sending::send(write, parts, door.limits.stall, count).await.map_err(|error| match error {
         SendError::Io(error) => Closing::Io(error),

@@ -7,9 +7,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use factum_event::access::QuotaKey;
 use factum_log::FileRegion;
 use factum_wire::frame::{self, FrameError, RequestHeader};
 use factum_wire::messages::*;
@@ -19,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::api;
 use super::sending::Outgoing;
+use super::work::{Work, counted};
 use super::{Caller, KafkaDoor};
 
 /// An answer on its way.
@@ -30,11 +32,13 @@ pub(super) struct Answer {
     pub(super) parts: Vec<Outgoing>,
     /// Memory set aside for it, until it is sent.
     pub(super) room: Option<OwnedSemaphorePermit>,
+    /// How long its client is not read from once it is sent: it has had more than its quota.
+    pub(super) held: Duration,
 }
 
-impl From<Vec<Bytes>> for Answer {
-    fn from(parts: Vec<Bytes>) -> Self {
-        Self { parts: parts.into_iter().map(Outgoing::Bytes).collect(), room: None }
+impl Answer {
+    fn of_bytes(parts: Vec<Bytes>, held: Duration) -> Self {
+        Self { parts: parts.into_iter().map(Outgoing::Bytes).collect(), room: None, held }
     }
 }
 
@@ -59,6 +63,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     header: RequestHeader,
     started: Instant,
+    /// What goes into it, where somebody has a quota of that.
+    work: Option<Arc<Work>>,
     /// Returned when the request leaves memory.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -73,21 +79,43 @@ impl Call {
         R::decode_first(reader, version).map_err(|error| Refused::Decode { api, version, error })
     }
 
-    fn encode<R: Response>(&self, response: &R, error_code: i16) -> Result<Vec<Bytes>, Refused> {
-        self.encode_as(frame::write_response, response, error_code)
+    fn answer<R: Answers>(&self, response: R, held: Duration) -> Result<Answer, Refused> {
+        let (parts, held) = self.encode_as(frame::write_response, response, held)?;
+        Ok(Answer::of_bytes(parts, held))
     }
 
-    /// Encodes with `write`, one of the ways to do it in [`frame`].
-    fn encode_as<R: Response, T>(
+    /// Encodes with `write`, one of the ways to do it in [`frame`], and tells the client how long
+    /// it is held back: `held` for what it has had, or longer for what went into that.
+    fn encode_as<R: Answers, T>(
         &self,
         write: impl FnOnce(&R, i16, i32) -> Result<T, EncodeError>,
-        response: &R,
-        error_code: i16,
-    ) -> Result<T, Refused> {
+        mut response: R,
+        held: Duration,
+    ) -> Result<(T, Duration), Refused> {
         let RequestHeader { api_key: api, api_version: version, correlation_id, .. } = self.header;
-        self.door.metrics.kafka_request(api.name(), error_code, self.started.elapsed());
-        let encoded = write(response, version, correlation_id);
-        encoded.map_err(|error| Refused::Encode { api, version, error })
+        let held = held.max(self.held_for_work());
+        if !held.is_zero() {
+            response.hold_back(i32::try_from(held.as_millis()).unwrap_or(i32::MAX));
+        }
+        self.door.metrics.kafka_request(api.name(), response.first_error(), self.started.elapsed());
+        let encoded = write(&response, version, correlation_id);
+        let encoded = encoded.map_err(|error| Refused::Encode { api, version, error })?;
+        Ok((encoded, held))
+    }
+
+    /// Takes so much of the caller's share of something: how long it is held back for that.
+    pub(super) fn take(&self, key: QuotaKey, amount: f64) -> Duration {
+        let Some(share) = self.caller.share(&self.door.broker, key) else { return Duration::ZERO };
+        let held = self.door.quotas.take(key, share, amount, tokio::time::Instant::now());
+        if !held.is_zero() {
+            self.door.metrics.kafka_held_back(key.as_str(), held);
+        }
+        held
+    }
+
+    fn held_for_work(&self) -> Duration {
+        let Some(work) = &self.work else { return Duration::ZERO };
+        self.take(QuotaKey::RequestPercentage, work.so_far().as_secs_f64())
     }
 }
 
@@ -105,8 +133,11 @@ pub(super) async fn start(
     }
     let (api, version) = (header.api_key, header.api_version);
     tracing::trace!(%api, version, client = caller.client_id, "request");
+    let work = caller.share(&door.broker, QuotaKey::RequestPercentage).map(|_| Work::new());
+    let work = work.filter(|_| !is_login(api));
+    let door = Arc::clone(door);
     let call =
-        Call { door: Arc::clone(door), caller, header, started: Instant::now(), _permit: permit };
+        Call { door, caller, header, started: Instant::now(), work: work.clone(), _permit: permit };
     if api == ApiKey::ApiVersions && !api.supports(version) {
         return answered(fallback(&call));
     }
@@ -114,7 +145,13 @@ pub(super) async fn start(
         let (from, to) = api.versions().into_inner();
         return Err(Refused::Version { api, version, from, to });
     }
-    route(call, &mut reader).await
+    let answering = counted(route(call, &mut reader), work.clone()).await?;
+    Ok(if work.is_some() { Box::pin(counted(answering, work)) } else { answering })
+}
+
+/// Whether requests are a part of logging in: they are not held back, and have no place to say so.
+const fn is_login(api: ApiKey) -> bool {
+    matches!(api, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate)
 }
 
 async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
@@ -124,7 +161,7 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ($handle:path) => {{
             let request = call.decode(reader)?;
             let response = $handle(&call, request).await;
-            answered(call.encode(&response, error_of(&response)))
+            answered(call.answer(response, Duration::ZERO))
         }};
     }
     /// Starts now, and answers while later requests go on.
@@ -134,22 +171,24 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
             let answer = $start(&call, request);
             Ok(Box::pin(async move {
                 let response = answer.await;
-                call.encode(&response, error_of(&response)).map(Answer::from)
+                call.answer(response, Duration::ZERO)
             }))
         }};
     }
     match call.header.api_key {
         ApiKey::Produce => {
+            let bytes = reader.remaining();
             let request: ProduceRequest = call.decode(reader)?;
             let unacknowledged = request.acks == 0;
             let answer = produce::start(&call, request).await;
+            let held = call.take(QuotaKey::ProducerByteRate, bytes as f64);
             Ok(Box::pin(async move {
                 let response = answer.await;
-                let error_code = error_of(&response);
-                let encoded = call.encode(&response, error_code)?;
+                let error_code = response.first_error();
+                let answer = call.answer(response, held)?;
                 match (unacknowledged, error_code) {
-                    (false, _) => Ok(encoded.into()),
-                    (true, 0) => Ok(Vec::new().into()),
+                    (false, _) => Ok(answer),
+                    (true, 0) => Ok(Answer::of_bytes(Vec::new(), answer.held)),
                     (true, _) => Err(Refused::Unacknowledged),
                 }
             }))
@@ -157,10 +196,11 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::Fetch => {
             let answer = fetch::start(&call, call.decode(reader)?);
             Ok(Box::pin(async move {
-                let fetch::Fetched { response, regions, room } = answer.await;
+                let fetch::Fetched { response, regions, room, bytes, owed } = answer.await;
+                let held = call.take(QuotaKey::ConsumerByteRate, bytes as f64).max(owed);
                 let write = frame::write_response_parts;
-                let parts = call.encode_as(write, &response, error_of(&response))?;
-                Ok(Answer { parts: outgoing(parts, regions), room })
+                let (parts, held) = call.encode_as(write, response, held)?;
+                Ok(Answer { parts: outgoing(parts, regions), room, held })
             }))
         }
         ApiKey::JoinGroup => overlapping!(join_group::start),
@@ -201,6 +241,8 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ApiKey::DescribeQuorum => at_once!(describe_quorum::handle),
         ApiKey::SaslHandshake => at_once!(sasl_handshake::handle),
         ApiKey::SaslAuthenticate => at_once!(sasl_authenticate::handle),
+        ApiKey::DescribeClientQuotas => at_once!(describe_client_quotas::handle),
+        ApiKey::AlterClientQuotas => at_once!(alter_client_quotas::handle),
         ApiKey::DescribeUserScramCredentials => at_once!(describe_user_scram_credentials::handle),
         ApiKey::AlterUserScramCredentials => at_once!(alter_user_scram_credentials::handle),
         ApiKey::UpdateFeatures => at_once!(update_features::handle),
@@ -225,13 +267,13 @@ fn outgoing(parts: Vec<Part>, regions: Vec<FileRegion>) -> Vec<Outgoing> {
     parts.into_iter().map(&mut fill).collect()
 }
 
-fn answered(parts: Result<Vec<Bytes>, Refused>) -> Result<Answering, Refused> {
-    Ok(Box::pin(std::future::ready(parts.map(Answer::from))))
+fn answered(answer: Result<Answer, Refused>) -> Result<Answering, Refused> {
+    Ok(Box::pin(std::future::ready(answer)))
 }
 
 /// An unknown version of ApiVersions is answered in version 0, without reading its body: the
 /// client learns from it what to ask (KIP-511).
-fn fallback(call: &Call) -> Result<Vec<Bytes>, Refused> {
+fn fallback(call: &Call) -> Result<Answer, Refused> {
     const VERSION: i16 = 0;
     let error_code = ErrorCode::UnsupportedVersion.code();
     let api_keys = factum_wire::api::advertised();
@@ -239,33 +281,47 @@ fn fallback(call: &Call) -> Result<Vec<Bytes>, Refused> {
     call.door.metrics.kafka_request("ApiVersions", error_code, call.started.elapsed());
     let api = ApiKey::ApiVersions;
     frame::write_response(&response, VERSION, call.header.correlation_id)
+        .map(|parts| Answer::of_bytes(parts, Duration::ZERO))
         .map_err(|error| Refused::Encode { api, version: VERSION, error })
 }
 
-/// The first error that a response states, for the metrics.
-fn error_of(response: &impl FirstError) -> i16 {
-    response.first_error()
-}
-
-/// A response that may state errors.
-pub(super) trait FirstError {
-    /// The first error code that is not 0, or 0.
+/// What all responses say, each in its place.
+pub(super) trait Answers: Response {
+    /// The first error code that is not 0, or 0: for the metrics.
     fn first_error(&self) -> i16;
+
+    /// Tells the client for how many milliseconds it is held back.
+    fn hold_back(&mut self, milliseconds: i32);
 }
 
-/// Implements [`FirstError`]: a path to the codes in each response.
-macro_rules! first_error {
-    ($($response:ty: |$this:ident| $codes:expr;)*) => { $(
-        impl FirstError for $response {
+/// Implements [`Answers`]: a path to the codes in each response. Those in brackets have no place
+/// for a time.
+macro_rules! answers {
+    ($($response:tt: |$this:ident| $codes:expr;)*) => { $(
+        answers!(@one $response, |$this| $codes);
+    )* };
+    (@one [$response:ty], |$this:ident| $codes:expr) => {
+        answers!(@of $response, |$this| $codes, |_, _| {});
+    };
+    (@one $response:ident, |$this:ident| $codes:expr) => {
+        answers!(@of $response, |$this| $codes, |it: &mut $response, time| it.throttle_time_ms = time);
+    };
+    (@of $response:ty, |$this:ident| $codes:expr, $hold_back:expr) => {
+        impl Answers for $response {
             fn first_error(&self) -> i16 {
                 let $this = self;
                 $codes.find(|code| *code != 0).unwrap_or(0)
             }
+
+            fn hold_back(&mut self, milliseconds: i32) {
+                let hold_back: fn(&mut Self, i32) = $hold_back;
+                hold_back(self, milliseconds);
+            }
         }
-    )* };
+    };
 }
 
-first_error! {
+answers! {
     ProduceResponse: |it| it.responses.iter().flat_map(|topic| &topic.partition_responses).map(|p| p.error_code);
     FetchResponse: |it| std::iter::once(it.error_code)
         .chain(it.responses.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
@@ -293,7 +349,7 @@ first_error! {
             .flat_map(|topic| &topic.results_by_partition).map(|p| p.partition_error_code));
     AddOffsetsToTxnResponse: |it| std::iter::once(it.error_code);
     EndTxnResponse: |it| std::iter::once(it.error_code);
-    WriteTxnMarkersResponse: |it| it.markers.iter().flat_map(|marker| &marker.topics)
+    [WriteTxnMarkersResponse]: |it| it.markers.iter().flat_map(|marker| &marker.topics)
         .flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     TxnOffsetCommitResponse: |it| it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
     DescribeAclsResponse: |it| std::iter::once(it.error_code);
@@ -313,10 +369,12 @@ first_error! {
     ListPartitionReassignmentsResponse: |it| std::iter::once(it.error_code);
     OffsetDeleteResponse: |it| std::iter::once(it.error_code)
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
-    DescribeQuorumResponse: |it| std::iter::once(it.error_code)
+    [DescribeQuorumResponse]: |it| std::iter::once(it.error_code)
         .chain(it.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code));
-    SaslHandshakeResponse: |it| std::iter::once(it.error_code);
-    SaslAuthenticateResponse: |it| std::iter::once(it.error_code);
+    [SaslHandshakeResponse]: |it| std::iter::once(it.error_code);
+    [SaslAuthenticateResponse]: |it| std::iter::once(it.error_code);
+    DescribeClientQuotasResponse: |it| std::iter::once(it.error_code);
+    AlterClientQuotasResponse: |it| it.entries.iter().map(|entry| entry.error_code);
     DescribeUserScramCredentialsResponse: |it| std::iter::once(it.error_code)
         .chain(it.results.iter().map(|user| user.error_code));
     AlterUserScramCredentialsResponse: |it| it.results.iter().map(|user| user.error_code);

@@ -15,9 +15,12 @@ mod errors;
 mod features;
 mod fetch_sessions;
 mod operations;
+mod quota_entity;
+mod quotas;
 mod sending;
 mod session;
 mod transport;
+mod work;
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use crate::metrics::Metrics;
 use crate::sasl::Sasl;
 use crate::tls::Tls;
 use fetch_sessions::FetchSessions;
+use quotas::Quotas;
 use session::Session;
 
 /// The number of the only broker.
@@ -113,6 +117,7 @@ pub struct KafkaDoor {
     requests_in_work: Arc<Semaphore>,
     fetches_in_work: Arc<Semaphore>,
     fetch_sessions: Arc<FetchSessions>,
+    quotas: Quotas,
 }
 
 impl KafkaDoor {
@@ -142,6 +147,7 @@ impl KafkaDoor {
             requests_in_work,
             fetches_in_work,
             fetch_sessions,
+            quotas: Quotas::default(),
         }
     }
 

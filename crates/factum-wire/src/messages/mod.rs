@@ -5,6 +5,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
@@ -20,6 +21,7 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -58,6 +60,7 @@ mod write_txn_markers;
 
 pub use add_offsets_to_txn::*;
 pub use add_partitions_to_txn::*;
+pub use alter_client_quotas::*;
 pub use alter_configs::*;
 pub use alter_partition_reassignments::*;
 pub use alter_user_scram_credentials::*;
@@ -73,6 +76,7 @@ pub use delete_groups::*;
 pub use delete_records::*;
 pub use delete_topics::*;
 pub use describe_acls::*;
+pub use describe_client_quotas::*;
 pub use describe_cluster::*;
 pub use describe_configs::*;
 pub use describe_groups::*;

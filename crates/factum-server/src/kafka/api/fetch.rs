@@ -5,6 +5,8 @@
 //!   partition with an error is answered at once, and so is one that has more than was read.
 //! * Old batches are not read into memory: the answer says how long they are, and they go from
 //!   their files to the socket.
+//! * Who has a quota gets no more at once than that saves up, and nothing while it is held back for
+//!   what it has had (KIP-219).
 //! * 7: fetch sessions (KIP-227): a request has only what changes of what is fetched, an answer
 //!   only what is news.
 //! * 13: topics by id.
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_broker::Broker;
-use factum_event::access::Operation;
+use factum_event::access::{Operation, QuotaKey};
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
@@ -30,7 +32,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::text;
 use crate::kafka::dispatch::Call;
-use crate::kafka::{KafkaDoor, errors};
+use crate::kafka::fetch_sessions::Using;
+use crate::kafka::{KafkaDoor, errors, quotas};
 
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 13;
@@ -81,6 +84,10 @@ pub(in crate::kafka) struct Fetched {
     pub(in crate::kafka) regions: Vec<FileRegion>,
     /// For the answer's memory, to be kept until the answer is sent.
     pub(in crate::kafka) room: Option<OwnedSemaphorePermit>,
+    /// How many bytes of records there are.
+    pub(in crate::kafka) bytes: usize,
+    /// How long its client is held back for what it has had before.
+    pub(in crate::kafka) owed: Duration,
 }
 
 /// Looks up the topics; what it returns reads and waits.
@@ -91,7 +98,14 @@ pub(in crate::kafka) fn start(
     let door = Arc::clone(&call.door);
     let by_id = call.version() >= IDS_SINCE;
     let begun = door.fetch_sessions.begin(&mut request, by_id, Instant::now());
-    let fetch = Fetch::new(call, request);
+    let share = call.caller.share(&door.broker, QuotaKey::ConsumerByteRate);
+    let mut fetch = Fetch::new(call, request);
+    let mut owed = Duration::ZERO;
+    if let Some(share) = share {
+        fetch.max_bytes = fetch.max_bytes.min(quotas::most_at_once(&share));
+        fetch.min_bytes = fetch.min_bytes.min(fetch.max_bytes);
+        owed = door.quotas.owed(QuotaKey::ConsumerByteRate, share, Instant::now());
+    }
     async move {
         let using = match begun {
             Ok(using) => using,
@@ -101,6 +115,14 @@ pub(in crate::kafka) fn start(
                 return Fetched { response, ..Default::default() };
             }
         };
+        if !owed.is_zero() {
+            let mut response = FetchResponse::default();
+            // A client that gets nothing has not begun a session (KIP-219).
+            if !matches!(using, Using::New(_)) {
+                door.fetch_sessions.end(using, &mut response, Instant::now());
+            }
+            return Fetched { response, owed, ..Default::default() };
+        }
         let mut fetched = fetch.run().await;
         door.fetch_sessions.end(using, &mut fetched.response, Instant::now());
         fetched
@@ -134,9 +156,9 @@ impl Fetch {
             let late = Instant::now() >= self.deadline;
             let filled = self.fill().await;
             if late || filled.done || filled.bytes >= self.min_bytes {
-                let Filled { responses, regions, room, .. } = filled;
+                let Filled { responses, regions, room, bytes, .. } = filled;
                 let response = FetchResponse { responses, ..Default::default() };
-                return Fetched { response, regions, room };
+                return Fetched { response, regions, room, bytes, owed: Duration::ZERO };
             }
             drop(filled);
             // Whether records came or the time is up: what there is then decides.

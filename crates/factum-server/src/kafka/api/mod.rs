@@ -2,6 +2,7 @@
 
 pub(super) mod add_offsets_to_txn;
 pub(super) mod add_partitions_to_txn;
+pub(super) mod alter_client_quotas;
 pub(super) mod alter_configs;
 pub(super) mod alter_partition_reassignments;
 pub(super) mod alter_user_scram_credentials;
@@ -16,6 +17,7 @@ pub(super) mod delete_groups;
 pub(super) mod delete_records;
 pub(super) mod delete_topics;
 pub(super) mod describe_acls;
+pub(super) mod describe_client_quotas;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
 pub(super) mod describe_groups;

@@ -5,6 +5,7 @@
 //!   error then closes the connection.
 //! * An acknowledgement that does not come within `timeout_ms` is answered as timed out; the
 //!   batch may still become durable, so a client without idempotence may write it twice.
+//! * Who has a quota and exceeds it is answered as others are, and then held back (KIP-219).
 //! * With a transactional id, what is part of a transaction goes into that of this id. 12: the
 //!   partition need not be added to it before (KIP-890).
 //! * 7: zstd. 8: error messages. 13: topics by id (KIP-516).
