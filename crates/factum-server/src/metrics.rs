@@ -88,7 +88,7 @@ pub(crate) struct Metrics {
     kafka_sent: Counter,
     kafka_authentications: Family<AuthenticationLabels, Counter>,
     kafka_held_back: Family<QuotaLabels, Counter>,
-    kafka_held_back_seconds: Family<QuotaLabels, Counter<f64, AtomicU64>>,
+    kafka_held_back_seconds: Counter<f64, AtomicU64>,
     tls_handshakes_failed: Family<ReasonLabels, Counter>,
     tls_reloads_failed: Counter,
 }
@@ -152,7 +152,7 @@ impl Metrics {
             kafka_sent: Counter::default(),
             kafka_authentications: Family::default(),
             kafka_held_back: Family::default(),
-            kafka_held_back_seconds: Family::default(),
+            kafka_held_back_seconds: Counter::default(),
             tls_handshakes_failed: Family::default(),
             tls_reloads_failed: Counter::default(),
         };
@@ -227,7 +227,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "kafka_held_back",
-            "Time for which clients were held back, by the quota that they exceeded",
+            "Time for which clients were not read from, as they had exceeded a quota",
             Unit::Seconds,
             self.kafka_held_back_seconds.clone(),
         );
@@ -306,12 +306,14 @@ impl Metrics {
         self.kafka_connections.dec();
     }
 
-    /// A Kafka client was held back, as it has had more than its quota.
-    pub(crate) fn kafka_held_back(&self, quota: &'static str, held: Duration) {
+    /// A Kafka client is held back, as it has had more than its quota.
+    pub(crate) fn kafka_held_back(&self, quota: &'static str) {
         self.kafka_held_back.get_or_create(&QuotaLabels { quota }).inc();
-        self.kafka_held_back_seconds
-            .get_or_create(&QuotaLabels { quota })
-            .inc_by(held.as_secs_f64());
+    }
+
+    /// A Kafka client will not be read from for so long.
+    pub(crate) fn kafka_held_back_for(&self, time: Duration) {
+        self.kafka_held_back_seconds.inc_by(time.as_secs_f64());
     }
 
     /// A Kafka client has tried to log in.

@@ -7,17 +7,18 @@
 
 mod common;
 
+use std::io;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::client::{Client, newest};
-use common::server::{Home, Server};
+use common::server::{Home, Server, until};
 use common::work::*;
 use factum_event::batch::Codec;
 use factum_event::{Record, Timestamp};
 use factum_wire::messages::*;
-use factum_wire::{ApiKey, ErrorCode, Str};
+use factum_wire::{ApiKey, ErrorCode, Str, frame};
 
 /// What the clients of these tests call themselves.
 const CLIENT: (&str, Option<&str>) = ("client-id", Some("test"));
@@ -87,11 +88,15 @@ fn produce_bytes(client: &mut Client, length: usize) -> i32 {
     held
 }
 
-/// Fails unless the next answer comes only when its client is not held back any more.
-fn assert_held(client: &mut Client, held_ms: i32, since: Instant) {
-    ok("list groups", client.ask(&ListGroupsRequest::default()).error_code);
-    let held = Duration::from_millis(u64::try_from(held_ms).unwrap());
-    assert!(since.elapsed() >= held, "read from after {:?}, not {held:?}", since.elapsed());
+/// Fails if what the client asks is answered, though it is held back for seconds.
+fn assert_not_read_from(mut client: Client) {
+    client.patience(Duration::from_millis(200));
+    let early = client.try_call(&ListGroupsRequest::default(), newest(ApiKey::ListGroups));
+    assert_eq!(early.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+fn held_back(server: &Server, key: &str) -> f64 {
+    server.metric(&format!("factum_kafka_held_back_total{{quota=\"{key}\"}}"))
 }
 
 #[test]
@@ -102,27 +107,56 @@ fn a_producer_above_its_quota_is_answered_and_then_not_listened_to() {
     create(&mut client, "orders", 1);
     alter(&mut client, &[CLIENT], vec![set("producer_byte_rate", RATE)]);
     assert_eq!(produce_bytes(&mut client, 500_000), 0, "half of what is saved up");
-    let since = Instant::now();
-    let held = produce_bytes(&mut client, 550_000);
-    assert!((1..=600).contains(&held), "{held} ms for 0.05 MB at 0.1 MB/s");
-    assert_held(&mut client, held, since);
+    let held = produce_bytes(&mut client, 900_000);
+    assert!((1..=4001).contains(&held), "{held} ms for 0.4 MB at 0.1 MB/s");
+    assert_not_read_from(client);
     // Without an answer there is nothing to say it in; it holds all the same.
-    let mut request = produce_request("orders", 0, Some(batch_of_bytes(60_000)));
+    let mut client = Client::connect(server.kafka);
+    let mut request = produce_request("orders", 0, Some(batch_of_bytes(300_000)));
     request.acks = 0;
-    let since = Instant::now();
     client.send(&request, newest(ApiKey::Produce)).unwrap();
     // What is sent along may be read before the batch is on the disk.
     ok("list groups", client.ask(&ListGroupsRequest::default()).error_code);
-    assert_held(&mut client, 250, since);
-    let name = "factum_kafka_held_back_total{quota=\"producer_byte_rate\"}";
-    assert_eq!(server.metric(name), 2.0);
-    alter(
-        &mut client,
-        &[CLIENT],
-        vec![QuotaOperation { remove: true, ..set("producer_byte_rate", 0.0) }],
-    );
+    assert_not_read_from(client);
+    assert_eq!(held_back(&server, "producer_byte_rate"), 2.0);
+    assert!(server.metric("factum_kafka_held_back_seconds_total") > 0.0);
+    let mut client = Client::connect(server.kafka);
+    let gone = QuotaOperation { remove: true, ..set("producer_byte_rate", 0.0) };
+    alter(&mut client, &[CLIENT], vec![gone]);
     assert_eq!(produce_bytes(&mut client, 900_000), 0, "it has none any more");
     assert_eq!(produce_bytes(&mut client, 900_000), 0);
+    server.stop();
+}
+
+#[test]
+fn who_goes_while_held_back_leaves_its_place_and_its_memory() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 1);
+    alter(&mut client, &[CLIENT], vec![set("producer_byte_rate", 1.0)]);
+    assert!(produce_bytes(&mut client, 900_000) > 10_000);
+    let connections = || server.metric("factum_kafka_connections");
+    assert_eq!(connections(), 1.0);
+    // Some of the next request is there already.
+    client.send_bytes(&1_000_000_i32.to_be_bytes()).unwrap();
+    client.send_bytes(&[0; 1000]).unwrap();
+    drop(client);
+    until("the connection is closed", || connections() == 0.0);
+    // The second of these has begun when the first is answered: it is read to its end.
+    let mut client = Client::connect(server.kafka);
+    let first = client
+        .send(&produce_request("orders", 0, Some(batch_of_bytes(10))), newest(ApiKey::Produce));
+    let second = produce_request("orders", 0, Some(batch_of_bytes(300_000)));
+    let version = newest(ApiKey::Produce);
+    let second = frame::write_request(&second, version, 7, Some(&name("test"))).unwrap().concat();
+    let (begin, end) = second.split_at(200_000);
+    client.send_bytes(begin).unwrap();
+    let answer: ProduceResponse = client.receive(first.unwrap(), version).unwrap();
+    assert!(answer.throttle_time_ms > 10_000);
+    client.send_bytes(end).unwrap();
+    let answer = client.frame().unwrap();
+    assert!(answer.len() > 4, "the answer to the second");
     server.stop();
 }
 
@@ -132,7 +166,7 @@ fn a_reader_above_its_quota_gets_nothing_until_it_has_some_again() {
     let server = home.serve();
     let mut client = Client::connect(server.kafka);
     let id = create(&mut client, "orders", 1);
-    for _ in 0..4 {
+    for _ in 0..6 {
         assert_eq!(produce_bytes(&mut client, 300_000), 0);
     }
     alter(&mut client, &[CLIENT], vec![set("consumer_byte_rate", RATE)]);
@@ -153,20 +187,20 @@ fn a_reader_above_its_quota_gets_nothing_until_it_has_some_again() {
     let version = newest(ApiKey::Fetch);
     let first = client.call(&fetch_of(0, -1), version);
     assert_eq!(first.throttle_time_ms, 0);
-    let came = batches(bytes_of(fetched(first)));
-    assert_eq!(came.len(), 3, "no more than ten seconds save up");
-    let since = Instant::now();
-    let mut held = client.call(&fetch_of(3, -1), version);
-    let time = held.throttle_time_ms;
-    assert!((1..=2100).contains(&time), "{time} ms for 0.2 MB at 0.1 MB/s");
-    assert_eq!(batches(bytes_of(fetched(std::mem::take(&mut held)))).len(), 1);
+    assert_eq!(batches(bytes_of(fetched(first))).len(), 3, "no more than ten seconds save up");
+    let second = client.call(&fetch_of(3, -1), version);
+    let time = second.throttle_time_ms;
+    assert!((1..=8100).contains(&time), "{time} ms for 0.8 MB at 0.1 MB/s");
+    assert_eq!(batches(bytes_of(fetched(second))).len(), 3);
     // Over another connection it would get around that: it gets an empty answer, at once.
     let mut other = Client::connect(server.kafka);
     let answer = other.call(&fetch_of(0, 0), version);
     ok("fetch", answer.error_code);
     assert!(answer.responses.is_empty() && answer.throttle_time_ms > 0);
     assert_eq!(answer.session_id, 0, "a session that has told nothing has not begun");
-    assert_held(&mut client, time, since);
+    assert_not_read_from(other);
+    assert_not_read_from(client);
+    assert_eq!(held_back(&server, "consumer_byte_rate"), 2.0);
     server.stop();
 }
 
@@ -175,14 +209,15 @@ fn work_is_limited_for_every_request_but_for_those_that_log_in() {
     let home = Home::new();
     let server = home.serve();
     let mut client = Client::connect(server.kafka);
-    alter(&mut client, &[("user", None)], vec![set("request_percentage", 0.000_1)]);
-    // Ten seconds of that are ten microseconds.
-    let held: Vec<i32> =
-        (0..3).map(|_| client.ask(&MetadataRequest::default()).throttle_time_ms).collect();
-    assert!(held[1..].iter().all(|held| (1..=1000).contains(held)), "{held:?}");
+    // Ten seconds of that are ten nanoseconds.
+    alter(&mut client, &[("user", None)], vec![set("request_percentage", 1e-7)]);
+    let held = client.ask(&MetadataRequest::default()).throttle_time_ms;
+    assert!((1..=1000).contains(&held), "{held}");
+    assert_eq!(held_back(&server, "request_percentage"), 1.0);
     let mechanism = name("PLAIN");
     let answer = client.ask(&SaslHandshakeRequest { mechanism });
     assert_ne!(answer.error_code, 0, "nobody logs in here");
+    assert_eq!(held_back(&server, "request_percentage"), 1.0, "it is not held back for that");
     server.stop();
 }
 
@@ -269,6 +304,7 @@ fn what_cannot_be_a_quota_is_refused_and_the_rest_is_not() {
         (vec![alice], rate(f64::INFINITY)),
         (vec![alice], rate(1.5)),
         (vec![alice], vec![set("controller_mutation_rate", 5.0)]),
+        (vec![alice], rate(1e300)),
         (vec![alice], vec![set("producer_byte_rate", 5.0), set("producer_byte_rate", 6.0)]),
     ];
     let entry = |(parts, ops): &(Vec<Part<'_>>, Vec<QuotaOperation>)| QuotaAlteration {
@@ -276,23 +312,34 @@ fn what_cannot_be_a_quota_is_refused_and_the_rest_is_not() {
         ops: ops.clone(),
     };
     let mut entries: Vec<_> = wrong.iter().map(entry).collect();
-    entries.push(QuotaAlteration { entity: entity(&[("user", Some("bob"))]), ops: rate(5.0) });
+    let bob = |ops| QuotaAlteration { entity: entity(&[("user", Some("bob"))]), ops };
+    let unknown = QuotaOperation { remove: true, ..set("controller_mutation_rate", 0.0) };
+    let mut both = rate(5.0);
+    both.push(unknown);
+    entries.insert(0, bob(both));
+    entries.push(bob(rate(6.0)));
     let answer = client.ask(&AlterClientQuotasRequest { entries, validate_only: false });
-    let (last, refused) = answer.entries.split_last().unwrap();
-    ok("bob", last.error_code);
+    let (first, refused) = answer.entries.split_first().unwrap();
+    ok("bob", first.error_code);
+    let twice = error(refused.last().unwrap().error_code);
+    assert_eq!(twice, error(ErrorCode::InvalidRequest.code()), "bob is changed twice");
     for (refused, wrong) in refused.iter().zip(&wrong) {
         let expected = error(ErrorCode::InvalidRequest.code());
         assert_eq!(error(refused.error_code), expected, "{wrong:?}");
         assert!(refused.error_message.as_ref().is_some_and(|message| !message.is_empty()));
     }
-    assert_eq!(describe(&mut client, &[], false).len(), 1);
+    let bobs = ("user=bob".to_owned(), vec![("producer_byte_rate".to_owned(), 5.0)]);
+    assert_eq!(describe(&mut client, &[], false), [bobs]);
     let component = |entity_type: &str, match_type, of: Option<&str>| QuotaFilterComponent {
         entity_type: name(entity_type),
         match_type,
         name: of.map(Str::from),
     };
+    let unknown = vec![component("group", 2, None)];
+    let request = DescribeClientQuotasRequest { components: unknown, strict: false };
+    let code = client.ask(&request).error_code;
+    assert_eq!(error(code), error(ErrorCode::UnsupportedVersion.code()), "as in Kafka");
     for components in [
-        vec![component("group", 2, None)],
         vec![component("user", 0, None)],
         vec![component("user", 1, Some("alice"))],
         vec![component("user", 3, None)],

@@ -103,7 +103,7 @@ impl AccessState {
         let created = created.map(|acls| Change::AclsCreated { acls: acls.to_vec() });
         let mut changes: Vec<_> =
             created.chain(self.users.read().all().map(Change::UserAltered)).collect();
-        changes.extend(self.quotas.read().all().map(|Quota { entity, limits }| {
+        changes.extend(self.quotas.read().all().into_iter().map(|Quota { entity, limits }| {
             Change::QuotaAltered(QuotaAltered { entity, set: limits, unset: [].into() })
         }));
         changes
@@ -204,10 +204,17 @@ impl Broker {
     async fn change_quota(&self, author: &str, altered: QuotaAltered) -> Result<(), LogError> {
         let _one_at_a_time = self.changes().lock().await;
         let limit = self.settings().access.limits.quotas;
-        let is_full = {
+        let (changes, is_full) = {
             let quotas = self.access_state().quotas.read();
-            !altered.set.is_empty() && !quotas.has(&altered.entity) && quotas.len() >= limit
+            let has = quotas.limits(&altered.entity);
+            let value = |key: &QuotaKey| has.and_then(|limits| limits.get(key));
+            let changes = altered.set.iter().any(|(key, limit)| value(key) != Some(limit))
+                || altered.unset.iter().any(|key| value(key).is_some());
+            (changes, has.is_none() && !altered.set.is_empty() && quotas.len() >= limit)
         };
+        if !changes {
+            return Ok(());
+        }
         if is_full {
             let reason = format!("{limit} have quotas already; remove some first");
             return Err(LogError::InvalidRequest(reason));
@@ -283,7 +290,7 @@ impl AccessControl for Broker {
     }
 
     fn quotas(&self) -> Vec<Quota> {
-        self.access_state().quotas.read().all().collect()
+        self.access_state().quotas.read().all()
     }
 
     fn alter_quota<'a>(

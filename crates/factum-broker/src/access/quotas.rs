@@ -1,15 +1,78 @@
 //! Quotas, and whose holds for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use factum_event::access::{Quota, QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
 
 use crate::control::QuotaAltered;
 
+type Limits = BTreeMap<QuotaKey, QuotaLimit>;
+
 /// All quotas, by whom they are about; each entity has one at least.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
-    all: BTreeMap<QuotaEntity, BTreeMap<QuotaKey, QuotaLimit>>,
+    /// By user, and then by client id.
+    users: Names<Names<Limits>>,
+    entities: usize,
+}
+
+/// What there is for names, for each other name, and where no name matters.
+#[derive(Debug)]
+struct Names<T> {
+    named: HashMap<String, T>,
+    default: Option<T>,
+    any: Option<T>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { named: HashMap::new(), default: None, any: None }
+    }
+}
+
+impl<T> Names<T> {
+    fn get(&self, name: Option<&QuotaName>) -> Option<&T> {
+        match name {
+            Some(QuotaName::Name(name)) => self.named.get(name),
+            Some(QuotaName::Default) => self.default.as_ref(),
+            None => self.any.as_ref(),
+        }
+    }
+
+    fn get_or_insert(&mut self, name: Option<&QuotaName>) -> &mut T
+    where
+        T: Default,
+    {
+        match name {
+            Some(QuotaName::Name(name)) => self.named.entry(name.clone()).or_default(),
+            Some(QuotaName::Default) => self.default.get_or_insert_default(),
+            None => self.any.get_or_insert_default(),
+        }
+    }
+
+    /// Drops what is empty.
+    fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+        self.named.retain(|_, of| keep(of));
+        for place in [&mut self.default, &mut self.any] {
+            place.take_if(|of| !keep(of));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.default.is_none() && self.any.is_none()
+    }
+
+    /// What is about a name, from what is most about it on; whether that is about the name.
+    fn about(&self, name: &str) -> impl Iterator<Item = (&T, bool)> {
+        let named = [self.named.get(name), self.default.as_ref()].into_iter().flatten();
+        named.map(|of| (of, true)).chain(self.any.iter().map(|of| (of, false)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Option<QuotaName>, &T)> {
+        let named = self.named.iter().map(|(name, of)| (Some(QuotaName::Name(name.clone())), of));
+        let default = self.default.iter().map(|of| (Some(QuotaName::Default), of));
+        named.chain(default).chain(self.any.iter().map(|of| (None, of)))
+    }
 }
 
 /// A quota that holds for a client, and who shares it.
@@ -26,52 +89,60 @@ pub struct QuotaShare {
 impl Quotas {
     pub(super) fn alter(&mut self, altered: QuotaAltered) {
         let QuotaAltered { entity, set, unset } = altered;
-        let limits = self.all.entry(entity.clone()).or_default();
+        let had_some = self.has(&entity);
+        let limits = self.users.get_or_insert(entity.user()).get_or_insert(entity.client_id());
         limits.retain(|key, _| !unset.contains(key));
         limits.extend(set);
-        if limits.is_empty() {
-            self.all.remove(&entity);
+        let has_some = !limits.is_empty();
+        self.entities = self.entities + usize::from(has_some) - usize::from(had_some);
+        if !has_some {
+            let clients = self.users.get_or_insert(entity.user());
+            clients.retain(|limits| !limits.is_empty());
+            if clients.is_empty() {
+                self.users.retain(|clients| !clients.is_empty());
+            }
         }
     }
 
+    /// What an entity has.
+    pub(super) fn limits(&self, entity: &QuotaEntity) -> Option<&Limits> {
+        self.users.get(entity.user())?.get(entity.client_id())
+    }
+
     pub(super) fn has(&self, entity: &QuotaEntity) -> bool {
-        self.all.contains_key(entity)
+        self.limits(entity).is_some()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.entities
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = Quota> {
-        self.all
-            .iter()
-            .map(|(entity, limits)| Quota { entity: entity.clone(), limits: limits.clone() })
+    /// All of them, in the order of whom they are about.
+    pub(super) fn all(&self) -> Vec<Quota> {
+        let mut all: Vec<_> = self
+            .users
+            .all()
+            .flat_map(|(user, clients)| {
+                clients.all().filter_map(move |(client_id, limits)| {
+                    let entity = QuotaEntity::new(user.clone(), client_id).ok()?;
+                    Some(Quota { entity, limits: limits.clone() })
+                })
+            })
+            .collect();
+        all.sort_unstable_by(|one, other| one.entity.cmp(&other.entity));
+        all
     }
 
     /// The quota of something that holds for clients of an id of a user: the one that is most
     /// about them, users before clients, as in Kafka.
     pub(super) fn share(&self, key: QuotaKey, user: &str, client_id: &str) -> Option<QuotaShare> {
-        if self.all.is_empty() {
-            return None;
-        }
-        let named = |name: &str| Some(QuotaName::Name(name.to_owned()));
-        let default = || Some(QuotaName::Default);
-        let candidates = [
-            (named(user), named(client_id)),
-            (named(user), default()),
-            (named(user), None),
-            (default(), named(client_id)),
-            (default(), default()),
-            (default(), None),
-            (None, named(client_id)),
-            (None, default()),
-        ];
-        candidates.into_iter().find_map(|(of_user, of_client)| {
-            let entity = QuotaEntity::new(of_user, of_client).ok()?;
-            Some(QuotaShare {
-                limit: *self.all.get(&entity)?.get(&key)?,
-                user: entity.user().map(|_| user.to_owned()),
-                client_id: entity.client_id().map(|_| client_id.to_owned()),
+        self.users.about(user).find_map(|(clients, of_user)| {
+            clients.about(client_id).find_map(|(limits, of_client)| {
+                Some(QuotaShare {
+                    limit: *limits.get(&key)?,
+                    user: of_user.then(|| user.to_owned()),
+                    client_id: of_client.then(|| client_id.to_owned()),
+                })
             })
         })
     }
@@ -130,6 +201,7 @@ mod tests {
         assert!(quotas.has(&entity) && quotas.len() == 1);
         let unset = [QuotaKey::ProducerByteRate].into();
         quotas.alter(QuotaAltered { entity, set: [].into(), unset });
-        assert_eq!(quotas.all().count(), 0);
+        assert_eq!((quotas.all().len(), quotas.len()), (0, 0));
+        assert!(quotas.users.is_empty());
     }
 }

@@ -9,6 +9,9 @@ use thiserror::Error;
 
 use super::MAX_NAME_BYTES;
 
+/// Limits are below it: in Kafka, those of bytes are whole numbers of 63 bits.
+const MOST: f64 = 9_223_372_036_854_775_808.0;
+
 /// What a quota limits, under Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,8 +44,8 @@ impl QuotaKey {
     /// # Errors
     /// [`InvalidQuota`] if that is not above zero, or not whole where bytes are counted.
     pub fn limit(self, value: f64) -> Result<QuotaLimit, InvalidQuota> {
-        let is_whole = value.fract() == 0.0 || self == Self::RequestPercentage;
-        if value.is_finite() && value > 0.0 && is_whole {
+        let is_number = value > 0.0 && value < MOST;
+        if is_number && (value.fract() == 0.0 || self == Self::RequestPercentage) {
             Ok(QuotaLimit(value))
         } else {
             Err(InvalidQuota::Value { key: self, value: value.to_string() })
@@ -190,7 +193,7 @@ impl fmt::Display for QuotaEntity {
 pub struct Quota {
     /// Whose.
     pub entity: QuotaEntity,
-    /// What they are; one at least.
+    /// What they are.
     pub limits: BTreeMap<QuotaKey, QuotaLimit>,
 }
 
@@ -204,7 +207,9 @@ pub enum InvalidQuota {
     )]
     Key(String),
     /// It is no number, or not of the right kind.
-    #[error("{key} cannot be {value}; expected a number above 0, of bytes a whole one")]
+    #[error(
+        "{key} cannot be {value}; expected a number above 0 and below 2^63, of bytes a whole one"
+    )]
     Value {
         /// What it is of.
         key: QuotaKey,
@@ -227,7 +232,7 @@ mod tests {
     fn limits_are_numbers_above_zero_and_bytes_are_whole() {
         assert_eq!(QuotaKey::ProducerByteRate.limit(1024.0).unwrap().get(), 1024.0);
         assert_eq!(QuotaKey::RequestPercentage.limit(12.5).unwrap().get(), 12.5);
-        for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1.5] {
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1.5] {
             assert!(QuotaKey::ConsumerByteRate.limit(value).is_err(), "{value}");
         }
         assert!(serde_json::from_str::<QuotaLimit>("0").is_err());

@@ -118,7 +118,7 @@ pub fn run(args: QuotaArgs, client: &Client, terminal: &Terminal) -> Result<(), 
         Verb::Set { whose, limits } => {
             let entity = whose.entity()?;
             let body = json!({ "entity": entity, "set": limits.by_key() });
-            said(terminal, &entity, &client.post("/quotas", &body)?)
+            said(terminal, client.post("/quotas", &body)?)
         }
         Verb::Unset { whose, which } => {
             let entity = whose.entity()?;
@@ -135,7 +135,7 @@ pub fn run(args: QuotaArgs, client: &Client, terminal: &Terminal) -> Result<(), 
                     .advise("see which there are with `factum quota list`"));
             }
             let body = json!({ "entity": entity, "unset": keys });
-            said(terminal, &entity, &client.post("/quotas", &body)?)
+            said(terminal, client.post("/quotas", &body)?)
         }
     }
 }
@@ -178,18 +178,14 @@ impl Which {
 }
 
 /// Says what somebody has now.
-fn said(terminal: &Terminal, entity: &QuotaEntity, answer: &Value) -> Result<(), CliError> {
-    let Quotas { quotas } = read_answer(answer.clone())?;
-    let quota = quotas.into_iter().find(|quota| quota.entity == *entity);
+fn said(terminal: &Terminal, answer: Value) -> Result<(), CliError> {
     if terminal.json() {
-        return terminal
-            .say_json(&json!({ "entity": entity, "limits": quota.map(|it| it.limits) }));
+        return terminal.say_json(&answer);
     }
-    let has = match quota {
-        Some(quota) => words(&quota).join(", "),
-        None => "no quota".to_owned(),
-    };
-    terminal.say(format!("{} {entity}: {has}", terminal.colors.paint(GOOD, "✓")))
+    let quota: Quota = read_answer(answer)?;
+    let words = words(&quota);
+    let has = if words.is_empty() { "no quota".to_owned() } else { words.join(", ") };
+    terminal.say(format!("{} {}: {has}", terminal.colors.paint(GOOD, "✓"), quota.entity))
 }
 
 fn words(quota: &Quota) -> Vec<String> {

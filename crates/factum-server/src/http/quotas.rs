@@ -38,8 +38,8 @@ pub(super) async fn list(session: Session) -> Result<Json<Quotas>, Problem> {
     Ok(Json(Quotas { quotas: session.door.login.access().quotas() }))
 }
 
-/// `POST /quotas`: changes those of one entity; answers what all have then.
-pub(super) async fn alter(session: Session, request: Request) -> Result<Json<Quotas>, Problem> {
+/// `POST /quotas`: changes those of one entity; answers what it has then.
+pub(super) async fn alter(session: Session, request: Request) -> Result<Json<Quota>, Problem> {
     session.expect(Operation::AlterConfigs)?;
     let body = body(&session, request).await?;
     let Alteration { entity, set, unset } = read(&body, ALTERATION)?;
@@ -54,8 +54,11 @@ pub(super) async fn alter(session: Session, request: Request) -> Result<Json<Quo
         return Err(invalid(format!("{twice} is set and unset")));
     }
     let author = session.client.principal.to_string();
-    session.door.login.access().alter_quota(&author, entity, set, unset).await?;
-    Ok(Json(Quotas { quotas: session.door.login.access().quotas() }))
+    let access = session.door.login.access();
+    access.alter_quota(&author, entity.clone(), set, unset).await?;
+    let quotas = access.quotas().into_iter();
+    let limits = quotas.filter(|quota| quota.entity == entity).map(|quota| quota.limits).next();
+    Ok(Json(Quota { entity, limits: limits.unwrap_or_default() }))
 }
 
 fn invalid(detail: String) -> Problem {

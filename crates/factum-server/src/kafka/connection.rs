@@ -148,7 +148,9 @@ async fn converse(
     let mut held_until: Option<Instant> = None;
     loop {
         let unanswered_fetches = fetches.iter().filter(|fetch| **fetch).count();
-        let may_read = held_until.is_none()
+        // What was begun is read to its end: it has memory that others wait for.
+        let is_held = held_until.is_some() && !frames.has_begun();
+        let may_read = !is_held
             && !session.has_failed()
             && answers.len() < door.limits.requests_per_connection
             && unanswered_fetches < FETCHES_PER_CONNECTION;
@@ -167,20 +169,19 @@ async fn converse(
             Some(answer) = answers.next(), if !idle => {
                 fetches.pop_front();
                 let answer = answer?;
-                let until = Instant::now() + answer.held;
-                if !answer.held.is_zero() {
-                    held_until = held_until.max(Some(until));
+                if let Some(until) = answer.held_until {
+                    let from = held_until.unwrap_or_else(Instant::now);
+                    door.metrics.kafka_held_back_for(until.saturating_duration_since(from));
+                    held_until = Some(until.max(from));
                 }
                 send(door, write, answer).await?;
             }
-            () = sleep_until(held_until.unwrap_or(login_by)), if held_until.is_some() => {
-                held_until = None;
-            }
+            () = until(held_until), if held_until.is_some() => held_until = None,
             // However busily: who does not log in takes the place of others.
             () = sleep_until(login_by), if !session.is_known() => {
                 return Err(Closing::Stalled(door.limits.stall));
             }
-            frame = frames.next(patience, limit), if may_read => {
+            frame = frames.next_unless(is_held, patience, limit), if may_read || is_held => {
                 // Who has closed waits for no answer.
                 let Some((frame, permit)) = frame? else { return Ok(()) };
                 session.admit(door, &frame)?;
@@ -191,6 +192,13 @@ async fn converse(
                 caller.client.principal = session.principal();
             }
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -214,6 +222,20 @@ enum State {
 }
 
 impl Frames {
+    /// The next frame as by [`next`](Self::next); of a client that is held back only the end.
+    async fn next_unless(
+        &mut self,
+        is_held: bool,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Closing> {
+        if is_held {
+            self.end().await?;
+            return Ok(None);
+        }
+        self.next(patience, limit).await
+    }
+
     /// The next frame without its prefix, at most `limit` bytes, with the permit to have it in
     /// memory; none at the end. It must begin within `patience`.
     async fn next(
@@ -239,6 +261,23 @@ impl Frames {
             return Ok(None);
         };
         Ok(Some((self.buffer.split_to(size).freeze(), permit)))
+    }
+
+    /// Whether a part of a frame has come for which memory was set aside.
+    const fn has_begun(&self) -> bool {
+        matches!(self.state, State::Body { permit: Some(_), .. })
+    }
+
+    /// Waits for the client to close, while nothing is read from it: what it sends before is kept,
+    /// up to what needs no permit. It may be dropped and called again.
+    async fn end(&mut self) -> io::Result<()> {
+        while self.buffer.len() < FIRST_STEP {
+            self.buffer.reserve(1);
+            if self.read.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+        std::future::pending().await
     }
 
     /// Reads the frame that was begun, step by step: each step may be as large as what has come

@@ -7,9 +7,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use factum_broker::QuotaShare;
 use factum_event::access::QuotaKey;
 use factum_log::FileRegion;
 use factum_wire::frame::{self, FrameError, RequestHeader};
@@ -17,6 +18,7 @@ use factum_wire::messages::*;
 use factum_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Part, Reader, Response};
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::api;
 use super::sending::Outgoing;
@@ -32,13 +34,13 @@ pub(super) struct Answer {
     pub(super) parts: Vec<Outgoing>,
     /// Memory set aside for it, until it is sent.
     pub(super) room: Option<OwnedSemaphorePermit>,
-    /// How long its client is not read from once it is sent: it has had more than its quota.
-    pub(super) held: Duration,
+    /// Until when its client is not read from: it has had more than its quota.
+    pub(super) held_until: Option<Instant>,
 }
 
 impl Answer {
-    fn of_bytes(parts: Vec<Bytes>, held: Duration) -> Self {
-        Self { parts: parts.into_iter().map(Outgoing::Bytes).collect(), room: None, held }
+    fn of_bytes(parts: Vec<Bytes>, held_until: Option<Instant>) -> Self {
+        Self { parts: parts.into_iter().map(Outgoing::Bytes).collect(), room: None, held_until }
     }
 }
 
@@ -79,42 +81,61 @@ impl Call {
         R::decode_first(reader, version).map_err(|error| Refused::Decode { api, version, error })
     }
 
-    fn answer<R: Answers>(&self, response: R, held: Duration) -> Result<Answer, Refused> {
-        let (parts, held) = self.encode_as(frame::write_response, response, held)?;
-        Ok(Answer::of_bytes(parts, held))
+    fn answer<R: Answers>(
+        &self,
+        response: R,
+        held_until: Option<Instant>,
+    ) -> Result<Answer, Refused> {
+        let (parts, held_until) = self.encode_as(frame::write_response, response, held_until)?;
+        Ok(Answer::of_bytes(parts, held_until))
     }
 
     /// Encodes with `write`, one of the ways to do it in [`frame`], and tells the client how long
-    /// it is held back: `held` for what it has had, or longer for what went into that.
+    /// it is held back: until `held_until` for what it has had, or longer for what went into that.
     fn encode_as<R: Answers, T>(
         &self,
         write: impl FnOnce(&R, i16, i32) -> Result<T, EncodeError>,
         mut response: R,
-        held: Duration,
-    ) -> Result<(T, Duration), Refused> {
+        held_until: Option<Instant>,
+    ) -> Result<(T, Option<Instant>), Refused> {
         let RequestHeader { api_key: api, api_version: version, correlation_id, .. } = self.header;
-        let held = held.max(self.held_for_work());
-        if !held.is_zero() {
-            response.hold_back(i32::try_from(held.as_millis()).unwrap_or(i32::MAX));
+        let held_until = held_until.max(self.held_for_work());
+        if let Some(until) = held_until {
+            let time = until.saturating_duration_since(Instant::now());
+            let milliseconds = time.as_micros().div_ceil(1000);
+            response.hold_back(i32::try_from(milliseconds).unwrap_or(i32::MAX));
         }
         self.door.metrics.kafka_request(api.name(), response.first_error(), self.started.elapsed());
         let encoded = write(&response, version, correlation_id);
         let encoded = encoded.map_err(|error| Refused::Encode { api, version, error })?;
-        Ok((encoded, held))
+        Ok((encoded, held_until))
     }
 
-    /// Takes so much of the caller's share of something: how long it is held back for that.
-    pub(super) fn take(&self, key: QuotaKey, amount: f64) -> Duration {
-        let Some(share) = self.caller.share(&self.door.broker, key) else { return Duration::ZERO };
-        let held = self.door.quotas.take(key, share, amount, tokio::time::Instant::now());
-        if !held.is_zero() {
-            self.door.metrics.kafka_held_back(key.as_str(), held);
+    /// Takes so much of the caller's share of something: until when it is held back for that.
+    pub(super) fn take(&self, key: QuotaKey, amount: f64) -> Option<Instant> {
+        let share = self.caller.share(&self.door.broker, key)?;
+        let now = Instant::now();
+        let held = self.door.quotas.take(key, share, amount, now);
+        self.held(key, held, now)
+    }
+
+    /// What the caller owes of its share of something: until when it is held back for that.
+    pub(super) fn owed(&self, key: QuotaKey, share: QuotaShare) -> Option<Instant> {
+        let now = Instant::now();
+        let held = self.door.quotas.owed(key, share, now);
+        self.held(key, held, now)
+    }
+
+    fn held(&self, key: QuotaKey, held: Duration, now: Instant) -> Option<Instant> {
+        if held.is_zero() {
+            return None;
         }
-        held
+        self.door.metrics.kafka_held_back(key.as_str());
+        Some(now + held)
     }
 
-    fn held_for_work(&self) -> Duration {
-        let Some(work) = &self.work else { return Duration::ZERO };
+    fn held_for_work(&self) -> Option<Instant> {
+        let work = self.work.as_ref()?;
         self.take(QuotaKey::RequestPercentage, work.so_far().as_secs_f64())
     }
 }
@@ -133,11 +154,11 @@ pub(super) async fn start(
     }
     let (api, version) = (header.api_key, header.api_version);
     tracing::trace!(%api, version, client = caller.client_id, "request");
-    let work = caller.share(&door.broker, QuotaKey::RequestPercentage).map(|_| Work::new());
-    let work = work.filter(|_| !is_login(api));
-    let door = Arc::clone(door);
-    let call =
-        Call { door, caller, header, started: Instant::now(), work: work.clone(), _permit: permit };
+    let limited = || caller.share(&door.broker, QuotaKey::RequestPercentage);
+    let counts = caller.session.is_known() && !is_login(api) && limited().is_some();
+    let work = counts.then(Work::new);
+    let (door, of) = (Arc::clone(door), work.clone());
+    let call = Call { door, caller, header, started: Instant::now(), work: of, _permit: permit };
     if api == ApiKey::ApiVersions && !api.supports(version) {
         return answered(fallback(&call));
     }
@@ -145,8 +166,9 @@ pub(super) async fn start(
         let (from, to) = api.versions().into_inner();
         return Err(Refused::Version { api, version, from, to });
     }
-    let answering = counted(route(call, &mut reader), work.clone()).await?;
-    Ok(if work.is_some() { Box::pin(counted(answering, work)) } else { answering })
+    let Some(work) = work else { return route(call, &mut reader).await };
+    let answering = counted(route(call, &mut reader), &work).await?;
+    Ok(Box::pin(async move { counted(answering, &work).await }))
 }
 
 /// Whether requests are a part of logging in: they are not held back, and have no place to say so.
@@ -161,7 +183,7 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
         ($handle:path) => {{
             let request = call.decode(reader)?;
             let response = $handle(&call, request).await;
-            answered(call.answer(response, Duration::ZERO))
+            answered(call.answer(response, None))
         }};
     }
     /// Starts now, and answers while later requests go on.
@@ -171,7 +193,7 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
             let answer = $start(&call, request);
             Ok(Box::pin(async move {
                 let response = answer.await;
-                call.answer(response, Duration::ZERO)
+                call.answer(response, None)
             }))
         }};
     }
@@ -181,14 +203,14 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
             let request: ProduceRequest = call.decode(reader)?;
             let unacknowledged = request.acks == 0;
             let answer = produce::start(&call, request).await;
-            let held = call.take(QuotaKey::ProducerByteRate, bytes as f64);
+            let held_until = call.take(QuotaKey::ProducerByteRate, bytes as f64);
             Ok(Box::pin(async move {
                 let response = answer.await;
                 let error_code = response.first_error();
-                let answer = call.answer(response, held)?;
+                let answer = call.answer(response, held_until)?;
                 match (unacknowledged, error_code) {
                     (false, _) => Ok(answer),
-                    (true, 0) => Ok(Answer::of_bytes(Vec::new(), answer.held)),
+                    (true, 0) => Ok(Answer::of_bytes(Vec::new(), answer.held_until)),
                     (true, _) => Err(Refused::Unacknowledged),
                 }
             }))
@@ -197,10 +219,14 @@ async fn route(call: Call, reader: &mut Reader) -> Result<Answering, Refused> {
             let answer = fetch::start(&call, call.decode(reader)?);
             Ok(Box::pin(async move {
                 let fetch::Fetched { response, regions, room, bytes, owed } = answer.await;
-                let held = call.take(QuotaKey::ConsumerByteRate, bytes as f64).max(owed);
+                let had = if bytes > 0 {
+                    call.take(QuotaKey::ConsumerByteRate, bytes as f64)
+                } else {
+                    None
+                };
                 let write = frame::write_response_parts;
-                let (parts, held) = call.encode_as(write, response, held)?;
-                Ok(Answer { parts: outgoing(parts, regions), room, held })
+                let (parts, held_until) = call.encode_as(write, response, had.max(owed))?;
+                Ok(Answer { parts: outgoing(parts, regions), room, held_until })
             }))
         }
         ApiKey::JoinGroup => overlapping!(join_group::start),
@@ -281,7 +307,7 @@ fn fallback(call: &Call) -> Result<Answer, Refused> {
     call.door.metrics.kafka_request("ApiVersions", error_code, call.started.elapsed());
     let api = ApiKey::ApiVersions;
     frame::write_response(&response, VERSION, call.header.correlation_id)
-        .map(|parts| Answer::of_bytes(parts, Duration::ZERO))
+        .map(|parts| Answer::of_bytes(parts, None))
         .map_err(|error| Refused::Encode { api, version: VERSION, error })
 }
 

@@ -25,10 +25,9 @@ impl EntityType {
             "client-id" => Ok(Self::ClientId),
             "ip" => Ok(Self::Ip),
             _ => {
-                let reason = format!(
-                    "{name:?} is nothing that quotas are about; expected user, client-id or ip"
-                );
-                Err((ErrorCode::InvalidRequest, reason))
+                let expected = "expected user, client-id or ip";
+                let reason = format!("{name:?} is nothing that quotas are about; {expected}");
+                Err((ErrorCode::UnsupportedVersion, reason))
             }
         }
     }
@@ -53,7 +52,8 @@ pub(super) fn entity(parts: &[QuotaEntityPart]) -> Result<QuotaEntity, Refusal> 
     let invalid = |reason: String| (ErrorCode::InvalidRequest, reason);
     let (mut user, mut client_id) = (None, None);
     for part in parts {
-        let entity_type = EntityType::parse(&part.entity_type)?;
+        let entity_type =
+            EntityType::parse(&part.entity_type).map_err(|(_, reason)| invalid(reason))?;
         let place = match entity_type {
             EntityType::User => &mut user,
             EntityType::ClientId => &mut client_id,

@@ -1,10 +1,12 @@
 //! AlterClientQuotas (49): says who may have how much (KIP-546).
 //!
-//! * What is wrong with an entity refuses its changes, and no other's.
+//! * What is wrong with an entity refuses its changes, and no other's; so does a second list of
+//!   changes of it.
+//! * Taking away what is not there, or what nobody knows, changes nothing and is no error.
 //! * What is not limited here (connections of an address, changes of topics) is refused: a quota
 //!   that nobody keeps is worse than none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use factum_event::access::{AccessControl, Operation, QuotaEntity, QuotaKey, QuotaLimit};
 use factum_wire::ErrorCode;
@@ -30,8 +32,13 @@ pub(in crate::kafka) async fn handle(
 ) -> AlterClientQuotasResponse {
     let may = call.may_with_cluster(Operation::AlterConfigs);
     let mut entries = Vec::with_capacity(request.entries.len());
+    let mut seen = HashSet::new();
     for QuotaAlteration { entity, ops } in request.entries {
-        let altered = match (may, change(&entity, &ops)) {
+        let changed = change(&entity, &ops).and_then(|change| {
+            let twice = || (ErrorCode::InvalidRequest, "it is to be changed twice".to_owned());
+            if seen.insert(change.entity.clone()) { Ok(change) } else { Err(twice()) }
+        });
+        let altered = match (may, changed) {
             (Err(error), _) => {
                 Err((error, "ALTER_CONFIGS of the cluster is not allowed".to_owned()))
             }
@@ -49,7 +56,10 @@ fn change(of: &[QuotaEntityPart], operations: &[QuotaOperation]) -> Result<Chang
     let invalid =
         |error: factum_event::access::InvalidQuota| (ErrorCode::InvalidRequest, error.to_string());
     for QuotaOperation { key, value, remove } in operations {
-        let key: QuotaKey = key.parse().map_err(invalid)?;
+        let key: QuotaKey = match key.parse() {
+            Err(_) if *remove => continue,
+            key => key.map_err(invalid)?,
+        };
         let limit = if *remove { None } else { Some(key.limit(*value).map_err(invalid)?) };
         let is_new = match limit {
             Some(limit) => change.set.insert(key, limit).is_none() && !change.unset.contains(&key),

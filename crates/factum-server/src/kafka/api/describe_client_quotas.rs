@@ -1,6 +1,8 @@
 //! DescribeClientQuotas (48): who may have how much (KIP-546).
 //!
 //! * An entity is told if it fits all components; with `strict`, if it has nothing besides.
+//! * Kinds of entities that nobody knows are an unsupported version, as in Kafka: a newer one may
+//!   know them.
 //! * Quotas of addresses (`ip`) can be asked for; there are none.
 
 use std::collections::HashMap;

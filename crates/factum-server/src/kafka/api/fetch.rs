@@ -86,8 +86,8 @@ pub(in crate::kafka) struct Fetched {
     pub(in crate::kafka) room: Option<OwnedSemaphorePermit>,
     /// How many bytes of records there are.
     pub(in crate::kafka) bytes: usize,
-    /// How long its client is held back for what it has had before.
-    pub(in crate::kafka) owed: Duration,
+    /// Until when its client is held back for what it has had before.
+    pub(in crate::kafka) owed: Option<Instant>,
 }
 
 /// Looks up the topics; what it returns reads and waits.
@@ -100,11 +100,11 @@ pub(in crate::kafka) fn start(
     let begun = door.fetch_sessions.begin(&mut request, by_id, Instant::now());
     let share = call.caller.share(&door.broker, QuotaKey::ConsumerByteRate);
     let mut fetch = Fetch::new(call, request);
-    let mut owed = Duration::ZERO;
+    let mut owed = None;
     if let Some(share) = share {
         fetch.max_bytes = fetch.max_bytes.min(quotas::most_at_once(&share));
         fetch.min_bytes = fetch.min_bytes.min(fetch.max_bytes);
-        owed = door.quotas.owed(QuotaKey::ConsumerByteRate, share, Instant::now());
+        owed = call.owed(QuotaKey::ConsumerByteRate, share);
     }
     async move {
         let using = match begun {
@@ -115,7 +115,7 @@ pub(in crate::kafka) fn start(
                 return Fetched { response, ..Default::default() };
             }
         };
-        if !owed.is_zero() {
+        if owed.is_some() {
             let mut response = FetchResponse::default();
             // A client that gets nothing has not begun a session (KIP-219).
             if !matches!(using, Using::New(_)) {
@@ -158,7 +158,7 @@ impl Fetch {
             if late || filled.done || filled.bytes >= self.min_bytes {
                 let Filled { responses, regions, room, bytes, .. } = filled;
                 let response = FetchResponse { responses, ..Default::default() };
-                return Fetched { response, regions, room, bytes, owed: Duration::ZERO };
+                return Fetched { response, regions, room, bytes, owed: None };
             }
             drop(filled);
             // Whether records came or the time is up: what there is then decides.
