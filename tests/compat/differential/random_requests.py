@@ -1,0 +1,2 @@
+def run(pair, seed, count, keys, say):
+    pass
