@@ -17,16 +17,17 @@ MADE_UP = {
     "leader": "member",
     "producerId": "producer",
     "clusterId": "cluster",
+    "sessionId": "session",
     "replicaDirectoryId": "directory",
 }
 UNMADE = (None, "", -1, 0, "AAAAAAAAAAAAAAAAAAAAAA")
 # Texts, which are there or not.
-TEXTS = {"errorMessage", "documentation", "logDir"}
+TEXTS = {"errorMessage", "batchIndexErrorMessage", "documentation", "logDir"}
 # Sizes, which are zero or not.
 SIZES = {"size", "totalBytes", "usableBytes", "bytes", "finalizedFeaturesEpoch"}
 IGNORED = {"throttleTimeMs", "transactionStartTimeMs"}
 # Elements of an array are the same element if these agree.
-IDENTITY = """name topicName topic topicId groupId group key partitionIndex partition partitionId nodeId brokerId
+IDENTITY = """name topicName topic topicId groupId group key partitionIndex partition partitionId index nodeId brokerId
     brokerEpoch apiKey resourceType resourceName transactionalId user feature offset baseOffset memberId
     principal operation patternType""".split()
 
@@ -47,7 +48,10 @@ class Comparison:
 
     def _walk(self, path, name, kafka, factum, found):
         if isinstance(kafka, dict) and isinstance(factum, dict):
-            for field in sorted(kafka.keys() | factum.keys()):
+            fields = sorted(kafka.keys() | factum.keys())
+            # Where one refuses and the other does not, the rest differs because of it.
+            refused = [name for name in fields if name == "errorCode" and kafka.get(name) != factum.get(name)]
+            for field in refused or fields:
                 here = f"{path}.{field}" if path else field
                 self._walk(here, field, kafka.get(field, ABSENT), factum.get(field, ABSENT), found)
         elif isinstance(kafka, list) and isinstance(factum, list):
@@ -85,6 +89,9 @@ class Comparison:
         # What has a name is known by it.
         if any(element.get(field) for field in ("name", "topic", "topicName")):
             given = [field for field in given if field not in MADE_UP]
+        # What has a number is known by it, wherever it is.
+        if any(field in given for field in ("partitionIndex", "partition", "index")):
+            given = [field for field in given if field not in ("offset", "baseOffset")]
         return [(field, self._common(side, field, element[field])) for field in given]
 
     def _common(self, side, field, value):

@@ -101,8 +101,9 @@ def create_partitions(pair):
     for version in range(first, last + 1):
         pair.ask("CreatePartitions", {"topics": [{"name": "grows", "count": version + 2, "assignments": None}], **TIMEOUT}, version)
         pair.wait_for_topic("grows", version + 2)
-    for count in (1, 0, -1, last + 2, 20_000):
-        for check in (False, True):
+    # More than a few are only checked: Kafka would make them.
+    for count, checks in ((1, (False, True)), (0, (False, True)), (-1, (False, True)), (last + 2, (False, True)), (20_000, (True,))):
+        for check in checks:
             pair.every("CreatePartitions", {"topics": [{"name": "grows", "count": count, "assignments": None}], "validateOnly": check, **TIMEOUT})
     for brokers in ([[1]], [[2]], [[1], [1]], [], [[]], [[1, 1]], [[1, 2]]):
         assignments = [{"brokerIds": ids} for ids in brokers]
