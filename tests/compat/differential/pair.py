@@ -50,6 +50,7 @@ class Pair:
         self.case, self.on = "start", "main"
         self.steps, self.unencodable = 0, 0
         self.covered = set()
+        self.trace = None
 
     def learn_versions(self):
         """What both speak; where they speak differently is a difference like others."""
@@ -59,6 +60,13 @@ class Pair:
             first, last = max(each[key][0] for each in ranges), min(each[key][1] for each in ranges)
             # Kafka names versions of Produce that it does not serve (KAFKA-18659).
             self.common[self.schema.names[key]] = (max(first, self.schema.requests[self.schema.names[key]].versions[0]), last)
+
+    def find_coordinators(self):
+        """As every client does first; Kafka makes the topics of its coordinators then."""
+        for kind, name in enumerate(("g", "t")):
+            self.until("FindCoordinator", {"keyType": kind, "coordinatorKeys": [name]}, lambda body: not any(error_codes(body)))
+        self.until("OffsetFetch", {"groups": [{"groupId": "g", "topics": None}]}, lambda body: not any(error_codes(body)))
+        self.until("DescribeTransactions", {"transactionalIds": ["t"]}, lambda body: body["transactionStates"][0]["errorCode"] == 105)
 
     # Values that the brokers made up, which later requests name as `$name`.
 
@@ -100,7 +108,10 @@ class Pair:
     def exchange(self, key, version, body, sides=SIDES, **extra):
         """Asks and compares nothing."""
         command = self._command("ask", key, version, body, sides, {"correlation": self.codec.next_correlation(), **extra})
-        return dict(zip(sides, self.codec.tell(command)))
+        answers = dict(zip(sides, self.codec.tell(command)))
+        if self.trace:
+            print(json.dumps({"key": key, "version": version, "request": body, **answers}), file=self.trace, flush=True)
+        return answers
 
     def ask(self, key, body=None, version=None, save=None, **extra):
         """Asks both, compares, and returns the answers by side."""

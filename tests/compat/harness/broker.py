@@ -112,6 +112,7 @@ class Reference(OwnBroker):
     """Apache Kafka, broker and controller in one process, as its distribution would start it."""
 
     heap = "-Xmx768m"
+    rebalance_delay_ms = 0
 
     def __init__(self, classpath):
         super().__init__()
@@ -133,7 +134,7 @@ class Reference(OwnBroker):
                     "offsets.topic.num.partitions=4",
                     "transaction.state.log.replication.factor=1",
                     "transaction.state.log.min.isr=1",
-                    "group.initial.rebalance.delay.ms=0",
+                    f"group.initial.rebalance.delay.ms={self.rebalance_delay_ms}",
                     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
                     "super.users=User:ANONYMOUS",
                 ]
