@@ -24,11 +24,11 @@ UNMADE = (None, "", -1, 0, "AAAAAAAAAAAAAAAAAAAAAA")
 # Texts, which are there or not.
 TEXTS = {"errorMessage", "batchIndexErrorMessage", "documentation", "logDir"}
 # Sizes, which are zero or not.
-SIZES = {"size", "totalBytes", "usableBytes", "bytes", "finalizedFeaturesEpoch"}
+SIZES = {"size", "partitionSize", "totalBytes", "usableBytes", "bytes", "finalizedFeaturesEpoch"}
 IGNORED = {"throttleTimeMs", "transactionStartTimeMs"}
 # Elements of an array are the same element if these agree.
 IDENTITY = """name topicName topic topicId groupId group key partitionIndex partition partitionId index nodeId brokerId
-    brokerEpoch apiKey resourceType resourceName transactionalId user feature offset baseOffset memberId
+    brokerEpoch apiKey resourceType resourceName transactionalId producerId mechanism user feature offset baseOffset memberId
     principal operation patternType""".split()
 
 

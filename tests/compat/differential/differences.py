@@ -11,6 +11,7 @@ REQUEST_WIDTH = 600
 SHOWN = 8
 CONNECTION = "(connection)"
 ABSENT = "(absent)"
+NO_ERROR = "0 NONE"
 
 
 def pattern(glob):
@@ -29,10 +30,12 @@ class Expected:
     FIELDS = ("key", "path", "kafka", "factum", "case")
 
     def __init__(self, entry):
-        unknown = entry.keys() - {*self.FIELDS, "versions", "why", "bug", "sometimes"}
+        unknown = entry.keys() - {*self.FIELDS, "versions", "why", "bug", "sometimes", "refused"}
         if unknown or not entry.get("why"):
             raise SystemExit(f"expected.toml: {entry}: unknown fields {unknown} or no `why`")
         self.entry, self.why, self.bug = entry, entry["why"], entry.get("bug", False)
+        # Both refuse, whatever they call it.
+        self.refused = entry.get("refused", False)
         self.sometimes = entry.get("sometimes", False)
         self.patterns = {field: pattern(entry.get(field, "*")) for field in self.FIELDS}
         self.first, self.last = versions_of(entry.get("versions"))
@@ -40,7 +43,8 @@ class Expected:
 
     def matches(self, found):
         fields = all(self.patterns[field].fullmatch(getattr(found, field)) for field in self.FIELDS)
-        return fields and self.first <= found.version <= self.last
+        accepted = found.kafka == NO_ERROR or found.factum == NO_ERROR
+        return fields and not (self.refused and accepted) and self.first <= found.version <= self.last
 
 
 Difference = collections.namedtuple("Difference", "key version path kafka factum case request answers")

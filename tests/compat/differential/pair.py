@@ -88,7 +88,8 @@ class Pair:
                 except (KeyError, IndexError, TypeError):
                     value = None
                     break
-            if value is not None:
+            # What is none, as a producer id beside an error, is not kept.
+            if value not in (None, -1):
                 self.values[side][name] = value
 
     # Asking.

@@ -9,7 +9,7 @@ import batches
 from cases import UNKNOWN_ID
 from schema import ZERO_UUID, within
 
-TOPICS = ["random-a", "random-b", "random-new", "missing", "", "a b", "__consumer_offsets"]
+TOPICS = ["random-a", "random-b", "random-new", "missing", "", "a b"]
 PROGRESS = 500
 MAX_ELEMENTS = 2
 # What would stop the brokers, or make them differ for good, is asked by the script only.
