@@ -53,7 +53,7 @@ def commit_and_abort(pair):
     pair.create("ledger", 2, retention_ms=-1)
     first, last = pair.common["EndTxn"]
     for version in range(first, last + 1):
-        id, newest = f"txn-{version}", pair.common["AddPartitionsToTxn"][1]
+        id = f"txn-{version}"
         start(pair, id, min(version, pair.common["InitProducerId"][1]))
         for committed_, sequence in ((True, 0), (False, 1), (True, 2)):
             pair.ask("AddPartitionsToTxn", add(id, ("ledger", [0])), min(version, 3))
@@ -67,7 +67,6 @@ def commit_and_abort(pair):
         pair.ask("EndTxn", who(id, committed=True), version)
         pair.ask("EndTxn", who(id, committed=False), version)
         pair.every("ListTransactions", {})
-        del newest
 
 
 @case("AddPartitionsToTxn", "EndTxn", "AddOffsetsToTxn", "TxnOffsetCommit")
