@@ -133,7 +133,7 @@ def describe_topic_partitions(pair):
 
 @case("DeleteRecords")
 def delete_records(pair):
-    pair.create("cut", 2)
+    pair.create("cut", 2, retention_ms=-1)
     values = [f"value {number}".encode() for number in range(20)]
     produced = {"name": "cut", "topicId": "$id:cut", "partitionData": [{"index": 0, "records": batches.batch(values)}]}
     pair.ask("Produce", {"acks": -1, "timeoutMs": 5000, "topicData": [produced]})
