@@ -94,9 +94,9 @@ class Factum(OwnBroker):
     # Rules of access are asked, of clients who may do everything.
     access = ["--access-control", "--super-users", "User:ANONYMOUS"]
 
-    def __init__(self, binary):
+    def __init__(self, binary, *settings):
         super().__init__()
-        self.name = "Factum"
+        self.name, self.settings = "Factum", settings
         self.binary = pathlib.Path(binary).resolve()
         if not os.access(self.binary, os.X_OK):
             raise RuntimeError(f"{self.binary} is not there; build it with `cargo build --release`")
@@ -105,18 +105,20 @@ class Factum(OwnBroker):
 
     def command(self):
         data = self.directory / "data"
-        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address, *self.access]
+        return [self.binary, "serve", "--data", data, "--kafka", self.bootstrap, "--http", self.http_address, *self.access, *self.settings]
 
 
 class Reference(OwnBroker):
     """Apache Kafka, broker and controller in one process, as its distribution would start it."""
 
     start_s = 180  # a JVM, on a slow machine
+    heap = "-Xmx768m"
+    rebalance_delay_ms = 0
 
     def __init__(self, classpath):
         super().__init__()
         self.name = "Apache Kafka"
-        self.java = ["java", "-Xmx768m", "-cp", classpath]
+        self.java = ["java", self.heap, "-cp", classpath]
         controller = f"127.0.0.1:{free_port()}"
         self.settings = self.directory / "server.properties"
         self.settings.write_text(
@@ -133,7 +135,7 @@ class Reference(OwnBroker):
                     "offsets.topic.num.partitions=4",
                     "transaction.state.log.replication.factor=1",
                     "transaction.state.log.min.isr=1",
-                    "group.initial.rebalance.delay.ms=0",
+                    f"group.initial.rebalance.delay.ms={self.rebalance_delay_ms}",
                     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
                     "super.users=User:ANONYMOUS",
                 ]
