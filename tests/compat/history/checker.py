@@ -22,6 +22,8 @@ from model import EXACT, History
 
 # A fault is felt a little longer than it lasts.
 SLACK_NS = 2_000_000_000
+# The group that reads, transforms and writes, and what it reads.
+JOB, SOURCE = "transform", "a"
 
 
 @dataclass
@@ -368,39 +370,39 @@ def may_be_told(commit, fetched):
 
 
 def transformed_once(history, verdict):
-    """What a committed transaction was made from was not taken by another, and the group's offsets
-    are those of the transactions that are there."""
+    """Each record of the job's source is in one committed transaction if it stands before the offset
+    that the job's group has committed, and in none if it stands behind."""
     if not history.finals:
         return
     made = collections.defaultdict(list)
-    for place, reads in final(history).items():
-        for offset, record_id, _, at in reads:
+    for (_, partition), reads in final(history).items():
+        for _, record_id, _, _ in reads:
             record = history.records.get(record_id)
-            if record and record.made_from:
-                made[record.made_from].append((record, place, offset, at))
-    for source, results in made.items():
+            if record and record.made_from is not None:
+                made[partition, record.made_from].append(record)
+    for (partition, offset), results in made.items():
         verdict.checks["transformed"] += 1
-        if len({record.id for record, *_ in results}) > 1:
-            verdict.add("duplicate", f"{source} was transformed {len(results)} times: " + ", ".join(f"{r.id} at {p} {o}" for r, p, o, _ in results),
-                        *(record.evidence for record, *_ in results))
+        if len({record.id for record in results}) > 1:
+            verdict.add("duplicate", f"{SOURCE}/{partition} {offset} was transformed into {[record.id for record in results]}",
+                        *(record.evidence for record in results), *(history.transactions[record.txn].evidence for record in results))
     untransformed(history, made, verdict)
 
 
 def untransformed(history, made, verdict):
-    """Before the offset that the job's group has committed, all is transformed; from there on, nothing."""
-    jobs = {txn.session for txn in history.transactions.values() if txn.offsets}
     ends = {}
     for fetched in history.fetched:
-        if fetched.group == "transform":
-            ends |= {(topic, partition): (offset or 0, fetched.at) for topic, partition, offset in fetched.offsets}
-    for place, reads in final(history).items() if jobs else ():
-        end, fetched_at = ends.get(place, (0, None))
-        for offset, record_id, _, at in reads if place[0] == "a" else ():
-            if offset < end and record_id not in made:
-                verdict.add("lost", f"{record_id} at {place} {offset} is behind the committed offset {end} and was not transformed", at, fetched_at)
-            elif offset >= end and record_id in made:
-                verdict.add("offset went back", f"{record_id} at {place} {offset} was transformed, but the committed offset is {end}",
-                            made[record_id][0][0].evidence, fetched_at)
+        if fetched.group == JOB:
+            ends |= {partition: (offset or 0, fetched.at) for topic, partition, offset in fetched.offsets if topic == SOURCE}
+    for (topic, partition), reads in final(history).items():
+        if topic != SOURCE or partition not in ends:
+            continue
+        end, fetched_at = ends[partition]
+        for offset, record_id, _, at in reads:
+            if offset < end and (partition, offset) not in made:
+                verdict.add("lost", f"{record_id} at {topic}/{partition} {offset} is before the committed offset {end} and was not transformed", at, fetched_at)
+            elif offset >= end and (partition, offset) in made:
+                verdict.add("offset went back", f"{record_id} at {topic}/{partition} {offset} was transformed, but the committed offset is {end}",
+                            made[partition, offset][0].evidence, fetched_at)
 
 
 CHECKS = [

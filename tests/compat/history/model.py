@@ -15,7 +15,7 @@ class Record:
     topic: str
     partition: int
     txn: str | None
-    made_from: str | None
+    made_from: int | None  # the offset in the same partition of the job's source
     invoked: int
     at: str
     outcome: str | None = None  # ok, fail (it never left the client), unknown; None where nothing was noted

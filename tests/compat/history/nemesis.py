@@ -4,12 +4,12 @@ import collections
 import signal
 import time
 
-PAUSES_S = (1.0, 5.0)
+PAUSES_S = (0.3, 3.0)
 DOWN_S = (0.0, 1.5)
 STOPPED_S = (0.3, 6.0)
 HELD_S = (0.3, 4.0)
 # Longer than a session in a group and than a transaction may be, now and then.
-ZOMBIE_S = (0.5, 12.0)
+ZOMBIE_S = (0.5, 9.0)
 
 
 class Nemesis:
@@ -19,7 +19,7 @@ class Nemesis:
         self.rng, self.note, self.broker, self.proxy, self.crew = rng, history.note, broker, proxy, crew
         self.count = collections.Counter()
         faults = {self.kill_server: 4, self.stop_server: 3, self.cut: 3, self.pause: 2, self.swallow: 3,
-                  self.kill_worker: 5, self.zombie: 4}
+                  self.kill_worker: 5, self.zombie: 3}
         self.faults, self.weights = list(faults), list(faults.values())
 
     def strike(self):

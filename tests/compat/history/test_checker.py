@@ -292,7 +292,7 @@ class CheckerTest(unittest.TestCase):
         script.session("t", "transactional", "t")
         for number in range(1, copies + 1):
             script.begin(f"t/{number}")
-            script.write("t", number, C, number - 1, f"t/{number}", "p:1")
+            script.write("t", number, C, number - 1, f"t/{number}", 0)
             script.note("t", "invoke", "txn_offsets", txn=f"t/{number}", group="transform", offsets=[["a", 0, 1]])
             script.end(f"t/{number}", how)
         script.ask_group(offset_told, A, "transform")

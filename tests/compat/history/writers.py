@@ -53,7 +53,7 @@ class Sender:
         self.note("ok", "session", session=session, kind=kind, transactional_id=settings.get("transactional.id"), settings=settings)
 
     def send(self, targets, txn=None):
-        """`targets`: (topic, partition, the id of what it is made from, or None)."""
+        """`targets`: (topic, partition, the offset of what it is made from, or None)."""
         batch = [[self.sent + index, *target] for index, target in enumerate(targets, 1)]
         self.sent += len(batch)
         self.note("invoke", "send", session=self.session, txn=txn, records=batch)
@@ -138,7 +138,8 @@ class Transactions:
             body()
         except KafkaException as error:
             self.note("fail", "within", txn=self.txn, error=str(error))
-            if not error.args[0].txn_requires_abort():
+            # After an earlier error `produce` says no more than that the state is wrong.
+            if error.args[0].fatal():
                 raise GaveUp(f"{self.txn}: {error}") from error
             commit = False
         return self.end("commit" if commit else "abort")
@@ -201,7 +202,7 @@ class Transformer(GroupReader):
 
     def transform(self):
         transactions = self.transactions
-        transactions.sender.send([(TARGET, partition, made_from) for _, partition, _, made_from in self.batch], transactions.txn)
+        transactions.sender.send([(TARGET, partition, offset) for _, partition, offset, _ in self.batch], transactions.txn)
         transactions.sender.poll(self.rng.uniform(0, 0.05))
         offsets = [TopicPartition(*end) for end in self.ends()]
         self.note("invoke", "txn_offsets", txn=transactions.txn, group=self.group, offsets=self.ends())
