@@ -219,7 +219,7 @@ class History:
             self.trouble.append(("stuck transaction", what, event["at"]))
 
     def _finish(self, event):
-        self.trouble.append(("stuck client", f"did not end in good order: {event['whom']}", event["at"]))
+        self.trouble.append(("stuck", event["what"], event["at"]))
 
     def _fault(self, event):
         if event["event"] == "ok":

@@ -1,6 +1,7 @@
 """What goes wrong in a history run: the server, the connections, and the clients."""
 
 import collections
+import shutil
 import signal
 import time
 
@@ -33,6 +34,19 @@ class Nemesis:
     def kill_server(self):
         self.broker.kill_and_restart(self.rng.uniform(*DOWN_S))
         return "server"
+
+    def copy_data(self):
+        """For the control in which the server loses what it has acknowledged."""
+        self.broker.kill()
+        shutil.copytree(self.broker.directory / "data", self.broker.directory / "copy")
+        self.broker.start()
+
+    def roll_back(self):
+        self.broker.kill()
+        shutil.rmtree(self.broker.directory / "data")
+        (self.broker.directory / "copy").rename(self.broker.directory / "data")
+        self.broker.start()
+        self.count["roll_back"] += 1
 
     def stop_server(self):
         self.broker.process.send_signal(signal.SIGSTOP)
