@@ -107,7 +107,7 @@ class History:
         self.sessions, self.records, self.transactions, self.segments = {}, {}, {}, {}
         self.ends, self.fetched, self.faults, self.trouble = [], [], [], []
         self.commits = collections.defaultdict(list)  # by group, topic, partition
-        self.initialised = collections.defaultdict(list)  # transactional id: (time, session, at)
+        self.initialised = collections.defaultdict(dict)  # by session: its events "invoke" and "ok"
         self.events = 0
         self._committing = {}  # by file: the commit of group offsets under way
         for event in events:
@@ -180,9 +180,7 @@ class History:
             self.commits[event["group"], topic, partition].append(commit)
 
     def _init(self, event):
-        if event["event"] == "ok":
-            transactional_id = self.sessions[event["session"]]["transactional_id"]
-            self.initialised[transactional_id].append((event["t"], event["session"], event["at"]))
+        self.initialised[event["session"]][event["event"]] = event
 
     def _commit_offsets(self, event):
         file = event["at"].rsplit(":", 1)[0]
@@ -228,13 +226,17 @@ class History:
     # what follows from several events
 
     def _fence(self):
-        """Who begins to commit after a later session of its transactional id was initialised is too late."""
+        """Who begins to commit after a later session of its transactional id was initialised is too late.
+        Later is one that began to be initialised when the other was; in between, either may be."""
+        sessions = collections.defaultdict(list)
+        for session, init in self.initialised.items():
+            if "ok" in init:
+                sessions[self.sessions[session]["transactional_id"]].append(init)
         for txn in self.transactions.values():
-            begins = txn.time("invoke", "commit")
-            own = self.sessions[txn.session]
-            for when, session, at in self.initialised[own["transactional_id"]] if begins else ():
-                if session != txn.session and own["t"] < self.sessions[session]["t"] and when < begins:
-                    txn.fenced_before_commit = at
+            begins, own = txn.time("invoke", "commit"), self.initialised[txn.session]["ok"]
+            for init in sessions[self.sessions[txn.session]["transactional_id"]] if begins else ():
+                if own["t"] < init["invoke"]["t"] and init["ok"]["t"] < begins:
+                    txn.fenced_before_commit = init["ok"]["at"]
 
     def _settle_offsets(self):
         # Commits that are part of a transaction are done when it is committed.

@@ -29,6 +29,7 @@ class Script:
         self.note(session, "ok", "session", session=session, kind=kind, transactional_id=transactional_id,
                   settings={"socket.timeout.ms": 3000})
         if transactional_id:
+            self.note(session, "invoke", "init", session=session)
             self.note(session, "ok", "init", session=session)
 
     def send(self, session, number, place, txn=None, made_from=None):
@@ -209,6 +210,20 @@ class CheckerTest(unittest.TestCase):
         script = self.fenced("fail")
         script.finals(self.BOTH)
         self.assertEqual(self.found(script), ["aborted read"])
+
+    def test_not_fenced_by_who_may_have_been_before(self):
+        """Initialised side by side: either may have fenced the other."""
+        script = Script()
+        for session in ("t", "t.2"):
+            script.note(session, "ok", "session", session=session, kind="transactional", transactional_id="t")
+            script.note(session, "invoke", "init", session=session)
+        for session in ("t.2", "t"):
+            script.note(session, "ok", "init", session=session)
+        script.begin("t/1")
+        script.write("t", 1, A, 0, "t/1")
+        script.end("t/1", "commit")
+        script.finals({A: [(0, "t:1")]})
+        self.assertEqual(self.found(script), [])
 
     def test_zombie(self):
         script = self.fenced("ok")
