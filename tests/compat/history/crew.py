@@ -3,6 +3,7 @@
 import collections
 import json
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -99,6 +100,8 @@ class Crew:
                 worker.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 late.append(worker.session)
+                worker.process.send_signal(signal.SIGUSR1)
+                time.sleep(1)
                 worker.process.kill()
                 worker.process.wait()
         return late

@@ -4,6 +4,7 @@ What a consumer reads of a partition from one start on, without a seek or anothe
 segment. All starts are given: nothing is left to a reset, which would hide what was lost.
 """
 
+import sys
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -16,6 +17,7 @@ READ_BY_MEMBERS = ["b", "c"]
 GROUPS = ["transform", "members"]
 CALL_S = 5
 GIVE_UP_S = 90
+PAUSE_S = 0.1
 ASK_EVERY_S = 0.5
 MOVE_EVERY_S = 5
 BACK = 1000
@@ -151,7 +153,7 @@ class GroupReader(Reading):
     """A member of a group that begins where the group has committed, and notes that."""
 
     def __init__(self, context, group, topics, protocol):
-        self.group, self.batch, self.protocol = group, [], protocol
+        self.group, self.batch, self.protocol, self.closing = group, [], protocol, False
         settings = {"group.id": group}
         if protocol == "consumer":
             settings |= {"group.protocol": "consumer"}
@@ -179,15 +181,20 @@ class GroupReader(Reading):
         while True:
             try:
                 found = self.consumer.committed(partitions, CALL_S)
-                if not any(part.error for part in found):
+                error = next((part.error for part in found if part.error), None)
+                if not error:
                     return found
-            except KafkaException:
-                if time.monotonic() > deadline:
-                    raise
+            except KafkaException as raised:
+                error = raised.args[0]
+            print(f"offsets of {self.group}: {error}", file=sys.stderr, flush=True)
             if time.monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                raise KafkaException(error)
+            time.sleep(PAUSE_S)
 
     def on_assign(self, consumer, partitions):
+        if self.closing:
+            # Comes when another leaves at the same time; librdkafka does not ask for offsets any more.
+            partitions = []
         self.begin_at_committed(partitions, consumer.incremental_assign if self.protocol == "consumer" else consumer.assign)
 
     def on_revoke(self, consumer, partitions):
@@ -207,6 +214,7 @@ class GroupReader(Reading):
         return [[*place, end] for place, end in ends.items()]
 
     def finish(self):
+        self.closing = True
         self.consumer.close()
 
 

@@ -1,5 +1,6 @@
 """One client process of a history run: `worker.py ROLE JSON`. It ends in good order at SIGTERM."""
 
+import faulthandler
 import json
 import os
 import random
@@ -73,6 +74,8 @@ def follow(role, context):
 
 
 def main():
+    # The runner asks who does not end where it hangs.
+    faulthandler.register(signal.SIGUSR1)
     role, context = sys.argv[1], Context(**json.loads(sys.argv[2]))
     if role == "create":
         create(context)
