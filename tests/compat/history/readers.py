@@ -272,14 +272,18 @@ class Final:
             self.offsets(group)
 
     def stable_end(self, reading, topic, partition):
-        """What is open is aborted by the coordinator when its time is over; then the stable end is the end."""
+        """What is open is aborted by the coordinator when its time is over; then the stable end is the end.
+        The server may still be busy with its recovery, and not answer yet."""
         everything = Consumer({**self.context.client(), "group.id": "unused", "isolation.level": "read_uncommitted"})
         deadline = time.monotonic() + END_S
         while True:
             part = TopicPartition(topic, partition)
-            began = time.monotonic_ns()
-            stable, end = (consumer.get_watermark_offsets(part, CALL_S)[1] for consumer in (reading.consumer, everything))
-            if stable == end:
+            began, stable, end = time.monotonic_ns(), None, None
+            try:
+                stable, end = (consumer.get_watermark_offsets(part, CALL_S)[1] for consumer in (reading.consumer, everything))
+            except KafkaException as error:
+                print(f"end of {topic}/{partition}: {error}", file=sys.stderr, flush=True)
+            if end is not None and stable == end:
                 reading.note("ok", "end", what="end", topic=topic, partition=partition, low=0, offset=end, began=began)
                 return end
             if time.monotonic() > deadline:
