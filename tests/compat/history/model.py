@@ -3,7 +3,7 @@
 import collections
 from dataclasses import dataclass, field
 
-# Kinds of sessions; what each may do with a record is said in `checks.py`.
+# Kinds of sessions; what each may do with a record is said in `checker.py`.
 EXACT = {"idempotent", "transactional"}
 
 

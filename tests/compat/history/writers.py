@@ -24,8 +24,6 @@ PLAIN = {
     "once": {"retries": 0, "message.timeout.ms": 8000},  # at most once, as it is sent once
     "retrying": {"message.timeout.ms": 0},  # at least once
 }
-
-
 PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
 
