@@ -71,10 +71,13 @@ class OwnBroker:
                 raise RuntimeError(f"the broker did not listen within {self.start_s} s, see {self.log_path}")
             time.sleep(POLL_S)
 
-    def kill_and_restart(self, down_s=0):
-        """`kill -9`, then the same command on the same data and ports."""
+    def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_S)
+
+    def kill_and_restart(self, down_s=0):
+        """`kill -9`, then the same command on the same data and ports."""
+        self.kill()
         time.sleep(down_s)
         self.start()
 
