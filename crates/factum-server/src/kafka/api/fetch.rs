@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use factum_broker::Broker;
 use factum_event::access::{Operation, QuotaKey};
-use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
 use factum_wire::messages::{
@@ -30,7 +29,7 @@ use factum_wire::{ErrorCode, Part, Records};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::text;
+use super::{check_leader_epoch, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::fetch_sessions::Using;
 use crate::kafka::{KafkaDoor, errors, quotas};
@@ -327,9 +326,7 @@ async fn read(
     limit: usize,
     filled: usize,
 ) -> Result<PartitionSlice, ErrorCode> {
-    if asked.current_leader_epoch > LEADER_EPOCH {
-        return Err(ErrorCode::UnknownLeaderEpoch);
-    }
+    check_leader_epoch(asked.current_leader_epoch)?;
     let from = Offset::new(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     let extent = log.extent(id);
     if extent == Extent::EMPTY && log.is_removed(id.topic) {

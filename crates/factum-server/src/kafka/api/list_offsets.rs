@@ -3,8 +3,11 @@
 //! * Timestamp -1 is the end (for who reads only what was committed, the last stable offset: nothing
 //!   behind that is found), -2 the start, -3 the record with the largest timestamp (7), -4 the
 //!   local start (8), -5 and -6 what a tiered log has elsewhere (9, 11): nothing here, so offset
-//!   -1.
+//!   -1. In versions before theirs they are not known.
+//! * A partition that is asked for twice is refused.
 //! * A time finds the first record whose timestamp is not before it, inside batches too.
+
+use std::collections::HashMap;
 
 use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
@@ -16,7 +19,7 @@ use factum_wire::messages::{
     ListOffsetsTopicResponse,
 };
 
-use super::text;
+use super::{check_leader_epoch, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -31,8 +34,16 @@ pub(in crate::kafka) async fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let mut times: HashMap<i32, usize> = HashMap::new();
         for asked in &topic.partitions {
-            let located = locate(call, &topic.name, asked, committed_only).await;
+            *times.entry(asked.partition_index).or_default() += 1;
+        }
+        for asked in &topic.partitions {
+            let located = if times[&asked.partition_index] > 1 {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                locate(call, &topic.name, asked, committed_only).await
+            };
             partitions.push(response(asked, located));
         }
         topics.push(ListOffsetsTopicResponse { name: text(&*topic.name), partitions });
@@ -52,16 +63,14 @@ async fn locate(
     let partition = Partition::new(asked.partition_index);
     let id = partition.and_then(|partition| topic.partition_id(partition));
     let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    if asked.current_leader_epoch > LEADER_EPOCH {
-        return Err(ErrorCode::UnknownLeaderEpoch);
-    }
-    let (place, needs_record) = match asked.timestamp {
-        -1 => (Place::End, false),
-        -2 | -4 => (Place::Start, false),
-        -3 => (Place::MaxTimestamp, true),
-        -6 | -5 => return Ok(None),
-        time if time >= 0 => (Place::Time(Timestamp::from_millis(time)), true),
-        _ => return Err(ErrorCode::InvalidRequest),
+    check_leader_epoch(asked.current_leader_epoch)?;
+    let (place, needs_record) = match (asked.timestamp, call.version()) {
+        (-1, _) => (Place::End, false),
+        (-2, _) | (-4, 8..) => (Place::Start, false),
+        (-3, 7..) => (Place::MaxTimestamp, true),
+        (-5, 9..) | (-6, 11..) => return Ok(None),
+        (time, _) if time >= 0 => (Place::Time(Timestamp::from_millis(time)), true),
+        _ => return Err(ErrorCode::UnsupportedVersion),
     };
     let mut located = broker.locate(id, place).await.map_err(|error| errors::locate(&error))?;
     let stable = broker.last_stable_offset(id);

@@ -4,7 +4,8 @@
 //! * 4: missing topics are created, if client and broker both want that (before, if the broker
 //!   wants it).
 //! * 8: what the client may do with topics and cluster (KIP-430), if it asks.
-//! * 10: topic ids; 12: topics may be asked for by id alone. An unknown id is `UNKNOWN_TOPIC_ID`.
+//! * 10: topic ids; 12: topics may be asked for by id alone. An unknown id is `UNKNOWN_TOPIC_ID`. A
+//!   topic without name and id, or by id before 12, refuses the whole request.
 //! * The address is the one that the client has reached, or the advertised one.
 
 use std::sync::Arc;
@@ -14,17 +15,20 @@ use factum_event::TopicName;
 use factum_event::access::{Operation, Resource};
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::log::NewTopic;
-use factum_wire::ErrorCode;
 use factum_wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
+use factum_wire::{ErrorCode, Str};
 
 use uuid::Uuid;
 
 use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
+
+/// The first version in which topics may be asked for by id, without a name.
+const NAMES_OR_IDS_SINCE: i16 = 12;
 
 pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let broker = &call.door.broker;
@@ -36,6 +40,9 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
                 call.may(Operation::Describe, Resource::topic(topic.name.as_str()))
             };
             broker.all_topics().iter().filter(may).map(|topic| describe(topic)).collect()
+        }
+        Some(asked) if !asked.iter().all(|topic| is_sound(topic, call.version())) => {
+            asked.iter().map(|topic| refused(topic, call.version())).collect()
         }
         Some(asked) => {
             let mut topics = Vec::new();
@@ -63,6 +70,24 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
         topics,
         cluster_authorized_operations: call
             .operations(request.include_cluster_authorized_operations, Resource::CLUSTER),
+        ..Default::default()
+    }
+}
+
+/// Whether a topic is asked for as it may be in a version.
+fn is_sound(asked: &MetadataRequestTopic, version: i16) -> bool {
+    let (has_name, has_id) = (asked.name.is_some(), !asked.topic_id.is_nil());
+    if version < NAMES_OR_IDS_SINCE { has_name && !has_id } else { has_name || has_id }
+}
+
+/// What every topic of a request is told of which one is asked for as it may not be.
+fn refused(asked: &MetadataRequestTopic, version: i16) -> MetadataResponseTopic {
+    let name = asked.name.as_deref().map(text);
+    MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        // Only then may it be null.
+        name: name.or_else(|| (version < NAMES_OR_IDS_SINCE).then(Str::default)),
+        topic_id: asked.topic_id,
         ..Default::default()
     }
 }

@@ -59,6 +59,7 @@ use std::time::Duration;
 
 use factum_event::LogError;
 use factum_event::access::Operation;
+use factum_event::batch::LEADER_EPOCH;
 use factum_wire::{ErrorCode, Str};
 
 use super::dispatch::Call;
@@ -73,6 +74,16 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 fn answer_within(timeout_ms: i32) -> Duration {
     let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     asked.clamp(MIN_WAIT, MAX_WAIT)
+}
+
+/// Checks what epoch of a leader a client believes in; the one leader has never changed.
+fn check_leader_epoch(epoch: i32) -> Result<(), ErrorCode> {
+    const NONE: i32 = -1;
+    match epoch {
+        NONE | LEADER_EPOCH => Ok(()),
+        epoch if epoch < LEADER_EPOCH => Err(ErrorCode::FencedLeaderEpoch),
+        _ => Err(ErrorCode::UnknownLeaderEpoch),
+    }
 }
 
 /// Does what was begun to its end, also where the connection closes meanwhile: the next one must

@@ -15,7 +15,7 @@ use factum_wire::messages::{
     OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
 };
 
-use super::text;
+use super::{check_leader_epoch, text};
 use crate::kafka::dispatch::Call;
 
 /// No epoch, and no offset.
@@ -43,11 +43,8 @@ fn find(call: &Call, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Ex
     let partition = Partition::new(asked.partition);
     let id = partition.and_then(|partition| topic.partition_id(partition));
     let id = id.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    match asked.current_leader_epoch {
-        NONE | LEADER_EPOCH => Ok(broker.log().extent(id)),
-        epoch if epoch < LEADER_EPOCH => Err(ErrorCode::FencedLeaderEpoch),
-        _ => Err(ErrorCode::UnknownLeaderEpoch),
-    }
+    check_leader_epoch(asked.current_leader_epoch)?;
+    Ok(broker.log().extent(id))
 }
 
 /// An epoch and its end, if there is one.
