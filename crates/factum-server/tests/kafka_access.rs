@@ -136,7 +136,12 @@ fn what_no_rule_allows_is_denied_in_every_api() {
         GroupAuthorizationFailed
     );
     denied!(
-        SyncGroupRequest { group_id: group(), ..Default::default() },
+        SyncGroupRequest {
+            group_id: group(),
+            protocol_type: Some(name("consumer")),
+            protocol_name: Some(name("range")),
+            ..Default::default()
+        },
         |it| it.error_code,
         GroupAuthorizationFailed
     );

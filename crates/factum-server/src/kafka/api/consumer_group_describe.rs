@@ -2,10 +2,11 @@
 //! of the classic protocol is not found here, as one of the consumer protocol is not by
 //! DescribeGroups; tools ask both.
 //!
+//! * 0: what the client may do with the group (KIP-430), if it asks.
 //! * 1: of which protocol a member is (KIP-1099).
 
 use factum_broker::groups::{AssignedTopic, ConsumerDescription, DescribedConsumer};
-use factum_event::access::Operation;
+use factum_event::access::{Operation, Resource};
 use factum_wire::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
     ConsumerGroupDescribeResponseAssignment, ConsumerGroupDescribeResponseGroup,
@@ -23,7 +24,13 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
-    let groups = request.group_ids.iter().map(|group| describe(call, group)).collect();
+    let groups = request.group_ids.iter().map(|group| describe(call, group));
+    let mut groups: Vec<_> = groups.collect();
+    if request.include_authorized_operations {
+        for group in groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = call.operations(true, Resource::group(&group.group_id));
+        }
+    }
     ConsumerGroupDescribeResponse { groups, ..Default::default() }
 }
 

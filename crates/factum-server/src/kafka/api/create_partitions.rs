@@ -1,4 +1,6 @@
 //! CreatePartitions (37): raises the number of partitions of topics (KIP-195).
+//!
+//! * A topic that comes more than once is one `INVALID_REQUEST`, and does not grow.
 
 use factum_event::TopicName;
 use factum_event::access::Operation;
@@ -8,7 +10,7 @@ use factum_wire::messages::{
     CreatePartitionsTopicResult,
 };
 
-use super::{Refusal, text};
+use super::{NAMED_TWICE, Refusal, text, times};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -17,8 +19,14 @@ pub(in crate::kafka) async fn handle(
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let mut results = Vec::with_capacity(request.topics.len());
+    let mut unanswered = times(request.topics.iter().map(|topic| &*topic.name));
     for asked in &request.topics {
-        let (error, message) = match grow(call, asked, request.validate_only).await {
+        let grown = match unanswered.remove(&*asked.name) {
+            None => continue,
+            Some(1) => grow(call, asked, request.validate_only).await,
+            Some(_) => Err((ErrorCode::InvalidRequest, NAMED_TWICE.to_owned())),
+        };
+        let (error, message) = match grown {
             Ok(()) => (ErrorCode::None, None),
             Err((error, message)) => (error, Some(text(message))),
         };

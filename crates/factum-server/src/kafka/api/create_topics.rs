@@ -1,9 +1,11 @@
 //! CreateTopics (19): creates topics; each is answered by itself, once it is durable.
 //!
-//! * -1 partitions or replicas mean the broker's defaults. 5: partitions, replicas and settings
+//! * A name that comes more than once is one `INVALID_REQUEST`, and nothing of it is created.
+//! * -1 partitions or replicas mean the broker's defaults. Beside assignments they must be -1.
+//! * 5: partitions, replicas and settings
 //!   come back (KIP-525). 7: so does the topic's id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use factum_broker::Topic;
@@ -18,7 +20,7 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 
 use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
-use super::{Refusal, text};
+use super::{NAMED_TWICE, Refusal, text, times};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -26,17 +28,14 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
-    let mut times = HashMap::<Str, usize>::new();
-    for topic in &request.topics {
-        *times.entry(topic.name.clone()).or_default() += 1;
-    }
+    let mut unanswered = times(request.topics.iter().map(|topic| topic.name.clone()));
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         let name = asked.name.clone();
-        let created = if times[&name] > 1 {
-            Err((ErrorCode::InvalidRequest, "the request names this topic more than once".into()))
-        } else {
-            create(call, asked, request.validate_only).await
+        let created = match unanswered.remove(&name) {
+            None => continue,
+            Some(1) => create(call, asked, request.validate_only).await,
+            Some(_) => Err((ErrorCode::InvalidRequest, NAMED_TWICE.to_owned())),
         };
         topics.push(result(call, name, created));
     }
@@ -64,16 +63,7 @@ async fn create(call: &Call, asked: CreatableTopic, dry_run: bool) -> Result<Arc
 /// The number of partitions that is asked for; none means the default.
 fn partitions(asked: &CreatableTopic) -> Result<Option<u32>, Refusal> {
     if !asked.assignments.is_empty() {
-        let all_here = |brokers: &[i32]| brokers == [NODE_ID];
-        let assignments = &asked.assignments;
-        let mut indexes: Vec<_> = assignments.iter().map(|one| one.partition_index).collect();
-        indexes.sort_unstable();
-        let counted = indexes.iter().zip(0..).all(|(index, expected)| *index == expected);
-        if !counted || !assignments.iter().all(|one| all_here(&one.broker_ids)) {
-            let message = format!("every partition from 0 on is to be on broker {NODE_ID} alone");
-            return Err((ErrorCode::InvalidReplicaAssignment, message));
-        }
-        return Ok(u32::try_from(assignments.len()).ok());
+        return assigned_partitions(asked);
     }
     if !matches!(asked.replication_factor, -1 | 1) {
         let message = format!(
@@ -89,6 +79,23 @@ fn partitions(asked: &CreatableTopic) -> Result<Option<u32>, Refusal> {
             (ErrorCode::InvalidPartitions, message)
         }),
     }
+}
+
+fn assigned_partitions(asked: &CreatableTopic) -> Result<Option<u32>, Refusal> {
+    if (asked.replication_factor, asked.num_partitions) != (-1, -1) {
+        let message = "assignments are given: the replication factor and the number of partitions \
+                       are to be -1";
+        return Err((ErrorCode::InvalidRequest, message.to_owned()));
+    }
+    let assignments = &asked.assignments;
+    let mut indexes: Vec<_> = assignments.iter().map(|one| one.partition_index).collect();
+    indexes.sort_unstable();
+    let counted = indexes.iter().zip(0..).all(|(index, expected)| *index == expected);
+    if !counted || !assignments.iter().all(|one| one.broker_ids == [NODE_ID]) {
+        let message = format!("every partition from 0 on is to be on broker {NODE_ID} alone");
+        return Err((ErrorCode::InvalidReplicaAssignment, message));
+    }
+    Ok(u32::try_from(assignments.len()).ok())
 }
 
 fn result(call: &Call, name: Str, created: Result<Arc<Topic>, Refusal>) -> CreatableTopicResult {

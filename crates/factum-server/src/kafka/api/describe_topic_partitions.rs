@@ -2,6 +2,8 @@
 //!
 //! * Topics come in the order of their names, each once; an empty list asks for all. A topic that
 //!   is asked for by name and missing is an error of its own, and is not counted.
+//! * What the client may do with a topic (KIP-430) is always told, also of one that is missing; not
+//!   of one that it may not know of.
 //! * The answer holds as many partitions as the request allows, at least 1 and at most 2000
 //!   (Kafka's `max.request.partition.size.limit`); where there are more, it says where to go on.
 //! * A cursor names the topic and partition to begin with. If the list of topics does not hold
@@ -102,7 +104,11 @@ impl<'a> Page<'a> {
     fn add_failed(&mut self, name: &str, error: ErrorCode) -> ControlFlow<()> {
         self.expect_room(name)?;
         let error = TopicName::new(name).map_or(ErrorCode::InvalidTopicException, |_| error);
-        self.response.topics.push(failed(name, error));
+        let mut topic = failed(name, error);
+        if error != ErrorCode::TopicAuthorizationFailed {
+            topic.topic_authorized_operations = self.call.operations(true, Resource::topic(name));
+        }
+        self.response.topics.push(topic);
         ControlFlow::Continue(())
     }
 

@@ -1,7 +1,7 @@
 //! InitProducerId (22): an id for an idempotent or transactional producer (KIP-98).
 //!
 //! * Without a transactional id every call gets a new id with epoch 0, also one that brings the id
-//!   it had (3, KIP-360).
+//!   it had (3, KIP-360). Half of what it had, the id or the epoch alone, is an `INVALID_REQUEST`.
 //! * With one, the id comes with the next epoch: whoever had it before is fenced off, and what it
 //!   has not committed is aborted. The answer comes when that is done.
 //! * 3: a producer that says who it was gets its next epoch only if nobody came after it.
@@ -27,7 +27,7 @@ pub(in crate::kafka) async fn handle(
 ) -> InitProducerIdResponse {
     let given = match &request.transactional_id {
         Some(id) => transactional(call, id, &request).await,
-        None => idempotent(call).await,
+        None => idempotent(call, &request).await,
     };
     match given {
         Ok(producer) => InitProducerIdResponse {
@@ -43,13 +43,16 @@ pub(in crate::kafka) async fn handle(
     }
 }
 
-async fn idempotent(call: &Call) -> Result<Producer, ErrorCode> {
+async fn idempotent(call: &Call, request: &InitProducerIdRequest) -> Result<Producer, ErrorCode> {
     let (broker, client) = (&call.door.broker, &call.caller.client);
     // Who may write somewhere may do so with an id (KIP-679).
     if !broker.may_with_any(client, Operation::Write, ResourceType::Topic)
         && !call.may(Operation::IdempotentWrite, Resource::CLUSTER)
     {
         return Err(ErrorCode::ClusterAuthorizationFailed);
+    }
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return Err(ErrorCode::InvalidRequest);
     }
     let id = call.door.broker.new_producer_id().await.map_err(|error| errors::admin(&error))?;
     Ok(Producer { id, epoch: 0 })

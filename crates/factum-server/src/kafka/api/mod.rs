@@ -54,7 +54,9 @@ pub(super) mod txn_offset_commit;
 pub(super) mod update_features;
 pub(super) mod write_txn_markers;
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::hash::Hash;
 use std::time::Duration;
 
 use factum_event::LogError;
@@ -97,6 +99,16 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 
 /// An error with what to tell the client.
 type Refusal = (ErrorCode, String);
+
+/// Why nothing is done with a topic that a request names more than once.
+const NAMED_TWICE: &str = "the request names this topic more than once";
+
+/// How often a request names each of what it names.
+fn times<T: Eq + Hash>(named: impl Iterator<Item = T>) -> HashMap<T, usize> {
+    let mut times = HashMap::new();
+    named.for_each(|one| *times.entry(one).or_default() += 1);
+    times
+}
 
 /// Why rules of access cannot be worked with; Kafka answers the same without an authorizer.
 fn no_access_control(call: &Call, operation: Operation) -> Option<Refusal> {

@@ -1,6 +1,7 @@
 //! SyncGroup (14): the leader brings the assignments, every member waits for its own.
 //!
-//! * 3: static members. 5: the protocol's type and name are checked and come back.
+//! * 3: static members. 5: the protocol's type and name come back, and must be given: without one
+//!   of them it is an `INCONSISTENT_GROUP_PROTOCOL`, before anything else is looked at.
 
 use std::future::Future;
 
@@ -12,6 +13,9 @@ use factum_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
+
+/// The first version in which the protocol's type and name must be given (KIP-559).
+const PROTOCOL_SINCE: i16 = 5;
 
 /// Brings the assignments now; what it returns waits for the leader's.
 pub(in crate::kafka) fn start(
@@ -39,6 +43,10 @@ pub(in crate::kafka) fn start(
 }
 
 fn sync_request(call: &Call, request: SyncGroupRequest) -> Result<SyncRequest, ErrorCode> {
+    let has_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if call.version() >= PROTOCOL_SINCE && !has_protocol {
+        return Err(ErrorCode::InconsistentGroupProtocol);
+    }
     let owned = |text: factum_wire::Str| String::from(&*text);
     let assignments = request.assignments.into_iter();
     Ok(SyncRequest {
