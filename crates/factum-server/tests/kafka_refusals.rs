@@ -312,3 +312,67 @@ fn what_may_be_done_with_a_topic_is_told_with_its_partitions_also_if_it_is_missi
     }
     server.stop();
 }
+
+#[test]
+fn offsets_are_listed_only_as_the_version_knows_and_once_for_each_partition() {
+    use ErrorCode::{FencedLeaderEpoch, InvalidRequest, UnknownLeaderEpoch, UnsupportedVersion};
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 2);
+    let asked = |partition_index, timestamp, current_leader_epoch| ListOffsetsPartition {
+        partition_index,
+        current_leader_epoch,
+        timestamp,
+    };
+    let list = |client: &mut Client, partitions: Vec<ListOffsetsPartition>, version| {
+        let topics = vec![ListOffsetsTopic { name: name("orders"), partitions }];
+        let request = ListOffsetsRequest { topics, replica_id: -1, ..Default::default() };
+        let mut answer = client.call(&request, version);
+        let partitions = answer.topics.remove(0).partitions;
+        partitions.into_iter().map(|partition| error(partition.error_code)).collect::<Vec<_>>()
+    };
+    for (timestamp, since) in [(-3, 7), (-4, 8), (-5, 9), (-6, 11), (-7, 12)] {
+        for version in 1..=11 {
+            let expected = if version < since { UnsupportedVersion.code() } else { 0 };
+            let told = list(&mut client, vec![asked(0, timestamp, -1)], version);
+            assert_eq!(told, [error(expected)], "{timestamp} in version {version}");
+        }
+    }
+    let twice = vec![asked(0, -1, -1), asked(1, -1, -1), asked(0, -2, -1)];
+    let invalid = || error(InvalidRequest.code());
+    assert_eq!(list(&mut client, twice, 11), [invalid(), error(0), invalid()]);
+    let epochs = vec![asked(0, -1, -2), asked(1, -1, 1)];
+    let expected = [error(FencedLeaderEpoch.code()), error(UnknownLeaderEpoch.code())];
+    assert_eq!(list(&mut client, epochs, 11), expected);
+    server.stop();
+}
+
+#[test]
+fn topics_are_asked_for_by_name_or_from_version_12_on_by_id() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    let id = create(&mut client, "orders", 1);
+    let orders = || MetadataRequestTopic { name: Some(name("orders")), ..Default::default() };
+    let by_id = || MetadataRequestTopic { name: None, topic_id: id };
+    let nothing = || MetadataRequestTopic { name: None, ..Default::default() };
+    let both = || MetadataRequestTopic { topic_id: id, ..orders() };
+    let told = |client: &mut Client, topics: Vec<MetadataRequestTopic>, version| {
+        let request = MetadataRequest { topics: Some(topics), ..Default::default() };
+        let answer = client.call(&request, version);
+        answer.topics.into_iter().map(|topic| error(topic.error_code)).collect::<Vec<_>>()
+    };
+    let invalid = || error(ErrorCode::InvalidRequest.code());
+    for version in [10, 11] {
+        for wrong in [nothing(), by_id(), both()] {
+            let told = told(&mut client, vec![orders(), wrong], version);
+            assert_eq!(told, [invalid(), invalid()], "version {version}");
+        }
+    }
+    for version in [12, 13] {
+        assert_eq!(told(&mut client, vec![orders(), by_id()], version), [error(0), error(0)]);
+        assert_eq!(told(&mut client, vec![orders(), nothing()], version), [invalid(), invalid()]);
+    }
+    server.stop();
+}

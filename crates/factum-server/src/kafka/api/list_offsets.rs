@@ -7,8 +7,6 @@
 //! * A partition that is asked for twice is refused.
 //! * A time finds the first record whose timestamp is not before it, inside batches too.
 
-use std::collections::HashMap;
-
 use factum_event::access::Operation;
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::log::Located;
@@ -19,7 +17,7 @@ use factum_wire::messages::{
     ListOffsetsTopicResponse,
 };
 
-use super::{check_leader_epoch, text};
+use super::{check_leader_epoch, text, times};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -34,10 +32,7 @@ pub(in crate::kafka) async fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        let mut times: HashMap<i32, usize> = HashMap::new();
-        for asked in &topic.partitions {
-            *times.entry(asked.partition_index).or_default() += 1;
-        }
+        let times = times(topic.partitions.iter().map(|asked| asked.partition_index));
         for asked in &topic.partitions {
             let located = if times[&asked.partition_index] > 1 {
                 Err(ErrorCode::InvalidRequest)
