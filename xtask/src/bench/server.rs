@@ -145,7 +145,7 @@ pub(super) fn connect(address: SocketAddr, begin: Instant) -> Result<TcpStream, 
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(super) fn free_address() -> Result<SocketAddr, Failure> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound.map_err(|error| Failure::Found(format!("no free port on 127.0.0.1: {error}")))
 }
@@ -155,7 +155,7 @@ pub(crate) fn binary() -> PathBuf {
     tree::root().join("target").join("release").join("factum")
 }
 
-fn serve(data: &Path, kafka: &str, http: &str) -> Command {
+pub(super) fn serve(data: &Path, kafka: &str, http: &str) -> Command {
     let mut command = program(&binary().to_string_lossy());
     command.arg("serve").arg("--data").arg(data).args(["--kafka", kafka, "--http", http]);
     command.env("FACTUM_LOG", "warn").stdin(Stdio::null());
