@@ -2,7 +2,7 @@
 //! same data and address.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,13 +12,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::connection::Connection;
 use super::failed;
 use super::kafka::Kafka;
-use super::server::{free_address, serve, spawn};
+use super::server::{serve, spawn};
 use crate::step::Failure;
 
-/// A broker that takes longer than this to start or to stop does neither.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A broker that takes longer than this to start or to stop does neither. Kafka with 10,000 partitions
+/// takes minutes after `kill -9`.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Between two questions to a broker that does not answer yet; it needs the processor as well.
 pub(crate) const AGAIN: Duration = Duration::from_millis(5);
+/// Where a free port is looked for.
+const FIRST_PORT: u16 = 21_000;
+/// How many ports are tried.
+const PORTS: u16 = 500;
 /// Bytes of the log that are shown where a broker fails.
 const TAIL_BYTES: usize = 1500;
 
@@ -61,7 +66,7 @@ impl Broker {
     pub(crate) fn new(kind: Kind, parent: &Path, kafka: &Kafka) -> Result<Self, Failure> {
         let directory = parent.join("broker");
         fs::create_dir_all(&directory).map_err(|source| failed(&directory, source))?;
-        let address = free_address()?;
+        let address = address_from(FIRST_PORT)?;
         let command = match kind {
             Kind::Factum => serve(&directory.join("data"), &address.to_string(), "127.0.0.1:0"),
             Kind::Kafka => kafka.prepare(&directory, address, false)?,
@@ -147,6 +152,17 @@ impl Drop for Broker {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The first free address from a port on. Below the ports that the kernel gives to clients: a client
+/// that knocks again and again at such a port, while nobody listens, in the end connects to itself.
+pub(crate) fn address_from(first: u16) -> Result<SocketAddr, Failure> {
+    let addresses =
+        (first..first + PORTS).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    let last = first + PORTS - 1;
+    free.next()
+        .ok_or_else(|| Failure::Found(format!("no free port of 127.0.0.1 in {first} to {last}")))
 }
 
 /// Lets time pass.

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use super::broker::address_from;
 use super::failed;
-use super::server::free_address;
 use crate::step::{self, Failure, program};
 
 /// Which version, is told there alone.
 const PROJECT: &str = "tests/compat/reference/pom.xml";
+/// Where a port for the controller is looked for, apart from those of the brokers.
+const CONTROLLER_PORT: u16 = 22_000;
 /// Any will do, for a cluster of one.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 /// What `bin/kafka-server-start.sh` gives to Java.
@@ -92,7 +94,7 @@ impl Kafka {
         address: SocketAddr,
         flushing: bool,
     ) -> Result<Command, Failure> {
-        let controller = free_address()?;
+        let controller = address_from(CONTROLLER_PORT)?;
         let data = directory.join("data");
         let mut settings = SETTINGS.to_owned();
         settings.push_str(&format!("controller.quorum.voters=1@{controller}\n"));

@@ -145,7 +145,7 @@ pub(super) fn connect(address: SocketAddr, begin: Instant) -> Result<TcpStream, 
 }
 
 /// An address that was free a moment ago.
-pub(super) fn free_address() -> Result<SocketAddr, Failure> {
+fn free_address() -> Result<SocketAddr, Failure> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound.map_err(|error| Failure::Found(format!("no free port on 127.0.0.1: {error}")))
 }
