@@ -16,7 +16,9 @@ const HEAD: &str = "Each broker alone, in turn, with a data directory of its own
     warm-up of 5 s of producing, of reading that back, and again of the latency's own load; one partition, acks=all, the same client on \
     librdkafka. Kafka as it ships acknowledges what is in the page cache, and loses it with the \
     machine; with flush.messages=1 (`log.flush.interval.messages=1`) it promises what Factum \
-    promises. Ratios are Factum to Kafka: above 1 is more throughput, and longer latency.\n\n\
+    promises. Ratios are Factum to Kafka: above 1 is more throughput, and longer latency. The \
+    client of the latency sends each record by itself; a broker that flushes fewer than 1,000 times \
+    a second does not keep up, and its latency grows with the length of the run.\n\n\
     | | Factum | Kafka | ratio | of the pairs | Kafka, flush.messages=1 | ratio | of the pairs |\n\
     |---|---:|---:|---:|---:|---:|---:|---:|\n";
 
