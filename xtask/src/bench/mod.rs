@@ -4,9 +4,13 @@
 //! directory is below `target`, so the disk that is measured is the one with the repository.
 
 mod ask;
+mod broker;
 mod client;
+mod connection;
 mod disk;
 mod endurance;
+mod kafka;
+mod kafka_scale;
 mod load;
 mod loopback;
 mod machine;
@@ -29,6 +33,8 @@ use crate::step::{self, Failure, cargo};
 use crate::tree;
 
 use client::Client;
+use kafka::Kafka;
+use kafka_scale::Scale;
 use proof::Ground;
 use report::Section;
 
@@ -40,7 +46,7 @@ pub(crate) struct BenchArgs {
     /// For how long each measurement runs, after its warm-up
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Only this part; may be repeated
+    /// Only this part; may be repeated. Those that start Apache Kafka run only if they are named
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
     /// How often each side of a comparison is measured, in turn
@@ -52,6 +58,15 @@ pub(crate) struct BenchArgs {
     /// Size of the larger log that is opened
     #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1024))]
     large_gib: u64,
+    /// Partitions of kafka-scale
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    partitions: u32,
+    /// Groups of kafka-scale
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    groups: u32,
+    /// Idle connections of kafka-scale, as far as the limit of open files allows
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    connections: u32,
     /// Do not build the binaries: they are there
     #[arg(long)]
     no_build: bool,
@@ -86,6 +101,10 @@ enum Part {
     Kills,
     /// factum bench, for two sizes of records and two numbers of partitions
     Loads,
+    /// Idle connections, groups and partitions, beside Apache Kafka; needs Java and Maven
+    KafkaScale,
+    /// Producing, consuming and latency, beside Apache Kafka; needs Java and Maven
+    KafkaLoads,
 }
 
 /// Measures something beside its reference.
@@ -103,14 +122,28 @@ impl Part {
             Self::Processor => Some(proof::processor),
             Self::Opening => Some(proof::opening),
             Self::Maintenance => Some(proof::maintenance),
-            Self::Machine | Self::Rest | Self::Simulation | Self::Kills | Self::Loads => None,
+            Self::KafkaLoads => Some(proof::kafka_loads),
+            Self::Machine
+            | Self::Rest
+            | Self::Simulation
+            | Self::Kills
+            | Self::Loads
+            | Self::KafkaScale => None,
         }
+    }
+
+    /// Whether Apache Kafka is started, which not every machine can.
+    fn needs_kafka(self) -> bool {
+        matches!(self, Self::KafkaScale | Self::KafkaLoads)
     }
 }
 
 /// Builds, measures, prints.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
-    let wanted = |part: &&Part| args.only.is_empty() || args.only.contains(part);
+    let wanted = |part: &&Part| match args.only.as_slice() {
+        [] => !part.needs_kafka(),
+        only => only.contains(part),
+    };
     let parts: Vec<Part> = Part::value_variants().iter().filter(wanted).copied().collect();
     let proofs = parts.iter().any(|part| part.proof().is_some());
     if !args.no_build {
@@ -118,6 +151,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     let scratch = Scratch::new(&tree::root().join("target"))?;
     let client = if proofs { Some(Client::build(&scratch.path)?) } else { None };
+    let beside_kafka = parts.iter().any(|part| part.needs_kafka());
+    let kafka = if beside_kafka { Some(Kafka::install(&scratch.path)?) } else { None };
     let mut sections = Vec::new();
     for part in parts {
         let name = part.to_possible_value();
@@ -131,10 +166,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
                     rounds: args.rounds,
                     read_gib: args.read_gib,
                     large_gib: args.large_gib,
+                    kafka: kafka.as_ref(),
                 };
                 sections.push(proof(&ground)?);
             }
-            _ => sections.extend(look(part, &scratch.path, args.seconds)?),
+            _ => sections.extend(look(part, &scratch.path, args, kafka.as_ref())?),
         }
     }
     let machine = machine::describe()?;
@@ -152,7 +188,13 @@ fn build(proofs: bool) -> Result<(), Failure> {
 }
 
 /// What is measured by itself.
-fn look(part: Part, directory: &Path, seconds: u64) -> Result<Vec<Section>, Failure> {
+fn look(
+    part: Part,
+    directory: &Path,
+    args: &BenchArgs,
+    kafka: Option<&Kafka>,
+) -> Result<Vec<Section>, Failure> {
+    let seconds = args.seconds;
     let span = Duration::from_secs(seconds);
     match part {
         Part::Machine => {
@@ -162,6 +204,16 @@ fn look(part: Part, directory: &Path, seconds: u64) -> Result<Vec<Section>, Fail
         Part::Rest => Ok(vec![report::at_rest(&server::footprint(directory)?)]),
         Part::Simulation => Ok(vec![endurance::simulation()?]),
         Part::Kills => Ok(vec![endurance::kills()?]),
+        Part::KafkaScale => {
+            let scale = Scale {
+                partitions: args.partitions,
+                groups: args.groups,
+                connections: args.connections,
+            };
+            let kafka = kafka::required(kafka)?;
+            let bench = kafka_scale::Bench { directory, seconds, rounds: args.rounds, kafka };
+            Ok(vec![bench.measure(scale)?])
+        }
         _ => {
             let mut sections = Vec::new();
             for (record_bytes, partitions) in [(100, 1), (100, 100), (1024, 1), (1024, 100)] {
@@ -186,6 +238,9 @@ fn how(args: &BenchArgs) -> String {
         ("--rounds", u64::from(args.rounds), 3),
         ("--read-gib", args.read_gib, 4),
         ("--large-gib", args.large_gib, 20),
+        ("--partitions", u64::from(args.partitions), 10_000),
+        ("--groups", u64::from(args.groups), 2_000),
+        ("--connections", u64::from(args.connections), 10_000),
     ];
     for (name, value, default) in others {
         if value != default {

@@ -122,7 +122,8 @@ fn rows_of(run: &Run, text: &mut String) {
 fn commands(sections: &[Section]) -> String {
     let mut text = String::from(
         "\n## Commands\n\nEach load runs against `factum serve` with a data directory of its own; \
-         the two latencies of `factum bench` share one. Clients are told where to connect with \
+         the two latencies of `factum bench` share one. What is measured beside Apache Kafka \
+         runs against Kafka as well. Clients are told where to connect with \
          `--bootstrap`. `bench-client` is `bench/client/client.c` (`cc -O2 -o bench-client \
          bench/client/client.c -lrdkafka -lpthread`), `null-broker` is built by `cargo build \
          --release -p null-broker`.\n\n```sh\n",

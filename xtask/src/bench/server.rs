@@ -155,7 +155,7 @@ pub(crate) fn binary() -> PathBuf {
     tree::root().join("target").join("release").join("factum")
 }
 
-fn serve(data: &Path, kafka: &str, http: &str) -> Command {
+pub(super) fn serve(data: &Path, kafka: &str, http: &str) -> Command {
     let mut command = program(&binary().to_string_lossy());
     command.arg("serve").arg("--data").arg(data).args(["--kafka", kafka, "--http", http]);
     command.env("FACTUM_LOG", "warn").stdin(Stdio::null());

@@ -4,6 +4,7 @@
 //! else the machine does falls on both.
 
 mod catch_up;
+mod kafka_loads;
 mod latency;
 mod maintenance;
 mod opening;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub(crate) use catch_up::catch_up;
+pub(crate) use kafka_loads::kafka_loads;
 pub(crate) use latency::latency;
 pub(crate) use maintenance::maintenance;
 pub(crate) use opening::opening;
@@ -25,6 +27,7 @@ pub(crate) use produce::produce;
 pub(crate) use readers::readers;
 
 use super::client::Client;
+use super::kafka::Kafka;
 use super::null::NullBroker;
 use super::server::Server;
 use crate::step::Failure;
@@ -47,6 +50,8 @@ pub(crate) struct Ground<'a> {
     pub read_gib: u64,
     /// GiB of the larger log that is opened.
     pub large_gib: u64,
+    /// Apache Kafka, where a part starts it.
+    pub kafka: Option<&'a Kafka>,
 }
 
 impl Ground<'_> {
