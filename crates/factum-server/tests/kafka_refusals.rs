@@ -376,3 +376,16 @@ fn topics_are_asked_for_by_name_or_from_version_12_on_by_id() {
     }
     server.stop();
 }
+
+#[test]
+fn who_logs_in_where_nobody_does_is_told_so_and_goes_on() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    for version in ApiKey::SaslAuthenticate.versions() {
+        let request = SaslAuthenticateRequest { auth_bytes: Bytes::from_static(b"\0a\0b") };
+        let answer = client.call(&request, version);
+        assert_eq!(error(answer.error_code), error(ErrorCode::IllegalSaslState.code()));
+    }
+    ok("list groups", client.ask(&ListGroupsRequest::default()).error_code);
+    server.stop();
+}

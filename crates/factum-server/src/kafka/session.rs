@@ -257,6 +257,9 @@ impl Session {
         door: &KafkaDoor,
         message: &[u8],
     ) -> Result<(Vec<u8>, Option<Duration>), NoLogin> {
+        if !self.listener.protocol.is_sasl() {
+            return Err(NoLogin::NotBegun);
+        }
         let login = std::mem::take(&mut self.state.lock().login);
         let (mechanism, exchange) = match login {
             Progress::UnderWay(mechanism, exchange) => (mechanism, exchange),

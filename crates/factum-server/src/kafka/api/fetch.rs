@@ -326,7 +326,8 @@ async fn read(
     limit: usize,
     filled: usize,
 ) -> Result<PartitionSlice, ErrorCode> {
-    check_leader_epoch(asked.current_leader_epoch)?;
+    // Here anything below 0 is none, as in Kafka.
+    check_leader_epoch(asked.current_leader_epoch.max(-1))?;
     let from = Offset::new(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     let extent = log.extent(id);
     if extent == Extent::EMPTY && log.is_removed(id.topic) {

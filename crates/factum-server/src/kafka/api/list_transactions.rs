@@ -4,6 +4,8 @@
 //! * 1: those that have been under way for so long (KIP-994). 2: a pattern of the whole id
 //!   (KIP-1152).
 
+use std::collections::BTreeSet;
+
 use factum_broker::{TransactionState, TransactionStatus, TransactionalId};
 use factum_event::access::{Operation, Resource};
 use factum_wire::ErrorCode;
@@ -36,8 +38,9 @@ pub(in crate::kafka) async fn handle(
         return ListTransactionsResponse { error_code, ..Default::default() };
     };
     let is_state = |name: &str| STATES.iter().any(|state| state.name() == name);
-    let unknown = request.state_filters.iter().filter(|name| !is_state(name));
-    let unknown_state_filters = unknown.map(|name| text(&**name)).collect();
+    let unknown: BTreeSet<&str> =
+        request.state_filters.iter().map(|name| &**name).filter(|name| !is_state(name)).collect();
+    let unknown_state_filters = unknown.into_iter().map(text).collect();
     let now = call.door.broker.clock().now().as_millis();
     let passes = |(id, state): &(TransactionalId, TransactionState)| {
         let started = state.started_at.map_or(now, |at| at.as_millis());

@@ -15,11 +15,11 @@ use factum_event::TopicName;
 use factum_event::access::{Operation, Resource};
 use factum_event::batch::LEADER_EPOCH;
 use factum_event::log::NewTopic;
+use factum_wire::ErrorCode;
 use factum_wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
-use factum_wire::{ErrorCode, Str};
 
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
             broker.all_topics().iter().filter(may).map(|topic| describe(topic)).collect()
         }
         Some(asked) if !asked.iter().all(|topic| is_sound(topic, call.version())) => {
-            asked.iter().map(|topic| refused(topic, call.version())).collect()
+            return refused(&asked);
         }
         Some(asked) => {
             let mut topics = Vec::new();
@@ -80,16 +80,17 @@ fn is_sound(asked: &MetadataRequestTopic, version: i16) -> bool {
     if version < NAMES_OR_IDS_SINCE { has_name && !has_id } else { has_name || has_id }
 }
 
-/// What every topic of a request is told of which one is asked for as it may not be.
-fn refused(asked: &MetadataRequestTopic, version: i16) -> MetadataResponseTopic {
-    let name = asked.name.as_deref().map(text);
-    MetadataResponseTopic {
+/// What is answered where a topic is asked for as it may not be: that, of all of them, and nothing
+/// else.
+fn refused(asked: &[MetadataRequestTopic]) -> MetadataResponse {
+    let topic = |asked: &MetadataRequestTopic| MetadataResponseTopic {
         error_code: ErrorCode::InvalidRequest.code(),
-        // Only then may it be null.
-        name: name.or_else(|| (version < NAMES_OR_IDS_SINCE).then(Str::default)),
+        name: Some(text(asked.name.as_deref().unwrap_or_default())),
         topic_id: asked.topic_id,
         ..Default::default()
-    }
+    };
+    let topics = asked.iter().map(topic).collect();
+    MetadataResponse { controller_id: -1, topics, ..Default::default() }
 }
 
 async fn one(call: &Call, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
