@@ -2,7 +2,8 @@
 //!
 //! * A login that fails: `SASL_AUTHENTICATION_FAILED`, after a delay, with a text that does not say
 //!   whether there is such a user; the connection closes then.
-//! * A message without a login: `ILLEGAL_SASL_STATE`; the connection closes then.
+//! * A message without a login: `ILLEGAL_SASL_STATE`; the connection closes then, unless nobody logs
+//!   in there.
 //! * 1: how long the login counts; the client has to log in again before that (KIP-368).
 //! * 2: flexible.
 
