@@ -13,7 +13,7 @@ pub(crate) const MAX_BYTES: usize = 1024;
 pub(crate) const DEFAULT_ITERATIONS: u32 = 4096;
 
 /// Bytes of a new salt.
-const SALT_BYTES: usize = 16;
+pub(crate) const SALT_BYTES: usize = 16;
 
 /// The algorithms of a mechanism.
 struct Hash {

@@ -9,10 +9,10 @@
 mod common;
 
 use std::collections::HashSet;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use common::client::Client;
-use common::server::{Home, Server};
+use common::server::{Home, Server, nobody};
 use common::work::*;
 use factum_wire::messages::*;
 use factum_wire::{ApiKey, ErrorCode};
@@ -34,18 +34,6 @@ fn run(server: &Server, (user, password): (&str, &str), line: &str) -> Output {
     let mut command = nobody(server, line);
     command.env("FACTUM_USER", user).env("FACTUM_PASSWORD", password);
     command.output().expect("the binary starts")
-}
-
-/// The command line of somebody who does not log in, whatever environment the tests run in.
-fn nobody(server: &Server, line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_factum"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FACTUM_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(line.split(' ')).env("FACTUM_SERVER", format!("http://{}", server.http));
-    command
 }
 
 /// Runs a command that must work, and answers what it says.

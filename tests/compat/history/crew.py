@@ -97,7 +97,7 @@ class Crew:
         deadline, late = time.monotonic() + FINISH_S, []
         for worker in self.workers.values():
             try:
-                worker.process.wait(max(0.1, deadline - time.monotonic()))
+                self.ended[worker.process.wait(max(0.1, deadline - time.monotonic()))] += 1
             except subprocess.TimeoutExpired:
                 late.append(worker.session)
                 worker.process.send_signal(signal.SIGUSR1)

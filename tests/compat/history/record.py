@@ -11,6 +11,8 @@ import time
 import zlib
 
 MOST_FILLER = 200
+# How a client ends that cannot go on, as it was fenced off.
+GIVES_UP = 3
 
 
 class Recorder:

@@ -12,9 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import readers
 import writers
-from record import Recorder
+from record import GIVES_UP, Recorder
 
-GIVES_UP = 3
 TOPICS_S = 30
 
 

@@ -50,11 +50,11 @@ impl<T> Names<T> {
         }
     }
 
-    /// Drops what is empty.
-    fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
-        self.named.retain(|_, of| keep(of));
-        for place in [&mut self.default, &mut self.any] {
-            place.take_if(|of| !keep(of));
+    fn remove(&mut self, name: Option<&QuotaName>) {
+        match name {
+            Some(QuotaName::Name(name)) => drop(self.named.remove(name)),
+            Some(QuotaName::Default) => self.default = None,
+            None => self.any = None,
         }
     }
 
@@ -97,9 +97,9 @@ impl Quotas {
         self.entities = self.entities + usize::from(has_some) - usize::from(had_some);
         if !has_some {
             let clients = self.users.get_or_insert(entity.user());
-            clients.retain(|limits| !limits.is_empty());
+            clients.remove(entity.client_id());
             if clients.is_empty() {
-                self.users.retain(|clients| !clients.is_empty());
+                self.users.remove(entity.user());
             }
         }
     }

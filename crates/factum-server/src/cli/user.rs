@@ -21,7 +21,7 @@ use super::{CliError, Table, Terminal};
 const PASSWORD_BYTES: usize = 18;
 
 /// The largest file that is taken for a password.
-const MAX_PASSWORD_BYTES: u64 = 1024;
+const MAX_PASSWORD_BYTES: u64 = crate::password::MAX_BYTES as u64;
 
 /// Give users passwords, and say what they may do
 #[derive(Debug, Args)]

@@ -56,9 +56,8 @@ pub(super) async fn alter(session: Session, request: Request) -> Result<Json<Quo
     let author = session.client.principal.to_string();
     let access = session.door.login.access();
     access.alter_quota(&author, entity.clone(), set, unset).await?;
-    let quotas = access.quotas().into_iter();
-    let limits = quotas.filter(|quota| quota.entity == entity).map(|quota| quota.limits).next();
-    Ok(Json(Quota { entity, limits: limits.unwrap_or_default() }))
+    let left = access.quotas().into_iter().find(|quota| quota.entity == entity);
+    Ok(Json(left.unwrap_or(Quota { entity, limits: BTreeMap::new() })))
 }
 
 fn invalid(detail: String) -> Problem {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use factum_event::access::Client;
 use factum_wire::ApiKey;
 use factum_wire::frame::{self, FrameError};
@@ -273,7 +273,8 @@ impl Frames {
     async fn end(&mut self) -> io::Result<()> {
         while self.buffer.len() < FIRST_STEP {
             self.buffer.reserve(1);
-            if self.read.read_buf(&mut self.buffer).await? == 0 {
+            let room = FIRST_STEP - self.buffer.len();
+            if self.read.read_buf(&mut (&mut self.buffer).limit(room)).await? == 0 {
                 return Ok(());
             }
         }

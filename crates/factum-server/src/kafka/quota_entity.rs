@@ -6,15 +6,14 @@ use factum_event::access::{QuotaEntity, QuotaName};
 use factum_wire::messages::QuotaEntityPart;
 use factum_wire::{ErrorCode, Str};
 
-/// An error with what to tell the client.
-type Refusal = (ErrorCode, String);
+use super::api::Refusal;
 
 /// What an entity may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum EntityType {
     User,
     ClientId,
-    /// Known, and refused: connections are not limited by their rate here.
+    /// Known, but nothing has a quota: connections are not limited by their rate here.
     Ip,
 }
 

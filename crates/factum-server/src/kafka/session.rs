@@ -341,12 +341,10 @@ impl Session {
         Ok(lasts)
     }
 
-    /// Logs a login that failed, and counts it where there are logins.
+    /// Logs and counts a login that failed.
     fn note_failure(&self, door: &KafkaDoor, mechanism: &'static str, reason: &dyn Display) {
         let listener = self.listener.protocol;
-        if listener.is_sasl() {
-            door.metrics.kafka_authentication(mechanism, false);
-        }
+        door.metrics.kafka_authentication(mechanism, false);
         tracing::warn!(peer = %self.peer, %listener, mechanism, %reason, "login failed");
     }
 }

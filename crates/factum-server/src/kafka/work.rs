@@ -1,4 +1,5 @@
-//! How long a request is worked at, without the time that it waits: quotas of work count it.
+//! How long a request is worked at, without the time that it waits, also for other tasks that work
+//! for it: quotas of work count it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -36,6 +36,8 @@ pub struct Problems {
     all: BTreeMap<Subject, String>,
     /// Those of which a cluster says nothing now: the next look may tell.
     unknown: BTreeSet<Subject>,
+    /// Those of the look before, of which nothing was said again yet.
+    stale: BTreeSet<Subject>,
     /// Since when there have been such.
     unknown_since: Option<Instant>,
 }
@@ -43,13 +45,16 @@ pub struct Problems {
 impl Problems {
     /// Takes a problem; false if it is known.
     pub fn add(&mut self, subject: Subject, why: &str) -> bool {
+        self.unknown.remove(&subject);
+        self.stale.remove(&subject);
         self.all.insert(subject, why.to_owned()).as_deref() != Some(why)
     }
 
     /// Takes that nothing can be said of something now; false if that is known.
     pub fn add_unknown(&mut self, subject: Subject, why: &str) -> bool {
-        self.unknown.insert(subject.clone());
-        self.add(subject, why)
+        let is_new = self.add(subject.clone(), why);
+        self.unknown.insert(subject);
+        is_new
     }
 
     /// Takes that nothing is wrong with it any more.
@@ -76,11 +81,14 @@ impl Problems {
 
     /// The clusters are looked at: what was unknown is found out anew.
     pub fn look(&mut self) {
-        self.unknown.clear();
+        self.stale.append(&mut self.unknown);
     }
 
-    /// They were looked at.
+    /// They were looked at: what was unknown and was not spoken of is no problem any more.
     pub fn has_looked(&mut self) {
+        for subject in std::mem::take(&mut self.stale) {
+            self.all.remove(&subject);
+        }
         let since = self.unknown_since.unwrap_or_else(Instant::now);
         self.unknown_since = (!self.unknown.is_empty()).then_some(since);
     }
@@ -139,6 +147,23 @@ mod tests {
         problems.has_looked();
         assert!(problems.are_settled());
         assert_eq!(problems.named().into_keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn what_is_not_spoken_of_any_more_is_no_problem_unless_it_is_settled() {
+        let mut problems = Problems::default();
+        problems.look();
+        problems.add_unknown(Subject::Topic("gone".to_owned()), "is not described");
+        problems.add_unknown(partition("a"), "has no leader");
+        problems.has_looked();
+        // Between looks somebody who reads it finds out more.
+        problems.add(partition("a"), "is damaged");
+        // A look that fails says nothing of anything.
+        problems.look();
+        assert_eq!(problems.named().len(), 2);
+        problems.look();
+        problems.has_looked();
+        assert_eq!(problems.named().into_keys().collect::<Vec<_>>(), ["a-0"]);
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Mirror {
         if closer {
             self.looked_closer = Some(Instant::now());
         }
-        for (place, slot) in &self.slots {
+        for (place, slot) in self.slots.iter().filter(|_| self.plan.once) {
             self.goals.entry(place.clone()).or_insert_with(|| slot.stable());
         }
         self.problems.has_looked();

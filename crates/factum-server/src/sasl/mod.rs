@@ -32,9 +32,8 @@ use plain::Plain;
 use scram::{Challenge, ClientFirst};
 use token::{Identity, TokenError};
 
-/// Random bytes of a nonce and of a salt, and of what makes salts.
+/// Random bytes of a nonce, and of what makes salts.
 const NONCE_BYTES: usize = 18;
-const SALT_BYTES: usize = 16;
 const PEPPER_BYTES: usize = 32;
 
 /// Why somebody is not logged in. What the client is told is less: see [`Self::to_client`].
@@ -242,7 +241,7 @@ impl Sasl {
         };
         let hash_bytes = password::hash_bytes(mechanism);
         Credential {
-            salt: derive("salt", SALT_BYTES),
+            salt: derive("salt", password::SALT_BYTES),
             iterations: password::DEFAULT_ITERATIONS,
             stored_key: derive("stored key", hash_bytes),
             server_key: derive("server key", hash_bytes),

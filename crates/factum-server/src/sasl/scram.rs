@@ -8,9 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::LoginError;
+use crate::password::MAX_BYTES;
 
-/// The longest name and nonce that is taken; Kafka's clients send some tens of characters.
-const MAX_CHARS: usize = 1024;
+/// The longest nonce that is taken; Kafka's clients send some tens of characters.
+const MAX_NONCE_BYTES: usize = 1024;
 
 /// The longest proof: a hash.
 const MAX_PROOF_BYTES: usize = 64;
@@ -136,7 +137,7 @@ const fn garbled(what: &'static str) -> LoginError {
 /// Printable characters of ASCII without a comma.
 fn is_nonce(text: &str) -> bool {
     let printable = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-    !text.is_empty() && text.len() <= MAX_CHARS && text.bytes().all(printable)
+    !text.is_empty() && text.len() <= MAX_NONCE_BYTES && text.bytes().all(printable)
 }
 
 /// A name: `=2C` and `=3D` stand for comma and equals sign.
@@ -153,7 +154,7 @@ fn unescaped(text: &str) -> Result<String, LoginError> {
         rest = &rest[at + 3..];
     }
     name.push_str(rest);
-    let is_name = !name.is_empty() && name.len() <= MAX_CHARS && !name.contains('\0');
+    let is_name = !name.is_empty() && name.len() <= MAX_BYTES && !name.contains('\0');
     if is_name { Ok(name) } else { Err(garbled("has no name")) }
 }
 
@@ -227,7 +228,7 @@ mod tests {
         ] {
             assert!(ClientFirst::parse(bad).is_err(), "{}", bad.escape_ascii());
         }
-        let long = format!("n,,n={},r=x", "a".repeat(MAX_CHARS + 1));
+        let long = format!("n,,n={},r=x", "a".repeat(MAX_BYTES + 1));
         assert!(ClientFirst::parse(long.as_bytes()).is_err());
     }
 

@@ -272,3 +272,15 @@ pub fn until(what: &str, mut check: impl FnMut() -> bool) {
         assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
     }
 }
+
+/// The command line of somebody who does not log in, whatever environment the tests run in.
+pub fn nobody(server: &Server, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_factum"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FACTUM_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(line.split(' ')).env("FACTUM_SERVER", format!("http://{}", server.http));
+    command
+}

@@ -11,7 +11,7 @@ use factum_wire::messages::{
     DescribeUserScramCredentialsResult, UserName,
 };
 
-use super::text;
+use super::{text, times};
 use crate::kafka::dispatch::Call;
 
 pub(in crate::kafka) async fn handle(
@@ -36,8 +36,8 @@ fn describe_named(
 ) -> Vec<DescribeUserScramCredentialsResult> {
     let known: HashMap<&str, &UserInfo> =
         users.iter().map(|user| (user.name.as_str(), user)).collect();
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    asked.iter().for_each(|user| *times.entry(&user.name).or_default() += 1);
+    let times: BTreeMap<&str, usize> =
+        times(asked.iter().map(|user| &*user.name)).into_iter().collect();
     let result = |(name, times): (&str, usize)| match known.get(name) {
         _ if times > 1 => failed(name, ErrorCode::DuplicateResource, "asked twice"),
         Some(user) => describe(user),

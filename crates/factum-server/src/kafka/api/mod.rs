@@ -98,7 +98,7 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 }
 
 /// An error with what to tell the client.
-type Refusal = (ErrorCode, String);
+pub(super) type Refusal = (ErrorCode, String);
 
 /// Why nothing is done with a topic that a request names more than once.
 const NAMED_TWICE: &str = "the request names this topic more than once";
