@@ -15,7 +15,7 @@ use std::time::Duration;
 use factum_event::Offset;
 
 use crate::chain::{ChainHash, Link};
-use crate::disk::DiskFile;
+use crate::disk::ForwardFile;
 use crate::entry::{BatchEntry, PartitionId};
 use crate::housekeeper::Task;
 use crate::journal::batches::BatchReader;
@@ -69,7 +69,7 @@ struct Head {
 /// A journal that is being read.
 struct Work {
     sealed: Sealed,
-    file: Arc<dyn DiskFile>,
+    file: Arc<ForwardFile>,
     header: FileHeader,
     position: u64,
     sequence: u64,
@@ -197,13 +197,14 @@ impl Sealer {
             let Some(sealed) = self.next_sealed(self.done.unwrap_or(done)) else {
                 return Ok(None);
             };
-            let file = match self.shared.disk.open(&journal_path(sealed.number)) {
+            let path = journal_path(sealed.number);
+            let file = match ForwardFile::open(self.shared.disk.as_ref(), &path, sealed.end) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_gone(&sealed) => {
                     continue;
                 }
                 opened => opened?,
             };
-            let header = match file::read_header(file.as_ref(), sealed.number)? {
+            let header = match file::read_header(&file, sealed.number)? {
                 Ok(header) if header.salt == sealed.salt => header,
                 other => {
                     let reason = other.err().unwrap_or_else(|| "it has another salt".into());
@@ -212,7 +213,7 @@ impl Sealer {
                 }
             };
             let (position, sequence) = (UNIT_U64, header.first_sequence);
-            let lines = BTreeMap::new();
+            let (file, lines) = (Arc::new(file), BTreeMap::new());
             return Ok(Some(Work { sealed, file, header, position, sequence, lines }));
         }
     }

@@ -7,6 +7,7 @@
 //! are durable once [`Disk::sync_dir`] has returned. Nothing else is.
 
 mod buffer;
+mod forward;
 mod os;
 mod passing;
 mod random;
@@ -18,10 +19,11 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 pub(crate) use buffer::AlignedBuffer;
+pub(crate) use forward::ForwardFile;
 pub use os::OsDisk;
 pub(crate) use passing::is_passing;
 
-/// What direct writes come in: positions, lengths and the memory are multiples of it.
+/// What direct reads and writes come in: positions, lengths and the memory are multiples of it.
 pub const BLOCK_BYTES: usize = 4096;
 pub use read_only::ReadOnlyDisk;
 
@@ -54,10 +56,10 @@ pub trait Disk: Send + Sync + 'static {
     /// As the operating system says.
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens a file that exists for writing past the cache of the system, where the file system
-    /// can; elsewhere the handle is an ordinary one. It is not for reading. What it writes is
-    /// seen by other handles, in whole [`BLOCK_BYTES`] at whole multiples of it, from memory that
-    /// is aligned to it.
+    /// Opens a file that exists for reading and writing past the cache of the system, where the
+    /// file system can; elsewhere the handle is an ordinary one. It takes whole [`BLOCK_BYTES`] at
+    /// whole multiples of it, from and to memory that is aligned to it. What it writes is seen by
+    /// other handles.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`], and as the operating system says.

@@ -18,7 +18,7 @@ use super::{Disk, DiskFile, DiskLock, Space};
 /// The most buffers that one system call takes.
 const MAX_BUFFERS: usize = 1024;
 
-/// What opens a file for writes past the cache.
+/// What opens a file for reads and writes past the cache.
 #[cfg(target_os = "linux")]
 const DIRECT: i32 = OFlags::DIRECT.bits().cast_signed();
 #[cfg(not(target_os = "linux"))]
@@ -79,7 +79,7 @@ impl Disk for OsDisk {
 
     fn open_direct(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let options = options.write(true);
+        let options = options.read(true).write(true);
         match options.clone().custom_flags(DIRECT).open(self.path(path)) {
             // Some file systems have no way past the cache.
             Err(error) if is_invalid(&error) => {
@@ -139,13 +139,19 @@ impl DiskLock for OsLock {}
 
 struct OsFile {
     file: File,
-    /// Whether writes go past the cache.
+    /// Whether reads and writes go past the cache.
     direct: AtomicBool,
 }
 
 impl OsFile {
     fn buffered(file: File) -> Self {
         Self { file, direct: AtomicBool::new(false) }
+    }
+
+    /// Whether it went past the cache so far. Some file systems refuse that only when it comes to
+    /// reading or writing: what is aligned suits any disk.
+    fn ends_direct(&self) -> bool {
+        self.direct.swap(false, Relaxed)
     }
 }
 
@@ -155,7 +161,13 @@ fn is_invalid(error: &io::Error) -> bool {
 
 impl DiskFile for OsFile {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, position)
+        match self.file.read_exact_at(buffer, position) {
+            Err(error) if is_invalid(&error) && self.ends_direct() => {
+                fcntl_setfl(&self.file, OFlags::empty())?;
+                self.file.read_exact_at(buffer, position)
+            }
+            read => read,
+        }
     }
 
     fn write_all_at(&self, buffers: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
@@ -172,8 +184,7 @@ impl DiskFile for OsFile {
                     IoSlice::advance_slices(&mut rest, written);
                 }
                 Err(Errno::INTR) => {}
-                // Some refuse only when it comes to writing: what is aligned suits any disk.
-                Err(Errno::INVAL) if self.direct.swap(false, Relaxed) => {
+                Err(Errno::INVAL) if self.ends_direct() => {
                     fcntl_setfl(&self.file, OFlags::empty())?;
                 }
                 Err(error) => return Err(error.into()),

@@ -628,18 +628,16 @@ impl SimFile {
 }
 
 /// Whether the system would take these from memory past its cache.
-fn is_aligned(buffers: &[IoSlice<'_>], position: u64) -> bool {
+fn is_aligned(buffer: &[u8], position: u64) -> bool {
     position.is_multiple_of(BLOCK_BYTES as u64)
-        && buffers.iter().all(|buffer| {
-            buffer.len().is_multiple_of(BLOCK_BYTES)
-                && buffer.as_ptr().addr().is_multiple_of(BLOCK_BYTES)
-        })
+        && buffer.len().is_multiple_of(BLOCK_BYTES)
+        && buffer.as_ptr().addr().is_multiple_of(BLOCK_BYTES)
 }
 
 impl DiskFile for SimFile {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
-        if self.direct {
-            return Err(io::Error::other("a direct handle is for writing"));
+        if self.direct && !is_aligned(buffer, position) {
+            return Err(io::Error::other("a direct read is not aligned"));
         }
         self.alive(|world| {
             let at = index(position)?;
@@ -651,7 +649,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_all_at(&self, buffers: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
-        if self.direct && !is_aligned(buffers, position) {
+        if self.direct && !buffers.iter().all(|buffer| is_aligned(buffer, position)) {
             return Err(io::Error::other("a direct write is not aligned"));
         }
         let bytes = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
