@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use crate::disk::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, write_at};
 
-/// What is copied together and written in one piece; a larger group takes several.
-const PIECE_BYTES: usize = 1 << 20;
+/// What is copied together and written in one piece; a larger group takes several. Few large ones
+/// take less of the processor: each is a way to the disk and back.
+const PIECE_BYTES: usize = 4 << 20;
 
 /// How far zeros are written ahead, in one piece, when less than the second number is left of them.
 const ZEROS_BYTES: u64 = 256 << 10;
