@@ -1,5 +1,5 @@
-//! Who somebody is, by name and password: the one place where passwords are checked, whichever
-//! door they come through.
+//! Who somebody is, by name and password or by a token: the one place where they are checked,
+//! whichever door they come through.
 //!
 //! Checking is slow on purpose, so that few are checked at once and away from the runtime's own
 //! threads; a password that was right is known again for as long as it is the user's.
@@ -7,14 +7,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::{constant_time, hmac, rand};
+use factum_event::Clock;
 use factum_event::access::{AccessControl, Credential, Principal, ScramMechanism};
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use crate::config::Secret;
+use crate::config::{OauthSettings, Secret};
 use crate::password;
+use crate::token::{Identity, KeysError, TokenError, Tokens};
 
 /// The user that logs in with the password of the configuration, and may do everything.
 pub(crate) const ADMIN: &str = "admin";
@@ -28,6 +32,9 @@ const KNOWN: usize = 10_000;
 /// Checks who somebody is.
 pub(crate) struct Login {
     access: Arc<dyn AccessControl>,
+    clock: Arc<dyn Clock>,
+    /// None: no tokens are taken.
+    tokens: Option<Tokens>,
     admin: Vec<(ScramMechanism, Credential)>,
     /// What an unknown user is checked against, so that it takes as long as a known one.
     nobody: Credential,
@@ -43,6 +50,17 @@ struct Known {
     password: hmac::Tag,
 }
 
+/// Why nobody can log in.
+#[derive(Debug, Error)]
+pub(crate) enum LoginSetupError {
+    /// The keys of tokens cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The operating system has none.
+    #[error("the system gives no random bytes, and without them no login is safe")]
+    Random(#[from] aws_lc_rs::error::Unspecified),
+}
+
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").finish_non_exhaustive()
@@ -50,18 +68,22 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
-    /// Checks against the users of `access`, and [`ADMIN`] against a password of the
-    /// configuration if there is one.
+    /// Checks against the users of `access`, [`ADMIN`] against a password of the configuration if
+    /// there is one, and tokens as `oauth` says.
     ///
     /// # Errors
-    /// Where the operating system has no random bytes.
-    pub(crate) fn new(
+    /// [`LoginSetupError`]
+    pub(crate) fn open(
         access: Arc<dyn AccessControl>,
         admin: Option<&Secret>,
-    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        oauth: Option<OauthSettings>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LoginSetupError> {
         let of_admin = admin.map(|secret| password::of_all_mechanisms(secret.reveal()));
         Ok(Self {
             access,
+            clock,
+            tokens: oauth.map(Tokens::open).transpose()?,
             admin: of_admin.transpose()?.unwrap_or_default(),
             nobody: password::new(ScramMechanism::Sha256, "")?,
             key: hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())?,
@@ -112,6 +134,16 @@ impl Login {
         Some(Principal::user(user))
     }
 
+    /// Whose a token is.
+    ///
+    /// # Errors
+    /// [`TokenError`]: why it is not taken, which is for the log and not for the client.
+    pub(crate) async fn by_token(&self, token: &str) -> Result<Identity, TokenError> {
+        let tokens = self.tokens.as_ref().ok_or(TokenError::Unwanted)?;
+        let now = Duration::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap_or(0));
+        tokens.check(token, now.as_secs_f64()).await
+    }
+
     fn is_known(&self, user: &str, credential: &Credential, password: &str) -> bool {
         let known = self.known.lock();
         let Some(known) = known.get(user) else { return false };
@@ -144,8 +176,13 @@ mod tests {
         let broker = Broker::open(disk, clock, BrokerSettings::default()).unwrap().0;
         give(&broker, "secret").await;
         let admin = Secret::from("top".to_owned());
-        let login = Login::new(Arc::new(broker.clone()), Some(&admin)).unwrap();
+        let login = login(&broker, Some(&admin));
         (broker, login)
+    }
+
+    fn login(broker: &Broker, admin: Option<&Secret>) -> Login {
+        let clock = Arc::new(SystemClock::new());
+        Login::open(Arc::new(broker.clone()), admin, None, clock).unwrap()
     }
 
     async fn give(broker: &Broker, password: &str) {
@@ -200,7 +237,7 @@ mod tests {
         let (broker, login) = with_alice().await;
         assert!(login.by_password("admin", "top").await.is_some());
         assert_eq!(login.by_password("admin", "secret").await, None);
-        let without = Login::new(Arc::new(broker), None).unwrap();
+        let without = self::login(&broker, None);
         assert_eq!(without.by_password("admin", "").await, None);
     }
 }

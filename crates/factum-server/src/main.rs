@@ -27,6 +27,7 @@ mod password;
 mod sasl;
 mod server;
 mod tls;
+mod token;
 mod verify;
 
 /// Buffers of requests come and go by the megabyte: here they come back warm. `docs/log.md` has

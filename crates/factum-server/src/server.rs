@@ -19,10 +19,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{Protocol, ServeConfig};
 use crate::http::{self, HttpDoor, HttpLimits, HttpTls};
 use crate::kafka::{KafkaDoor, KafkaLimits, KafkaListener};
-use crate::login::{ADMIN, Login};
+use crate::login::{ADMIN, Login, LoginSetupError};
 use crate::metrics::{Metrics, Reading};
 use crate::open_files;
-use crate::sasl::{Sasl, SaslError};
+use crate::sasl::Sasl;
 use crate::tls::{Tls, TlsError};
 
 /// How long open connections may go on once the server is told to stop.
@@ -66,12 +66,9 @@ pub enum ServerError {
     /// Certificates and keys are of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Passwords cannot be kept.
-    #[error("the operating system has no random bytes")]
-    Randomness,
     /// Nobody can log in.
     #[error(transparent)]
-    Sasl(#[from] SaslError),
+    Login(#[from] LoginSetupError),
     /// A door is to be encrypted, and there is no certificate.
     #[error(
         "{0} is to be encrypted, and no certificate was given; set tls_certificate and tls_key"
@@ -99,10 +96,15 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     let tls = tls.transpose()?;
     let sockets = runtime.block_on(Sockets::bind(&config))?;
     let (broker, recovery) = open(&config, &clock)?;
-    let login = Login::new(Arc::new(broker.clone()), config.admin_password.as_ref());
-    let login = Arc::new(login.map_err(|_| ServerError::Randomness)?);
-    let sasl = Sasl::open(config.sasl.clone(), Arc::clone(&login), Arc::clone(&clock))?;
-    let sasl = Arc::new(sasl);
+    let login = Login::open(
+        Arc::new(broker.clone()),
+        config.admin_password.as_ref(),
+        config.sasl.oauth.clone(),
+        Arc::clone(&clock),
+    );
+    let login = Arc::new(login?);
+    let sasl = Sasl::open(config.sasl.clone(), Arc::clone(&login));
+    let sasl = Arc::new(sasl.map_err(LoginSetupError::from)?);
     let inside = Inside { broker: broker.clone(), clock, metrics, tls, login, sasl };
     let is_https = config.http_tls.is_some();
     let serving = serve(&config, inside, sockets, |kafka, http| {

@@ -8,7 +8,8 @@
 mod common;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,7 +22,7 @@ use common::Dice;
 use common::certificates::{Authority, ClientTls, Files};
 use common::client::{Client, raw_request};
 use common::login::{Scram, authenticate, handshake, message_request, plain, scram};
-use common::server::{Home, Server, until};
+use common::server::{Home, Server, nobody, until};
 use common::work::*;
 use factum_wire::messages::*;
 use factum_wire::{ApiKey, ErrorCode};
@@ -443,6 +444,48 @@ fn a_token_counts_until_it_ends() {
         // Each waits for its answer.
         metadata(&mut client).is_err()
     });
+}
+
+#[test]
+fn a_token_logs_in_over_http_too_with_every_request() {
+    let tokens = Tokens::new();
+    let server = tokens.serve(&["--access-control", "--super-users", "User:alice"]);
+    let header = json!({"alg": "ES256", "kid": "one"});
+    let show = |token: &str| {
+        let mut command = nobody(&server, "acl list");
+        let output = command.env("FACTUM_TOKEN", token).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    };
+    show(&tokens.token(&header, &tokens.claims())).unwrap();
+    let mut bob = tokens.claims();
+    bob["sub"] = json!("bob");
+    let denied = show(&tokens.token(&header, &bob)).unwrap_err();
+    assert!(denied.contains("User:bob"), "{denied}");
+    let mut late = tokens.claims();
+    late["exp"] = json!(1);
+    for refused in [&tokens.token(&header, &late), "a.b.c", "\u{1}", ""] {
+        let refused = show(refused).unwrap_err();
+        assert!(refused.contains("FACTUM_TOKEN") && !refused.contains("exp is"), "{refused}");
+    }
+    server.assert_log_says("its exp is");
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    let request = "GET /acls HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a.b.c\r\n\
+                   connection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let challenge = "www-authenticate: Bearer realm=\"factum\", error=\"invalid_token\"";
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains(challenge), "{answer}");
+}
+
+#[test]
+fn a_token_over_http_is_of_no_use_where_nobody_issues_any() {
+    let home = home();
+    let server = home.serve_with(&["--access-control"]);
+    let output = nobody(&server, "acl list").env("FACTUM_TOKEN", "a.b.c").output().unwrap();
+    assert!(!output.status.success());
+    server.assert_log_says("set oauth_jwks");
 }
 
 /// It once counted when the client had taken note: who hung up instead had not failed.

@@ -59,7 +59,7 @@ impl Client {
             .timeout_per_read(Some(ANSWER_TIMEOUT))
             .user_agent(concat!("factum/", env!("CARGO_PKG_VERSION")))
             .build();
-        let authorization = user.map(basic).transpose()?;
+        let authorization = user.map_or_else(bearer, |user| basic(user).map(Some))?;
         Ok(Self { agent: config.new_agent(), server: server.to_owned(), authorization })
     }
 
@@ -184,6 +184,17 @@ fn basic(user: &str) -> Result<String, CliError> {
     Ok(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 
+/// The header of the bearer scheme (RFC 6750).
+fn bearer() -> Result<Option<String>, CliError> {
+    let Some(token) = std::env::var_os("FACTUM_TOKEN") else { return Ok(None) };
+    let token = token.to_str().map(str::trim).unwrap_or_default();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let expected = "expected visible ASCII characters, as in a JSON Web Token";
+        return Err(CliError::usage(format!("FACTUM_TOKEN holds no token; {expected}")));
+    }
+    Ok(Some(format!("Bearer {token}")))
+}
+
 /// Why there is no stream.
 #[derive(Debug)]
 pub enum StreamError {
@@ -227,7 +238,8 @@ fn problem(mut response: Response<Body>) -> CliError {
     };
     match member("advice") {
         Some(advice) => error.advise(advice),
-        None if status == 401 => error.advise("log in with --as USER and FACTUM_PASSWORD"),
+        None if status == 401 => error
+            .advise("log in with --as USER and FACTUM_PASSWORD, or with a token in FACTUM_TOKEN"),
         None => error,
     }
 }

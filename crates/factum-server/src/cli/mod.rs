@@ -106,7 +106,8 @@ struct Global {
     )]
     server: String,
 
-    /// The user to log in as; FACTUM_PASSWORD has the password
+    /// The user to log in as; FACTUM_PASSWORD has the password. Without a user, the token in
+    /// FACTUM_TOKEN is shown, if there is one
     #[arg(
         long = "as",
         global = true,

@@ -19,6 +19,13 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 /// What a problem's `type` begins with; the rest is its name.
 const TYPE_PREFIX: &str = "urn:factum:problem:";
 
+/// The name of what a refused token is, which is also the error of RFC 6750, section 3.1.
+const INVALID_TOKEN: &str = "invalid_token";
+
+/// How to log in.
+const BASIC: &str = r#"Basic realm="factum", charset="UTF-8""#;
+const BEARER: &str = r#"Bearer realm="factum", error="invalid_token""#;
+
 /// When to try again after a limit was hit, in seconds.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
@@ -109,6 +116,11 @@ impl Problem {
             .with("limit", limit)
     }
 
+    /// A token that is not taken.
+    pub(super) fn invalid_token(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, INVALID_TOKEN, "Unauthorized", detail)
+    }
+
     /// A status that the HTTP library chose by itself.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let title = status.canonical_reason().unwrap_or("Refused");
@@ -119,14 +131,16 @@ impl Problem {
     /// The document in place of what `response` carries.
     pub(super) fn write(self, response: &mut Response, instance: &str, request_id: &str) {
         let busy = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
-        let login = self.0.status == StatusCode::UNAUTHORIZED;
+        let login = (self.0.status == StatusCode::UNAUTHORIZED).then_some(match self.0.name {
+            INVALID_TOKEN => BEARER,
+            _ => BASIC,
+        });
         *response.body_mut() = Body::from(self.document(instance, request_id));
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if login {
-            let scheme = HeaderValue::from_static("Basic realm=\"factum\", charset=\"UTF-8\"");
-            headers.insert(WWW_AUTHENTICATE, scheme);
+        if let Some(scheme) = login {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         if busy {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

@@ -1,7 +1,8 @@
 //! Who sends a request, and the log as it sees it.
 //!
-//! A name and a password come by HTTP's basic scheme (RFC 7617); who sends none is who the
-//! certificate of the connection names, or anonymous.
+//! A name and a password come by HTTP's basic scheme (RFC 7617), a token by its bearer scheme
+//! (RFC 6750), checked with every request; who sends neither is who the certificate of the
+//! connection names, or anonymous.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
@@ -18,7 +19,8 @@ use factum_event::{EventLog, TopicName};
 
 use super::problem::Problem;
 use super::{Inner, Shared};
-use crate::password::MAX_BYTES;
+use crate::login::Login;
+use crate::{password, token};
 
 /// Where a request comes from, and what the connection says of who sends it.
 #[derive(Debug, Clone)]
@@ -56,14 +58,7 @@ impl FromRequestParts<Shared> for Session {
             None => {
                 peer.and_then(|peer| peer.certified.clone()).unwrap_or_else(Principal::anonymous)
             }
-            Some(value) => {
-                let (user, password) = basic(value.as_bytes()).ok_or_else(not_basic)?;
-                let login = &shared.door.login;
-                login.by_password(&user, &password).await.ok_or_else(|| {
-                    tracing::warn!(user, %host, "login refused");
-                    unauthorized("the name or the password is wrong")
-                })?
-            }
+            Some(value) => log_in(&shared.door.login, value.as_bytes(), host).await?,
         };
         let client = Client { principal, host };
         let log = (shared.door.enter)(&client, Operation::Describe);
@@ -102,6 +97,32 @@ impl Session {
     }
 }
 
+/// Who shows this header.
+async fn log_in(login: &Login, header: &[u8], host: IpAddr) -> Result<Principal, Problem> {
+    if let Some(token) = bearer(header) {
+        return match login.by_token(token).await {
+            Ok(identity) => Ok(Principal::user(&identity.user)),
+            Err(reason) => {
+                tracing::warn!(%host, %reason, "login refused");
+                Err(Problem::invalid_token("the token is not taken; the server's log says why"))
+            }
+        };
+    }
+    let (user, password) = basic(header).ok_or_else(not_understood)?;
+    login.by_password(&user, &password).await.ok_or_else(|| {
+        tracing::warn!(user, %host, "login refused");
+        unauthorized("the name or the password is wrong")
+    })
+}
+
+/// The token of the bearer scheme, no longer than any that is looked at.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    let token = token.trim();
+    let fits = !token.is_empty() && token.len() <= token::MAX_BYTES;
+    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+}
+
 /// Name and password of the basic scheme, neither longer than any that is kept.
 fn basic(header: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = std::str::from_utf8(header).ok()?.split_once(' ')?;
@@ -110,14 +131,14 @@ fn basic(header: &[u8]) -> Option<(String, String)> {
     }
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
-    let fits = user.len() <= MAX_BYTES && password.len() <= MAX_BYTES;
+    let fits = user.len() <= password::MAX_BYTES && password.len() <= password::MAX_BYTES;
     fits.then(|| (user.to_owned(), password.to_owned()))
 }
 
-fn not_basic() -> Problem {
+fn not_understood() -> Problem {
     unauthorized(
         "the header authorization is not understood; expected Basic with name:password, each of at \
-         most 1024 bytes",
+         most 1024 bytes, or Bearer with a token",
     )
 }
 
@@ -130,6 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::password::MAX_BYTES;
 
     fn header(user: &str, password: &str) -> String {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
@@ -144,6 +166,16 @@ mod tests {
         assert_eq!(basic(with_colon.as_bytes()), pair("a", "b:c"));
         for wrong in ["", "Basic", "Basic !", "Bearer QTpC", "Basic QQ=="] {
             assert_eq!(basic(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_what_follows_its_scheme() {
+        assert_eq!(bearer(b"Bearer a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer(b"bearer  a.b.c "), Some("a.b.c"));
+        let long = format!("Bearer {}", "a".repeat(token::MAX_BYTES + 1));
+        for wrong in ["", "Bearer", "Bearer ", "Bearer  ", "Basic QTpC", &long] {
+            assert_eq!(bearer(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
@@ -167,7 +199,7 @@ mod tests {
             noise: Vec<u8>,
             encoded in "[Bb]asic [A-Za-z0-9+/=]{0,60}",
         ) {
-            let _ = (basic(&noise), basic(encoded.as_bytes()));
+            let _ = (basic(&noise), basic(encoded.as_bytes()), bearer(&noise));
         }
     }
 }

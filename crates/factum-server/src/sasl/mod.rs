@@ -6,11 +6,9 @@
 //! is compared with. An unknown user takes the same way as a known one, with a salt that stays the
 //! same while the server runs: nobody learns who there is among users with the usual credentials.
 
-mod jwks;
 mod oauth;
 mod plain;
 mod scram;
-mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +16,16 @@ use std::time::Duration;
 use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use factum_event::Clock;
 use factum_event::access::{Credential, ScramMechanism};
 use thiserror::Error;
 
 use crate::config::{Protocol, SaslMechanism, SaslSettings};
 use crate::login::Login;
 use crate::password;
-pub use jwks::KeysError;
-use jwks::Tokens;
+use crate::token::{Identity, TokenError};
 use oauth::Bearer;
 use plain::Plain;
 use scram::{Challenge, ClientFirst};
-use token::{Identity, TokenError};
 
 /// Random bytes of a nonce, and of what makes salts.
 const NONCE_BYTES: usize = 18;
@@ -119,35 +114,19 @@ pub struct Sasl {
     login: Arc<Login>,
     /// What salts of users that do not exist are made of.
     pepper: hmac::Key,
-    tokens: Option<Tokens>,
-    clock: Arc<dyn Clock>,
-}
-
-/// Why nobody can log in.
-#[derive(Debug, Error)]
-pub enum SaslError {
-    /// The keys of tokens cannot be read.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// The operating system has none.
-    #[error("the system gives no random bytes, and without them no login is safe")]
-    Random,
 }
 
 impl Sasl {
-    /// Logins by the settings, with passwords that `login` checks.
+    /// Logins by the settings, with passwords and tokens that `login` checks.
     ///
     /// # Errors
-    /// [`SaslError`]
-    pub fn open(
+    /// Where the operating system has no random bytes.
+    pub(crate) fn open(
         settings: SaslSettings,
         login: Arc<Login>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, SaslError> {
-        let pepper = bytes::<PEPPER_BYTES>().ok_or(SaslError::Random)?;
-        let pepper = hmac::Key::new(hmac::HMAC_SHA256, &pepper);
-        let tokens = settings.oauth.clone().map(Tokens::open).transpose()?;
-        Ok(Self { settings, login, pepper, tokens, clock })
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let pepper = hmac::Key::new(hmac::HMAC_SHA256, &bytes::<PEPPER_BYTES>()?);
+        Ok(Self { settings, login, pepper })
     }
 
     /// The mechanisms of a listener.
@@ -181,7 +160,7 @@ impl Sasl {
             (State::Begun, Some(mechanism)) => {
                 let first = ClientFirst::parse(message)?;
                 let credential = self.credential_or_fake(&first.user, mechanism);
-                let nonce = bytes::<NONCE_BYTES>().ok_or(LoginError::Unchecked)?;
+                let nonce = bytes::<NONCE_BYTES>().map_err(|_| LoginError::Unchecked)?;
                 let nonce = URL_SAFE_NO_PAD.encode(nonce);
                 let (salt, iterations) = (&credential.salt, credential.iterations);
                 let challenge = Box::new(Challenge::new(first, &nonce, salt, iterations));
@@ -212,9 +191,7 @@ impl Sasl {
     }
 
     async fn token(&self, bearer: Bearer<'_>) -> Result<Step, LoginError> {
-        let tokens = self.tokens.as_ref().ok_or(LoginError::Unchecked)?;
-        let now = Duration::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap_or(0));
-        match tokens.check(bearer.token, now.as_secs_f64()).await {
+        match self.login.by_token(bearer.token).await {
             Ok(identity) if bearer.on_behalf_of.is_some_and(|name| name != identity.user) => {
                 Err(LoginError::OtherName)
             }
@@ -258,8 +235,8 @@ const fn scram(mechanism: SaslMechanism) -> Option<ScramMechanism> {
     }
 }
 
-fn bytes<const COUNT: usize>() -> Option<[u8; COUNT]> {
+fn bytes<const COUNT: usize>() -> Result<[u8; COUNT], aws_lc_rs::error::Unspecified> {
     let mut bytes = [0; COUNT];
-    rand::fill(&mut bytes).ok()?;
-    Some(bytes)
+    rand::fill(&mut bytes)?;
+    Ok(bytes)
 }

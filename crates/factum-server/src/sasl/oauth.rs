@@ -4,12 +4,10 @@
 //! the client acknowledges with a single byte before the login ends as failed.
 
 use super::LoginError;
+use crate::token::MAX_BYTES;
 
 /// What stands between the parts of a message.
 const SEPARATOR: char = '\u{1}';
-
-/// The longest token that is looked at.
-const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 /// What a client is told whose token is not taken.
 pub(super) const INVALID_TOKEN: &[u8] = br#"{"status":"invalid_token"}"#;
@@ -45,7 +43,7 @@ impl<'a> Bearer<'a> {
             Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => return Err(garbled("has no bearer token")),
         };
-        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+        if token.is_empty() || token.len() > MAX_BYTES {
             return Err(garbled("has no token, or one that is too long"));
         }
         Ok(Self { on_behalf_of, token })

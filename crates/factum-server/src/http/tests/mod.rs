@@ -79,7 +79,10 @@ impl Door {
                 let log = Arc::clone(&log);
                 Arc::new(move |_, _| Arc::clone(&log) as Arc<dyn EventLog>)
             },
-            login: Arc::new(Login::new(Arc::clone(&log) as _, None).expect("random bytes")),
+            login: Arc::new(
+                Login::open(Arc::clone(&log) as _, None, None, Arc::new(SystemClock::new()))
+                    .expect("random bytes"),
+            ),
             clock: Arc::new(SystemClock::new()),
             metrics: Arc::new(Metrics::new()),
             limits,

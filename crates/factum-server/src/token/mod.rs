@@ -4,6 +4,8 @@
 //! to be signed with nothing, or with a public key as if it were a secret. What is checked beside
 //! the signature: that the token has begun and not ended, and who issued it for whom.
 
+mod jwks;
+
 use std::time::Duration;
 
 use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
@@ -15,16 +17,23 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::config::OauthSettings;
+pub(crate) use jwks::{KeysError, Tokens};
 
 /// Keys of one document at most.
 const MAX_KEYS: usize = 100;
+
+/// The longest token that is looked at.
+pub(crate) const MAX_BYTES: usize = 64 << 10;
 
 /// The longest part of a token that is shown.
 const SHOWN_CHARS: usize = 80;
 
 /// Why a token is not taken. It is said with what the token claims, and never with its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
+    /// Nothing was said of whose tokens to trust.
+    #[error("no tokens are taken here; set oauth_jwks")]
+    Unwanted,
     /// Not a token at all.
     #[error("it is no signed token; expected three parts in Base64 with dots between")]
     Form,
@@ -62,14 +71,16 @@ pub enum TokenError {
 
 /// Whose a token is, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) user: String,
-    pub(super) lasts: Duration,
+pub(crate) struct Identity {
+    /// The user that the token names.
+    pub(crate) user: String,
+    /// How long the token is still good.
+    pub(crate) lasts: Duration,
 }
 
 /// Keys that tokens are checked with (RFC 7517).
 #[derive(Debug, Default)]
-pub(super) struct Keys(Vec<Key>);
+struct Keys(Vec<Key>);
 
 #[derive(Debug)]
 struct Key {
@@ -107,18 +118,18 @@ struct Entry {
 
 impl Keys {
     /// The keys for signatures of a document; those of kinds that are not known are left out.
-    pub(super) fn parse(document: &[u8]) -> Result<Self, serde_json::Error> {
+    fn parse(document: &[u8]) -> Result<Self, serde_json::Error> {
         let Document { keys } = serde_json::from_slice(document)?;
         Ok(Self(keys.into_iter().take(MAX_KEYS).filter_map(key).collect()))
     }
 
     /// How many there are.
-    pub(super) const fn count(&self) -> usize {
+    const fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Checks a token at `now`, in seconds since 1970.
-    pub(super) fn check(
+    fn check(
         &self,
         token: &str,
         settings: &OauthSettings,

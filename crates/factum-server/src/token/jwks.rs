@@ -20,7 +20,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::token::{Identity, Keys, TokenError};
+use super::{Identity, Keys, TokenError};
 use crate::config::OauthSettings;
 
 /// The largest document of keys.
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there are no keys.
 #[derive(Debug, Error)]
-pub enum KeysError {
+pub(crate) enum KeysError {
     /// The file cannot be read.
     #[error("cannot read oauth_jwks {path}: {source}")]
     Read {
@@ -76,7 +76,7 @@ pub enum KeysError {
 }
 
 /// Checks tokens, with keys that are read again.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     trusted: Arc<Trusted>,
     /// When reading has ended last; who holds it reads.
     read_at: Arc<Mutex<Instant>>,
@@ -93,7 +93,7 @@ struct Trusted {
 impl Tokens {
     /// Reads the keys for the first time. An issuer that cannot be reached is no reason not to
     /// start; a file that cannot be read is.
-    pub(super) fn open(settings: OauthSettings) -> Result<Self, KeysError> {
+    pub(crate) fn open(settings: OauthSettings) -> Result<Self, KeysError> {
         let (keys, failure) = match load(&settings) {
             Err(error @ (KeysError::Get { .. } | KeysError::Form { .. }))
                 if url(&settings).is_some() =>
@@ -109,7 +109,7 @@ impl Tokens {
     }
 
     /// Checks a token at `now`, in seconds since 1970.
-    pub(super) async fn check(&self, token: &str, now: f64) -> Result<Identity, TokenError> {
+    pub(crate) async fn check(&self, token: &str, now: f64) -> Result<Identity, TokenError> {
         // While one reads what is old, it is good enough for the others.
         if let Ok(turn) = Arc::clone(&self.read_at).try_lock_owned() {
             self.read_again_after(OLD, turn).await;
