@@ -53,6 +53,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Build the release binary and run foreign Kafka clients against it
     Compat(Rest),
+    /// Build the release binary, run librdkafka's tests, and write their table in docs
+    Conformance(Rest),
     /// Build the release binary, measure it, and print BENCHMARKS.md
     Bench(bench::BenchArgs),
 }
@@ -96,6 +98,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Fuzz(args) => fuzz(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compat(rest) => compat(rest),
+        Command::Conformance(rest) => conformance(rest),
         Command::Bench(args) => bench::run(&args),
     }
 }
@@ -113,6 +116,12 @@ fn lint() -> Result<(), Failure> {
 fn compat(rest: Rest) -> Result<(), Failure> {
     release_binary()?;
     run("foreign clients", program("python3").arg("tests/compat/run").args(rest.rest))
+}
+
+fn conformance(rest: Rest) -> Result<(), Failure> {
+    release_binary()?;
+    let script = "tests/compat/librdkafka/conformance";
+    run("tests of librdkafka", program("python3").arg(script).args(rest.rest))
 }
 
 /// Builds `target/release/factum`.
