@@ -247,11 +247,12 @@ impl Sealer {
         let end = work.sealed.end;
         let mut scan = Scan::new(file.as_ref(), work.header, false)?.until(end);
         scan.skip_to(work.position, work.sequence);
-        let mut reader = BatchReader::new(file.as_ref())?.until(end);
         let enough = work.position + STEP_BYTES;
         while scan.position() < work.sealed.end && scan.position() < enough {
             match scan.next()? {
                 Found::Group(group) => {
+                    // No further: what follows is the next group's, and is read with it.
+                    let mut reader = BatchReader::new(file.as_ref())?.until(group.end());
                     if let Err(reason) = self.take(work, &group, &mut reader) {
                         return Ok(Progress::Damaged(reason));
                     }

@@ -56,7 +56,7 @@ pub(crate) enum LoginSetupError {
     /// The keys of tokens cannot be read.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The operating system has none.
+    /// The operating system has no random bytes.
     #[error("the system gives no random bytes, and without them no login is safe")]
     Random(#[from] aws_lc_rs::error::Unspecified),
 }

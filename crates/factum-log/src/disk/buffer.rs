@@ -1,4 +1,4 @@
-//! Memory for direct writes.
+//! Memory for direct reads and writes.
 
 use std::ops::{Deref, DerefMut};
 

@@ -43,18 +43,16 @@ impl ForwardFile {
 }
 
 impl Piece {
-    /// Copies from what was read; none of it where it has not all of that.
-    fn copy(&self, buffer: &mut [u8], position: u64) -> bool {
+    /// Copies what it has of the front of `buffer`, and says how much that is.
+    fn copy(&self, buffer: &mut [u8], position: u64) -> usize {
         let from = position.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
-        let held = &self.bytes[..self.length];
-        match from.and_then(|from| held.get(from..from.checked_add(buffer.len())?)) {
-            Some(bytes) => buffer.copy_from_slice(bytes),
-            None => return false,
-        }
-        true
+        let held = from.and_then(|from| self.bytes[..self.length].get(from..)).unwrap_or_default();
+        let count = held.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&held[..count]);
+        count
     }
 
-    /// Reads the blocks from the one of `position` on.
+    /// Reads the blocks from the one of `position` on, which is before `until`.
     fn fill(&mut self, file: &dyn DiskFile, position: u64, until: u64) -> io::Result<()> {
         let start = position - position % BLOCK_BYTES as u64;
         let left = usize::try_from(until.saturating_sub(start)).unwrap_or(usize::MAX);
@@ -70,20 +68,25 @@ impl Piece {
 impl DiskFile for ForwardFile {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         let mut piece = self.piece.lock();
-        let (mut done, mut at) = (0, position);
-        while done < buffer.len() {
-            // As much as one piece has room for, wherever in its first block that begins.
-            let count = (buffer.len() - done).min(PIECE_BYTES - BLOCK_BYTES);
-            let wanted = &mut buffer[done..done + count];
-            let is_read = piece.copy(wanted, at)
-                || (piece.fill(self.direct.as_ref(), at, self.until).is_ok()
-                    && piece.copy(wanted, at));
-            if !is_read {
-                self.plain.read_exact_at(wanted, at)?;
+        let (mut rest, mut at) = (buffer, position);
+        loop {
+            let count = piece.copy(rest, at);
+            rest = &mut rest[count..];
+            at += count as u64;
+            if rest.is_empty() {
+                return Ok(());
             }
-            (done, at) = (done + count, at + count as u64);
+            if at >= self.until {
+                return self.plain.read_exact_at(rest, at);
+            }
+            if let Err(error) = piece.fill(self.direct.as_ref(), at, self.until) {
+                // Perhaps only another part of the piece cannot be read.
+                if error.kind() != io::ErrorKind::UnexpectedEof {
+                    tracing::warn!(%error, at, "a piece cannot be read past the cache");
+                }
+                return self.plain.read_exact_at(rest, at);
+            }
         }
-        Ok(())
     }
 
     fn write_all_at(&self, _: &mut [IoSlice<'_>], _: u64) -> io::Result<()> {
@@ -109,6 +112,8 @@ impl DiskFile for ForwardFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use proptest::prelude::*;
 
     use super::super::sim::SimDisk;
@@ -154,6 +159,54 @@ mod tests {
         // A file system in memory has no way past the cache, or pretends to have one.
         if let Ok(directory) = tempfile::tempdir_in("/dev/shm") {
             check(&OsDisk::new(directory.path()).unwrap(), LENGTH, &views);
+        }
+    }
+
+    /// Counts the bytes that are read.
+    struct Counted(Arc<dyn DiskFile>, AtomicUsize);
+
+    impl DiskFile for Counted {
+        fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+            self.1.fetch_add(buffer.len(), Relaxed);
+            self.0.read_exact_at(buffer, position)
+        }
+
+        fn write_all_at(&self, _: &mut [IoSlice<'_>], _: u64) -> io::Result<()> {
+            unreachable!("it is read")
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            unreachable!("it is read")
+        }
+
+        fn allocate(&self, _: u64) -> io::Result<()> {
+            unreachable!("it is read")
+        }
+
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            unreachable!("it is read")
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+    }
+
+    /// Each piece once was read again, as it had all but the last bytes of what was wanted.
+    #[test]
+    fn who_reads_forwards_has_each_byte_read_once() {
+        let disk = SimDisk::new(1);
+        write_at(disk.create("a").unwrap().as_ref(), &content(), 0).unwrap();
+        for step in [64, 4000, 100_000, PIECE_BYTES, PIECE_BYTES + 64, LENGTH] {
+            let mut file = ForwardFile::open(&disk, "a", LENGTH as u64).unwrap();
+            let counted = Arc::new(Counted(Arc::clone(&file.direct), AtomicUsize::new(0)));
+            file.direct = Arc::clone(&counted) as Arc<dyn DiskFile>;
+            let mut buffer = vec![0; step];
+            for at in (0..LENGTH).step_by(step) {
+                let count = step.min(LENGTH - at);
+                file.read_exact_at(&mut buffer[..count], at as u64).unwrap();
+            }
+            assert_eq!(counted.1.load(Relaxed), LENGTH - LENGTH % BLOCK_BYTES, "steps of {step}");
         }
     }
 

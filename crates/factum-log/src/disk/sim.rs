@@ -617,7 +617,7 @@ struct SimFile {
     world: Arc<Mutex<World>>,
     generation: u64,
     inode: u64,
-    /// Takes whole aligned blocks only, and reads nothing.
+    /// Takes and gives whole aligned blocks only.
     direct: bool,
 }
 

@@ -19,10 +19,10 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 /// What a problem's `type` begins with; the rest is its name.
 const TYPE_PREFIX: &str = "urn:factum:problem:";
 
-/// The name of what a refused token is, which is also the error of RFC 6750, section 3.1.
-const INVALID_TOKEN: &str = "invalid_token";
+/// The name of what a refused token is.
+const INVALID_TOKEN: &str = "invalid-token";
 
-/// How to log in.
+/// How to log in (RFC 7617, section 2; RFC 6750, section 3).
 const BASIC: &str = r#"Basic realm="factum", charset="UTF-8""#;
 const BEARER: &str = r#"Bearer realm="factum", error="invalid_token""#;
 
@@ -117,7 +117,8 @@ impl Problem {
     }
 
     /// A token that is not taken.
-    pub(super) fn invalid_token(detail: &str) -> Self {
+    pub(super) fn invalid_token() -> Self {
+        let detail = "the token is not taken; the server's log says why";
         Self::new(StatusCode::UNAUTHORIZED, INVALID_TOKEN, "Unauthorized", detail)
     }
 

@@ -104,7 +104,7 @@ async fn log_in(login: &Login, header: &[u8], host: IpAddr) -> Result<Principal,
             Ok(identity) => Ok(Principal::user(&identity.user)),
             Err(reason) => {
                 tracing::warn!(%host, %reason, "login refused");
-                Err(Problem::invalid_token("the token is not taken; the server's log says why"))
+                Err(Problem::invalid_token())
             }
         };
     }
@@ -138,7 +138,7 @@ fn basic(header: &[u8]) -> Option<(String, String)> {
 fn not_understood() -> Problem {
     unauthorized(
         "the header authorization is not understood; expected Basic with name:password, each of at \
-         most 1024 bytes, or Bearer with a token",
+         most 1024 bytes, or Bearer with a token of at most 64 KiB",
     )
 }
 
