@@ -1,7 +1,7 @@
 //! Who somebody is, by name and password or by a token: the one place where they are checked,
 //! whichever door they come through.
 //!
-//! Checking is slow on purpose, so that few are checked at once and away from the runtime's own
+//! Checking a password is slow on purpose, so that few are checked at once and away from the runtime's own
 //! threads; a password that was right is known again for as long as it is the user's.
 
 use std::collections::HashMap;

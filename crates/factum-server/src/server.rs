@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{Protocol, SaslMechanism, ServeConfig};
+use crate::config::{Protocol, ServeConfig};
 use crate::http::{self, HttpDoor, HttpLimits, HttpTls};
 use crate::kafka::{KafkaDoor, KafkaLimits, KafkaListener};
 use crate::login::{ADMIN, Login, LoginSetupError};
@@ -96,11 +96,10 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     let tls = tls.transpose()?;
     let sockets = runtime.block_on(Sockets::bind(&config))?;
     let (broker, recovery) = open(&config, &clock)?;
-    let takes_tokens = config.sasl.mechanisms.contains(&SaslMechanism::OauthBearer);
     let login = Login::open(
         Arc::new(broker.clone()),
         config.admin_password.as_ref(),
-        config.sasl.oauth.clone().filter(|_| takes_tokens),
+        config.sasl.oauth.clone(),
         Arc::clone(&clock),
     );
     let login = Arc::new(login?);

@@ -148,10 +148,14 @@ impl OsFile {
         Self { file, direct: AtomicBool::new(false) }
     }
 
-    /// Whether it went past the cache so far. Some file systems refuse that only when it comes to
-    /// reading or writing: what is aligned suits any disk.
-    fn ends_direct(&self) -> bool {
-        self.direct.swap(false, Relaxed)
+    /// Goes through the cache from now on; false if it did before. Some file systems refuse the way
+    /// past it only when it comes to reading or writing: what is aligned suits any disk.
+    fn give_up_direct(&self) -> io::Result<bool> {
+        let was_direct = self.direct.swap(false, Relaxed);
+        if was_direct {
+            fcntl_setfl(&self.file, OFlags::empty())?;
+        }
+        Ok(was_direct)
     }
 }
 
@@ -162,8 +166,7 @@ fn is_invalid(error: &io::Error) -> bool {
 impl DiskFile for OsFile {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         match self.file.read_exact_at(buffer, position) {
-            Err(error) if is_invalid(&error) && self.ends_direct() => {
-                fcntl_setfl(&self.file, OFlags::empty())?;
+            Err(error) if is_invalid(&error) && self.give_up_direct()? => {
                 self.file.read_exact_at(buffer, position)
             }
             read => read,
@@ -184,9 +187,7 @@ impl DiskFile for OsFile {
                     IoSlice::advance_slices(&mut rest, written);
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::INVAL) if self.ends_direct() => {
-                    fcntl_setfl(&self.file, OFlags::empty())?;
-                }
+                Err(Errno::INVAL) if self.give_up_direct()? => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -76,6 +76,8 @@ pub struct SimStats {
     pub writes: u64,
     /// Flushes, ever.
     pub syncs: u64,
+    /// Bytes read past the cache, ever.
+    pub direct_read_bytes: u64,
 }
 
 /// A simulated disk; clones are the same disk.
@@ -644,6 +646,9 @@ impl DiskFile for SimFile {
             let live = &world.inode(self.inode).live;
             let bytes = live.get(at..at.saturating_add(buffer.len()));
             buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            if self.direct {
+                world.stats.direct_read_bytes += buffer.len() as u64;
+            }
             Ok(())
         })
     }

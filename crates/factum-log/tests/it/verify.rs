@@ -4,8 +4,8 @@ use factum_event::batch::{BatchBuilder, Codec};
 use factum_event::{Record, Timestamp};
 use factum_log::disk::sim::SimDisk;
 use factum_log::{
-    ChainHead, Fault, Finding, OsDisk, ReadOnlyDisk, Verification, VerifyError, VerifyOptions,
-    root_hash, verify,
+    ChainHead, Fault, Finding, LogSettings, OsDisk, ReadOnlyDisk, Verification, VerifyError,
+    VerifyOptions, root_hash, verify,
 };
 use pollster::block_on;
 use proptest::prelude::*;
@@ -321,6 +321,26 @@ fn the_sealer_finds_damage_and_seals_what_comes_after() {
     let found = check(&files).unwrap();
     let faults: Vec<_> = found.findings.iter().map(|finding| finding.fault).collect();
     assert_eq!(faults, [Fault::Seal, Fault::Batch], "{:#?}", found.findings);
+}
+
+/// It once was read up to five times: each group's reader went on into the groups behind it.
+#[test]
+fn what_is_sealed_is_read_from_the_disk_once() {
+    let disk = SimDisk::new(1);
+    let settings = LogSettings { journal_bytes: 4 << 20, queue_bytes: 16 << 20, ..small() };
+    let (log, _) = open_on(disk.clone(), settings).unwrap();
+    fill(&log, partition(1, 0), 0..120, 100_000);
+    block_on(log.sealed()).unwrap();
+    log.close();
+    let files = content(&disk);
+    let sealed = files.iter().filter(|(path, _)| {
+        path.strip_suffix(".journal")
+            .is_some_and(|stem| files.contains_key(&format!("{stem}.seal")))
+    });
+    let lengths: Vec<_> = sealed.map(|(_, bytes)| bytes.len() as u64).collect();
+    assert!(lengths.len() >= 2, "{lengths:?}");
+    let (read, written) = (disk.stats().direct_read_bytes, lengths.iter().sum());
+    assert!((written / 2..=written).contains(&read), "{read} bytes were read of {written}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub struct SaslSettings {
     pub max_reauth: Option<Duration>,
     /// How long a login that failed waits for its answer.
     pub failure_delay: Duration,
-    /// Which tokens are taken; none are without it.
+    /// Which tokens are taken, through either door; none are without it.
     pub oauth: Option<OauthSettings>,
 }
 
@@ -164,7 +164,8 @@ pub(super) fn sasl(layer: &Layer, listeners: &[Listener]) -> Result<SaslSettings
         SaslMechanism::USUAL.into_iter().chain(tokens).collect()
     };
     let mechanisms = layer.sasl_mechanisms.clone().unwrap_or_else(usual);
-    if mechanisms.contains(&SaslMechanism::OauthBearer) && oauth.is_none() {
+    let takes_tokens = mechanisms.contains(&SaslMechanism::OauthBearer);
+    if takes_tokens && oauth.is_none() {
         return Err(ConfigError::Missing { setting: "oauth_jwks", needed_by: "OAUTHBEARER" });
     }
     let settings = SaslSettings {
@@ -180,7 +181,7 @@ pub(super) fn sasl(layer: &Layer, listeners: &[Listener]) -> Result<SaslSettings
             0,
             MAX_FAILURE_DELAY_MS,
         )?,
-        oauth,
+        oauth: oauth.filter(|_| takes_tokens),
     };
     for listener in listeners.iter().filter(|listener| listener.protocol.is_sasl()) {
         if settings.offered(listener.protocol).next().is_none() {

@@ -173,6 +173,9 @@ fn tokens_need_keys_that_nobody_on_the_way_can_replace() {
         let config = keys(good).unwrap();
         assert!(config.sasl.mechanisms.contains(&SaslMechanism::OauthBearer), "{good}");
     }
+    let elsewhere = "oauth_jwks = 'keys.json'\nsasl_mechanisms = ['SCRAM-SHA-256']";
+    let off = file(elsewhere).unwrap().resolve().unwrap();
+    assert_eq!(off.sasl.oauth, None, "what is not offered is not taken over HTTP either");
     for bad in ["http://i.example/keys", "http://127.0.0.1.example/keys"] {
         assert!(matches!(keys(bad), Err(ConfigError::OpenKeys { .. })), "{bad}");
     }
