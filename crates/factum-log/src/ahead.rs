@@ -20,7 +20,7 @@ const MAX_PREPARED: usize = 32;
 /// How long what was checked may wait: pages do not stay in the page cache for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// The most that a prepared read may have in memory; it is read again when it is wanted.
+/// The most that a prepared read may have in memory of its own; it is read again when it is wanted.
 pub(crate) const MAX_IN_MEMORY: usize = 64 << 10;
 
 /// The answer of a reader thread.
@@ -37,6 +37,7 @@ pub(crate) struct Next {
 
 struct Prepared {
     next: Next,
+    max_bytes: usize,
     since: Duration,
     answer: Answer,
 }
@@ -48,12 +49,12 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// The answer to a read, if it was prepared.
-    pub(crate) fn take(&self, next: Next, clock: &dyn Clock) -> Option<Answer> {
+    /// The answer to a read, if it was prepared, and how many bytes it was to have at most.
+    pub(crate) fn take(&self, next: Next, clock: &dyn Clock) -> Option<(Answer, usize)> {
         let mut prepared = self.prepared.lock();
         forget_late(&mut prepared, clock);
         let at = prepared.iter().position(|known| known.next == next)?;
-        prepared.remove(at).map(|known| known.answer)
+        prepared.remove(at).map(|known| (known.answer, known.max_bytes))
     }
 
     /// Whether a read is prepared.
@@ -61,13 +62,14 @@ impl Ahead {
         self.prepared.lock().iter().any(|known| known.next == next)
     }
 
-    pub(crate) fn put(&self, next: Next, answer: Answer, clock: &dyn Clock) {
+    pub(crate) fn put(&self, next: Next, max_bytes: usize, answer: Answer, clock: &dyn Clock) {
         let mut prepared = self.prepared.lock();
         forget_late(&mut prepared, clock);
         if prepared.len() >= MAX_PREPARED {
             prepared.pop_front();
         }
-        prepared.push_back(Prepared { next, since: clock.monotonic(), answer });
+        let since = clock.monotonic();
+        prepared.push_back(Prepared { next, max_bytes, since, answer });
     }
 
     /// Forgets what was prepared of a file that is removed: it would keep it open.
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn what_was_prepared_is_taken_once_and_soon_and_from_the_same_file() {
         let (ahead, clock) = (Ahead::default(), Seconds(AtomicU64::new(0)));
-        let put = |next| ahead.put(next, oneshot::channel().1, &clock);
+        let put = |next| ahead.put(next, 1, oneshot::channel().1, &clock);
         let takes = |next| ahead.take(next, &clock).is_some();
         put(next(5, 1));
         assert!(ahead.has(next(5, 1)) && !ahead.has(next(6, 1)));
@@ -133,9 +135,9 @@ mod tests {
     fn the_oldest_makes_room_and_nobody_works_for_it_any_more() {
         let (ahead, clock) = (Ahead::default(), Seconds(AtomicU64::new(0)));
         let (oldest, answer) = oneshot::channel();
-        ahead.put(next(0, 1), answer, &clock);
+        ahead.put(next(0, 1), 1, answer, &clock);
         for from in 1..=u32::try_from(MAX_PREPARED).unwrap() {
-            ahead.put(next(from, 1), oneshot::channel().1, &clock);
+            ahead.put(next(from, 1), 1, oneshot::channel().1, &clock);
         }
         assert!(oldest.is_closed());
         assert_eq!(ahead.prepared.lock().len(), MAX_PREPARED);

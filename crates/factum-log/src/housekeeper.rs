@@ -179,10 +179,11 @@ impl Housekeeper {
         }
         shared.disk.remove(&journal_path(number))?;
         shared.journals.lock().remove(&number);
-        for key in [FileKey::Journal(number), FileKey::Index(number)] {
-            shared.files.forget(key);
+        for key in [FileKey::Journal, FileKey::JournalDirect, FileKey::Index] {
+            shared.files.forget(key(number));
         }
         shared.ahead.forget(number);
+        shared.unread.forget(number);
         remove_if_there(shared.disk.as_ref(), &index_path(number))
     }
 

@@ -49,6 +49,7 @@ mod shared;
 mod spare;
 mod starts;
 mod summaries;
+mod unread;
 mod verify;
 mod waiter;
 mod window;

@@ -206,7 +206,7 @@ impl Log {
     }
 
     /// The same batches as [`read`](Self::read), to be sent as they are: those on the disk are
-    /// checked and stay there.
+    /// checked and stay there, but for those that nobody has read so far.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -240,9 +240,10 @@ impl Log {
     /// What was read ahead; none of it if that has failed, or is more than is wanted.
     async fn prepared(&self, next: Next, max_bytes: usize) -> Option<PartitionSlice> {
         let shared = &self.inner.shared;
-        let answer = shared.ahead.take(next, shared.clock.as_ref())?;
+        let (answer, was_to_have) = shared.ahead.take(next, shared.clock.as_ref())?;
         let slice = answer.await.ok()?.ok()?;
-        let fits = !slice.is_empty() && slice.len() <= max_bytes;
+        // A single batch may be larger than either.
+        let fits = !slice.is_empty() && (slice.len() <= max_bytes || was_to_have <= max_bytes);
         fits.then_some(slice)
     }
 
@@ -258,11 +259,11 @@ impl Log {
         let of = Arc::clone(shared);
         let work = move |buffer: &mut [u8]| {
             let slice = reader::read_regions(&of, &state, from, max_bytes, buffer)?;
-            let is_small = slice.bytes_in_memory() <= MAX_IN_MEMORY;
+            let is_small = slice.bytes_copied() <= MAX_IN_MEMORY;
             Ok(if is_small { slice } else { PartitionSlice::empty(from) })
         };
         if let Some(answer) = self.inner.readers.begin(work) {
-            shared.ahead.put(next, answer, shared.clock.as_ref());
+            shared.ahead.put(next, max_bytes, answer, shared.clock.as_ref());
         }
     }
 

@@ -23,6 +23,7 @@ use crate::partitions::{Limit, PartitionState, Plan};
 use crate::recovery::rebuild_index;
 use crate::region::{Gatherer, PartitionSlice};
 use crate::shared::{FileKey, Shared};
+use crate::unread::PIECE_BYTES;
 use crate::window::{Fault, MAX_GAP, WINDOW_BYTES, check_large, read_window, windows};
 
 /// Threads that read.
@@ -349,7 +350,7 @@ pub(crate) fn fetch(
     buffer: &mut [u8],
 ) -> Result<Vec<StoredBatch>, ReadError> {
     let mut batches = Vec::with_capacity(entries.len());
-    let done = each_window(shared, partition, entries, |file, window| {
+    let done = each_window(shared, partition, entries, WINDOW_BYTES, |file, window| {
         fetch_window(file.as_ref(), window, buffer, &mut batches)
     });
     count_read(shared, batches.iter().map(StoredBatch::len).sum());
@@ -385,8 +386,8 @@ fn fetch_window(
     read
 }
 
-/// Checks batches and leaves them in their files, as far as they are worth it. Where one is
-/// damaged, it is as with [`fetch`].
+/// Checks batches and leaves them in their files, as far as they are worth it; those of a large read
+/// that nobody has read so far come in memory. Where one is damaged, it is as with [`fetch`].
 fn gather(
     shared: &Shared,
     partition: &PartitionState,
@@ -394,16 +395,17 @@ fn gather(
     from: Offset,
     buffer: &mut [u8],
 ) -> Result<PartitionSlice, ReadError> {
+    let wanted: usize = entries.iter().map(|entry| entry.length as usize).sum();
+    let reads_on = wanted >= shared.settings.read_ahead_from;
+    let most = if reads_on { PIECE_BYTES } else { WINDOW_BYTES };
     let mut gatherer = Gatherer::default();
-    let done = each_window(shared, partition, entries, |file, window| match window {
-        [entry] if entry.length as usize > buffer.len() => {
-            check_large(file.as_ref(), entry, buffer)?;
-            gatherer.take(file, entry, None);
-            Ok(())
+    let done = each_window(shared, partition, entries, most, |file, piece| {
+        if reads_on && let Some(bytes) = read_unread(shared, piece) {
+            gatherer.take_lent(piece, &bytes);
+            return Ok(());
         }
-        _ => read_window(file.as_ref(), window, buffer, &mut |entry, batch| {
-            gatherer.take(file, entry, Some(batch));
-        }),
+        windows(piece, WINDOW_BYTES)
+            .try_for_each(|window| gather_window(file, window, buffer, &mut gatherer))
     });
     if let Err(error) = done
         && gatherer.is_empty()
@@ -415,14 +417,45 @@ fn gather(
     Ok(slice)
 }
 
-/// Visits batches window by window, up to the first fault.
+fn gather_window(
+    file: &Arc<dyn DiskFile>,
+    window: &[BatchEntry],
+    buffer: &mut [u8],
+    gatherer: &mut Gatherer,
+) -> Result<(), Fault> {
+    match window {
+        [entry] if entry.length as usize > buffer.len() => {
+            check_large(file.as_ref(), entry, buffer)?;
+            gatherer.take(file, entry, None);
+            Ok(())
+        }
+        _ => read_window(file.as_ref(), window, buffer, &mut |entry, batch| {
+            gatherer.take(file, entry, Some(batch));
+        }),
+    }
+}
+
+/// The bytes of batches that nobody has read so far, checked. None where they were read, or not all
+/// of them are sound: who reads them through the cache finds out what it is.
+fn read_unread(shared: &Shared, piece: &[BatchEntry]) -> Option<Bytes> {
+    let lent = shared.unread.claim(piece)?;
+    let (first, last) = (piece.first()?, piece.last()?);
+    let file = shared.files.get(FileKey::JournalDirect(first.journal)).ok()?;
+    let at = |position: u64| usize::try_from(position - first.position).unwrap_or(usize::MAX);
+    let bytes = lent.read(file.as_ref(), first.position, at(last.end_position())).ok()?;
+    let batch = |entry: &BatchEntry| &bytes[at(entry.position)..at(entry.end_position())];
+    piece.iter().all(|entry| entry.check(batch(entry)).is_ok()).then_some(bytes)
+}
+
+/// Visits batches by windows of `most` bytes, up to the first fault.
 fn each_window(
     shared: &Shared,
     partition: &PartitionState,
     entries: &[BatchEntry],
+    most: usize,
     mut visit: impl FnMut(&Arc<dyn DiskFile>, &[BatchEntry]) -> Result<(), Fault>,
 ) -> Result<(), ReadError> {
-    for window in windows(entries) {
+    for window in windows(entries, most) {
         let journal = window[0].journal;
         let file = shared.files.get(FileKey::Journal(journal)).map_err(Fault::Io);
         file.and_then(|file| visit(&file, window)).map_err(|fault| match fault {

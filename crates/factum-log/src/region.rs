@@ -20,6 +20,8 @@ pub struct PartitionSlice {
     pub chunks: Vec<Chunk>,
     /// The offset to read on from.
     pub next: Offset,
+    /// How many of the bytes are in memory that was lent: of that there is little.
+    lent: usize,
 }
 
 /// Some of the bytes of a [`PartitionSlice`].
@@ -45,7 +47,7 @@ impl PartitionSlice {
     /// Nothing; the next read is from `next` again.
     #[must_use]
     pub const fn empty(next: Offset) -> Self {
-        Self { chunks: Vec::new(), next }
+        Self { chunks: Vec::new(), next, lent: 0 }
     }
 
     /// These batches, which follow each other; from `from` on, if there are none.
@@ -53,7 +55,7 @@ impl PartitionSlice {
     pub fn of_batches(batches: Vec<StoredBatch>, from: Offset) -> Self {
         let next = batches.last().map_or(from, |batch| batch.entry.next_offset());
         let chunks = batches.into_iter().flat_map(|batch| [batch.prefix, batch.body]);
-        Self { chunks: chunks.map(Chunk::Memory).collect(), next }
+        Self { chunks: chunks.map(Chunk::Memory).collect(), next, lent: 0 }
     }
 
     /// Its length in bytes.
@@ -67,6 +69,11 @@ impl PartitionSlice {
     pub fn bytes_in_memory(&self) -> usize {
         let in_memory = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Memory(_)));
         in_memory.map(Chunk::len).sum()
+    }
+
+    /// How many of its bytes are in memory that was not lent.
+    pub(crate) fn bytes_copied(&self) -> usize {
+        self.bytes_in_memory() - self.lent
     }
 
     /// Whether it has no batch.
@@ -145,6 +152,7 @@ pub(crate) struct Gatherer {
     copied: BytesMut,
     run: Option<Run>,
     next: Option<Offset>,
+    lent: usize,
 }
 
 /// Batches that stand back to back in a file.
@@ -189,6 +197,20 @@ impl Gatherer {
         }
     }
 
+    /// Takes batches that were checked, with what stands between them, in memory that was lent.
+    pub(crate) fn take_lent(&mut self, piece: &[BatchEntry], bytes: &Bytes) {
+        let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return };
+        self.end_run();
+        self.end_copied();
+        let at = |position: u64| usize::try_from(position - first.position).unwrap_or(usize::MAX);
+        for row in piece.chunk_by(|a, b| a.end_position() == b.position) {
+            let chunk = bytes.slice(at(row[0].position)..at(row[row.len() - 1].end_position()));
+            self.lent += chunk.len();
+            self.chunks.push(Chunk::Memory(chunk));
+        }
+        self.next = Some(last.next_offset());
+    }
+
     fn end_run(&mut self) {
         if let Some(run) = self.run.take()
             && run.copied == 0
@@ -212,6 +234,6 @@ impl Gatherer {
     pub(crate) fn finish(mut self, from: Offset) -> PartitionSlice {
         self.end_run();
         self.end_copied();
-        PartitionSlice { chunks: self.chunks, next: self.next.unwrap_or(from) }
+        PartitionSlice { chunks: self.chunks, next: self.next.unwrap_or(from), lent: self.lent }
     }
 }

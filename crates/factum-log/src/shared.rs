@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::settings::LogSettings;
 use crate::spare::Spare;
 use crate::starts::Starts;
+use crate::unread::Unread;
 
 /// Open files that are kept for readers.
 const MAX_OPEN_FILES: usize = 64;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) files: Files,
     pub(crate) ahead: Ahead,
+    pub(crate) unread: Unread,
     pub(crate) counters: Counters,
     pub(crate) spare: Spare,
     /// Journals and segments by number; the active journal, the last of its kind, has no `Sealed`.
@@ -54,6 +56,7 @@ impl Shared {
         Self {
             files: Files { disk: Arc::clone(&disk), open: Mutex::default() },
             ahead: Ahead::default(),
+            unread: Unread::default(),
             disk,
             clock,
             settings,
@@ -89,14 +92,23 @@ impl Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKey {
     Journal(u64),
+    /// A journal, past the cache of the system.
+    JournalDirect(u64),
     Index(u64),
 }
 
 impl FileKey {
     pub(crate) fn path(self) -> String {
         match self {
-            Self::Journal(number) => journal_path(number),
+            Self::Journal(number) | Self::JournalDirect(number) => journal_path(number),
             Self::Index(number) => index_path(number),
+        }
+    }
+
+    fn open(self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        match self {
+            Self::Journal(_) | Self::Index(_) => disk.open(&self.path()),
+            Self::JournalDirect(_) => disk.open_direct(&self.path()),
         }
     }
 }
@@ -113,7 +125,7 @@ impl Files {
         let known = open.iter().rposition(|(known, _)| *known == key);
         let (_, file) = match known.and_then(|at| open.remove(at)) {
             Some(found) => found,
-            None => (key, self.disk.open(&key.path())?),
+            None => (key, key.open(self.disk.as_ref())?),
         };
         if open.len() >= MAX_OPEN_FILES {
             // A file that is being sent stays open anyway: closing it here would open it twice.

@@ -17,14 +17,14 @@ pub(crate) enum Fault {
     Damaged(BatchEntry, String),
 }
 
-/// Cuts batches into what is read at once; a batch larger than a window is alone.
-pub(crate) fn windows(entries: &[BatchEntry]) -> impl Iterator<Item = &[BatchEntry]> {
+/// Cuts batches into what is read at once, at most `most` bytes; a batch that is larger is alone.
+pub(crate) fn windows(entries: &[BatchEntry], most: usize) -> impl Iterator<Item = &[BatchEntry]> {
     let mut rest = entries;
     std::iter::from_fn(move || {
         let first = rest.first()?;
         let joins = |pair: &&[BatchEntry]| {
             let reach = pair[1].end_position().saturating_sub(first.position);
-            is_near(&pair[0], &pair[1]) && reach <= WINDOW_BYTES as u64
+            is_near(&pair[0], &pair[1]) && reach <= most as u64
         };
         let count = 1 + rest.windows(2).take_while(joins).count();
         let (window, after) = rest.split_at(count);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use factum_event::Offset;
+use factum_log::disk::sim::SimDisk;
 use factum_log::{Chunk, FileRegion, Log, LogSettings, OsDisk, PartitionSlice, ReadError, Worker};
 use pollster::block_on;
 use tempfile::tempdir;
@@ -17,6 +18,9 @@ use crate::support::{append, clock, fill, numbered, offset, open, partition, rea
 
 /// Larger than the window through which batches are checked.
 const LARGE: usize = 700_000;
+
+/// Bytes of a batch of that size in which a bit is flipped.
+const FLIPPED: [u64; 11] = [0, 9, 14, 16, 18, 21, 100, 262_143, 262_144, 262_145, 699_999];
 
 fn settings() -> LogSettings {
     LogSettings {
@@ -58,8 +62,17 @@ fn regions(slice: &PartitionSlice) -> Vec<&FileRegion> {
 
 #[test]
 fn slices_have_the_bytes_of_the_batches_wherever_these_are() {
+    let (in_memory, in_files) = all_slices(settings());
+    assert!(in_memory > 100 && in_files > 100, "{in_memory} in memory, {in_files} in files");
+    // What nobody has read so far comes in memory as well.
+    let (_, fewer_in_files) = all_slices(LogSettings { read_ahead_from: 1, ..settings() });
+    assert!(fewer_in_files < in_files, "{fewer_in_files} of {in_files} in files");
+}
+
+/// Reads slices of several sizes, and counts their chunks in memory and in files.
+fn all_slices(settings: LogSettings) -> (usize, usize) {
     let directory = tempdir().unwrap();
-    let (log, _) = open(directory.path(), settings()).unwrap();
+    let (log, _) = open(directory.path(), settings).unwrap();
     let sizes = [10, 100, 3000, 20_000, 70_000, 200_000, LARGE];
     for round in 0..12 {
         for (number, size) in sizes.into_iter().cycle().skip(round).step_by(3).take(7).enumerate() {
@@ -85,7 +98,7 @@ fn slices_have_the_bytes_of_the_batches_wherever_these_are() {
             batches.iter().flat_map(|b| [&b.prefix[..], &b.body[..]]).flatten().copied().collect();
         assert!(bytes == expected, "partition {number} by {max_bytes}");
     }
-    assert!(in_memory > 100 && in_files > 100, "{in_memory} in memory, {in_files} in files");
+    (in_memory, in_files)
 }
 
 #[test]
@@ -114,19 +127,28 @@ fn neighbours_are_one_region_and_one_turn_is_bounded() {
 }
 
 #[test]
-fn a_flipped_bit_ends_a_region_before_its_batch() {
+fn a_flipped_bit_ends_a_slice_before_its_batch() {
+    flipped_bits(settings(), &FLIPPED);
+    // Past the cache, each of them for the first time.
+    for at in FLIPPED {
+        flipped_bits(LogSettings { read_ahead_from: 1, ..settings() }, &[at]);
+    }
+}
+
+fn flipped_bits(settings: LogSettings, flipped: &[u64]) {
     let directory = tempdir().unwrap();
-    let (log, _) = open(directory.path(), settings()).unwrap();
+    let (log, _) = open(directory.path(), settings).unwrap();
     let id = partition(1, 0);
     for number in 0..5 {
         append(&log, id, numbered(number, LARGE)).unwrap();
     }
     let length = numbered(0, LARGE).len() as u64;
+    assert!(flipped.iter().all(|&at| at < length));
     let group = (64 + 64 + length).next_multiple_of(64);
     let start = 64 + 2 * group + 128;
     let file =
         OpenOptions::new().read(true).write(true).open(journal(directory.path(), 1)).unwrap();
-    for at in [0, 9, 14, 16, 18, 21, 100, 262_143, 262_144, 262_145, length - 1] {
+    for &at in flipped {
         let mut byte = [0];
         file.read_exact_at(&mut byte, start + at).unwrap();
         file.write_all_at(&[byte[0] ^ 16], start + at).unwrap();
@@ -172,6 +194,57 @@ fn what_is_in_memory_is_handed_out_from_there() {
 }
 
 #[test]
+fn who_reads_first_reads_past_the_cache_and_who_comes_second_through_it() {
+    let disk = SimDisk::new(1);
+    let settings = LogSettings { read_ahead_from: 256 << 10, ..settings() };
+    let (log, mut workers, _) =
+        Log::open_stepped(Arc::new(disk.clone()), clock(), settings).unwrap();
+    let id = partition(1, 0);
+    let waiting: Vec<_> =
+        (0..40).map(|number| start(&log, id, numbered(number, 70_000)).unwrap()).collect();
+    while workers.step(Worker::Writer) {}
+    for appending in waiting {
+        block_on(appending).unwrap();
+    }
+    let mut read = |from, max_bytes| {
+        let mut reading = Box::pin(log.read_regions(id, from, max_bytes));
+        let mut poll = || reading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let begun = poll();
+        while workers.step(Worker::Reader) {}
+        let Poll::Ready(slice) = (if begun.is_ready() { begun } else { poll() }) else {
+            panic!("it was read");
+        };
+        slice.unwrap()
+    };
+    let mut read_all = || {
+        let (mut next, mut bytes, mut in_files) = (offset(0), Vec::new(), 0);
+        while next < offset(40) {
+            let slice = read(next, 1 << 20);
+            bytes.extend(content(&slice));
+            in_files += regions(&slice).len();
+            next = slice.next;
+        }
+        (bytes, in_files, disk.stats().direct_read_bytes)
+    };
+    let (first, in_files, direct) = read_all();
+    assert_eq!(in_files, 0);
+    assert!((0..100_000).contains(&(direct - first.len() as u64)), "{direct} bytes");
+    let (second, in_files, no_more) = read_all();
+    assert!(second == first && in_files > 0);
+    assert_eq!(no_more, direct);
+}
+
+#[test]
+fn who_reads_little_reads_through_the_cache() {
+    let disk = SimDisk::new(1);
+    let settings = LogSettings { read_ahead_from: 256 << 10, ..settings() };
+    let (log, _) = Log::open(Arc::new(disk.clone()), clock(), settings).unwrap();
+    fill(&log, partition(1, 0), 0..9, 70_000);
+    block_on(log.read_regions(partition(1, 0), offset(0), 200_000)).unwrap();
+    assert_eq!(disk.stats().direct_read_bytes, 0);
+}
+
+#[test]
 fn who_reads_on_finds_what_follows_checked() {
     let directory = tempdir().unwrap();
     let disk = Arc::new(OsDisk::new(directory.path()).unwrap());
@@ -207,4 +280,30 @@ fn who_reads_on_finds_what_follows_checked() {
     while workers.step(Worker::Reader) {}
     assert_eq!(poll(single.as_mut()), Poll::Ready(offset(3)));
     assert!(!workers.step(Worker::Reader), "who reads little reads for himself");
+}
+
+#[test]
+fn what_is_read_ahead_may_be_one_batch_above_the_limit() {
+    let directory = tempdir().unwrap();
+    let disk = Arc::new(OsDisk::new(directory.path()).unwrap());
+    let settings = LogSettings { read_ahead_from: LARGE, ..settings() };
+    let (log, mut workers, _) = Log::open_stepped(disk, clock(), settings).unwrap();
+    let id = partition(1, 0);
+    for number in 0..3 {
+        let appending = start(&log, id, numbered(number, LARGE)).unwrap();
+        workers.step(Worker::Writer);
+        block_on(appending).unwrap();
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let mut begin = Box::pin(log.read_regions(id, offset(0), 1000));
+    assert!(begin.as_mut().poll(&mut context).is_pending());
+    assert!(workers.step(Worker::Reader));
+    assert!(begin.as_mut().poll(&mut context).is_ready());
+    assert!(workers.step(Worker::Reader), "it is read ahead");
+    let Poll::Ready(next) =
+        Box::pin(log.read_regions(id, offset(1), 1000)).as_mut().poll(&mut context)
+    else {
+        panic!("it was read again");
+    };
+    assert_eq!(next.unwrap().next, offset(2));
 }

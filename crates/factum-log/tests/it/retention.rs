@@ -180,6 +180,7 @@ fn a_cleaning_that_is_given_up_changes_nothing() {
     let id = partition(1, 0);
     let (log, _) = open(directory.path(), small()).unwrap();
     fill(&log, id, 0..60, 500);
+    block_on(log.sealed()).unwrap();
     let mut cleaning = log.clean(id, log.sealed_end(id)).unwrap().unwrap();
     cleaning.push(numbered(7, 10), factum_event::Timestamp::from_millis(1)).unwrap();
     let again = cleaning.push(numbered(7, 10), factum_event::Timestamp::from_millis(1));

@@ -13,10 +13,8 @@ use crate::step::Failure;
 /// Processor seconds of whoever serves, per GiB of values.
 struct Cost {
     written: f64,
-    /// What direct writes have put past the page cache.
-    read_first: f64,
-    /// The same once it is there.
-    read_again: f64,
+    /// By the first, the second and the third reader.
+    read: [f64; 3],
 }
 
 /// Writes and reads the same bytes with Factum, with a broker that forgets, and by a mere copy.
@@ -27,8 +25,8 @@ pub(crate) fn processor(ground: &Ground<'_>) -> Result<Section, Failure> {
     let null_arguments = ["--record-size", &size, "--records", &count];
     let file = ground.directory.join("copy");
     let bytes = ground.read_records() * RECORD_BYTES;
-    let mut factum = [const { Vec::new() }; 3];
-    let mut null = [const { Vec::new() }; 3];
+    let mut factum = [const { Vec::new() }; 4];
+    let mut null = [const { Vec::new() }; 4];
     for round in 1..=ground.rounds {
         eprintln!("   pair {round}");
         let copied = [null::receive(&file, bytes)?, null::send(&file)?];
@@ -40,20 +38,23 @@ pub(crate) fn processor(ground: &Ground<'_>) -> Result<Section, Failure> {
         let least = cost(ground.client, broker.address, broker.process(), &write, &read)?;
         for (pairs, cost) in [(&mut factum, ours), (&mut null, least)] {
             pairs[0].push(Pair { reference: copied[0], measured: cost.written });
-            pairs[1].push(Pair { reference: copied[1], measured: cost.read_first });
-            pairs[2].push(Pair { reference: copied[1], measured: cost.read_again });
+            for (pairs, measured) in pairs[1..].iter_mut().zip(cost.read) {
+                pairs.push(Pair { reference: copied[1], measured });
+            }
         }
     }
     let mut body = String::from(
         "Of the serving process alone, user and system. The copy is one process that moves the \
          same bytes from a socket into a file and flushes it once, and back by sendfile, from the \
-         page cache. Factum writes past that: who reads first brings it in, and who reads again \
-         finds it there.\n\n\
+         page cache. Factum writes past that, and who reads first reads past it: who reads second \
+         fills it.\n\n\
          | processor seconds per GiB of values | one copy | broker | ratio | of the pairs |\n\
          |---|---:|---:|---:|---:|\n",
     );
     for (who, pairs) in [("Factum", &factum), ("null", &null)] {
-        for (at, verb) in ["written", "read first", "read again"].into_iter().enumerate() {
+        for (at, verb) in
+            ["written", "read first", "read second", "read third"].into_iter().enumerate()
+        {
             let [copy, broker, ratio, spread, _] = compare(&pairs[at]).cells(3, Aim::None);
             row(&mut body, &[&format!("{who}, {verb}"), &copy, &broker, &ratio, &spread]);
         }
@@ -74,13 +75,14 @@ fn cost(
 ) -> Result<Cost, Failure> {
     let before = cpu_seconds(process)?;
     let sent = client.run(broker, write)?.number("sent_bytes")? / GIB;
-    let between = cpu_seconds(process)?;
-    let received = client.run(broker, read)?.number("bytes")? / GIB;
-    let after = cpu_seconds(process)?;
-    let again = client.run(broker, read)?.number("bytes")? / GIB;
-    Ok(Cost {
-        written: (between - before) / sent,
-        read_first: (after - between) / received,
-        read_again: (cpu_seconds(process)? - after) / again,
-    })
+    let mut before_read = cpu_seconds(process)?;
+    let written = (before_read - before) / sent;
+    let mut cost = Cost { written, read: [0.0; 3] };
+    for read_cost in &mut cost.read {
+        let received = client.run(broker, read)?.number("bytes")? / GIB;
+        let after = cpu_seconds(process)?;
+        *read_cost = (after - before_read) / received;
+        before_read = after;
+    }
+    Ok(cost)
 }
