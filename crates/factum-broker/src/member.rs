@@ -101,7 +101,8 @@ impl Member {
 
     async fn round(&mut self) -> Result<Vec<TopicPartition>, GroupError> {
         let topic_changes = self.broker.topic_changes();
-        let joined = self.broker.groups().join(self.now(), self.join_request()?).await?;
+        let joined =
+            self.broker.groups().join(self.now(), self.join_request()?, &self.broker).await?;
         self.membership.member_id.clone_from(&joined.member_id);
         self.membership.generation = joined.generation;
         self.membership.leader = joined.is_leader();

@@ -189,6 +189,14 @@ impl Assignment {
     }
 }
 
+/// The version of a message of either kind.
+///
+/// # Errors
+/// [`ConsumerProtocolError`] if there is none.
+pub fn version(bytes: &[u8]) -> Result<i16> {
+    Input { bytes, at: 0 }.version()
+}
+
 fn start(version: i16) -> Result<BytesMut> {
     if !(0..=MAX_VERSION).contains(&version) {
         return Err(ConsumerProtocolError::Version(version));

@@ -106,12 +106,10 @@ impl Group {
         }
     }
 
-    pub(super) fn check_generation(&self, came: i32) -> Result<(), GroupError> {
-        if came == self.generation {
-            Ok(())
-        } else {
-            Err(GroupError::IllegalGeneration { came, current: self.generation })
-        }
+    pub(super) fn check_generation(&self, member_id: &str, came: i32) -> Result<(), GroupError> {
+        let member = self.members.get(member_id);
+        let current = member.map_or(self.generation, |m| m.generation(self.generation));
+        if came == current { Ok(()) } else { Err(GroupError::IllegalGeneration { came, current }) }
     }
 
     /// Removes a member, and answers what it waits for: if its client is still there, it is to

@@ -19,6 +19,15 @@ use super::{Cause, GroupError, JoinRequest, Joined};
 /// protocol's strings and logs.
 const MAX_ID_PREFIX: usize = 255;
 
+impl JoinRequest {
+    /// An id for the new member.
+    pub(super) fn new_id(&self, turn: &mut Turn<'_>) -> String {
+        let prefix = self.instance_id.as_deref().unwrap_or(&self.client_id);
+        let prefix = &prefix[..prefix.floor_char_boundary(MAX_ID_PREFIX)];
+        format!("{prefix}-{}", (turn.ids)())
+    }
+}
+
 impl Group {
     pub(super) fn join(
         &mut self,
@@ -81,9 +90,7 @@ impl Group {
     }
 
     fn join_new(&mut self, turn: &mut Turn<'_>, request: &JoinRequest, waiter: Waiter<Joined>) {
-        let prefix = request.instance_id.as_deref().unwrap_or(&request.client_id);
-        let prefix = &prefix[..prefix.floor_char_boundary(MAX_ID_PREFIX)];
-        let member_id = format!("{prefix}-{}", (turn.ids)());
+        let member_id = request.new_id(turn);
         let former = request.instance_id.as_deref().and_then(|id| self.static_member(id));
         if let Some(former) = former.map(|m| m.id.clone()) {
             self.replace_static(turn, &former, member_id, request, waiter);

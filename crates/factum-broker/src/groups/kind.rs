@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use factum_event::GroupName;
+use tokio::sync::watch;
 
-use super::consumer::ConsumerGroup;
+use super::answer::Waiter;
+use super::consumer::{self, Checked, ConsumerGroup};
 use super::group::{Group, Turn};
-use super::{GroupError, GroupSettings, Listed, MemberRef, Standing};
+use super::{
+    ConsumerBeat, GroupError, GroupKind, GroupSettings, JoinRequest, Joined, Leaving, Listed,
+    MemberRef, Standing, SyncRequest, Synced, TopicsView,
+};
 
-/// A group of one protocol or the other. An empty one becomes one of the protocol of the next
-/// member; what it counts goes on.
+/// A group of one protocol or the other. How it changes is in `migration`; what it counts goes on.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all groups are of the larger or the smaller")]
 pub(super) enum Kind {
@@ -25,14 +29,6 @@ impl Kind {
         }
     }
 
-    /// The group, for what only members of the classic protocol ask: others are unknown.
-    pub(super) fn classic_mut(&mut self) -> Result<&mut Group, GroupError> {
-        match self {
-            Self::Classic(group) => Ok(group),
-            Self::Consumer(_) => Err(GroupError::UnknownMemberId),
-        }
-    }
-
     pub(super) fn consumer(&self) -> Option<&ConsumerGroup> {
         match self {
             Self::Classic(_) => None,
@@ -40,37 +36,69 @@ impl Kind {
         }
     }
 
-    pub(super) fn consumer_mut(&mut self) -> Result<&mut ConsumerGroup, GroupError> {
+    pub(super) fn join(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &JoinRequest,
+        waiter: Waiter<Joined>,
+        topics: &dyn TopicsView,
+    ) {
         match self {
+            Self::Classic(group) => group.join(turn, request, waiter),
+            Self::Consumer(group) => waiter.answer(group.classic_join(turn, request, topics)),
+        }
+        self.follow_members(turn);
+    }
+
+    pub(super) fn sync(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: SyncRequest,
+        waiter: Waiter<Synced>,
+    ) {
+        match self {
+            Self::Classic(group) => group.sync(turn, request, waiter),
+            Self::Consumer(group) => waiter.answer(group.classic_sync(turn, &request)),
+        }
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        turn: &Turn<'_>,
+        member: &MemberRef<'_>,
+    ) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(group) => group.heartbeat(turn, member),
+            Self::Consumer(group) => group.classic_heartbeat(turn, member),
+        }
+    }
+
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        checked: Checked,
+        topics: &dyn TopicsView,
+    ) -> Result<ConsumerBeat, GroupError> {
+        let beat = match self {
+            Self::Classic(_) if checked.joins() => self.upgrade(turn, checked, topics),
             Self::Classic(_) => Err(GroupError::UnknownMemberId),
-            Self::Consumer(group) => Ok(group),
-        }
+            Self::Consumer(group) => group.heartbeat(turn, checked, topics),
+        };
+        self.follow_members(turn);
+        beat
     }
 
-    /// Makes it one of the classic protocol, if that changes nothing for anybody.
-    pub(super) fn become_classic(&mut self, now: Duration) -> Result<(), GroupError> {
-        if let Self::Consumer(group) = self {
-            if !group.members.is_empty() {
-                let refusal = "the group's members speak the consumer protocol (KIP-848), set \
-                    group.protocol=consumer or stop them";
-                return Err(GroupError::InconsistentGroupProtocol(refusal.to_owned()));
-            }
-            let generation = group.epoch;
-            *self = Self::Classic(Group { generation, ..Group::new(group.name.clone(), now) });
-        }
-        Ok(())
-    }
-
-    /// Makes it one of the consumer protocol, if that changes nothing for anybody.
-    pub(super) fn become_consumer(&mut self, now: Duration) -> Result<(), GroupError> {
-        if let Self::Classic(group) = self {
-            if !group.members.is_empty() {
-                return Err(GroupError::NotConsumerGroup);
-            }
-            let (name, epoch) = (group.name.clone(), group.generation);
-            *self = Self::Consumer(ConsumerGroup::new(name, epoch, now));
-        }
-        Ok(())
+    pub(super) fn leave(
+        &mut self,
+        turn: &mut Turn<'_>,
+        members: &[Leaving],
+    ) -> Vec<Result<(), GroupError>> {
+        let left = match self {
+            Self::Classic(group) => group.leave(turn, members),
+            Self::Consumer(group) => group.classic_leave(turn, members),
+        };
+        self.follow_members(turn);
+        left
     }
 
     pub(super) fn validate_commit(
@@ -95,6 +123,29 @@ impl Kind {
         match self {
             Self::Classic(group) => group.expire(turn),
             Self::Consumer(group) => group.expire(turn),
+        }
+        self.follow_members(turn);
+    }
+
+    /// Changes whenever the earliest deadline may have come nearer by a heartbeat.
+    pub(super) fn deadlines_begun(&self) -> u64 {
+        match self {
+            Self::Classic(_) => 0,
+            Self::Consumer(group) => group.deadlines_begun(),
+        }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        match self {
+            Self::Classic(group) => group.rebalances.subscribe(),
+            Self::Consumer(group) => group.rebalances.subscribe(),
+        }
+    }
+
+    pub(super) fn member_kind(&self, member_id: &str) -> Option<GroupKind> {
+        match self {
+            Self::Classic(group) => group.members.get(member_id).map(|_| GroupKind::Classic),
+            Self::Consumer(group) => group.members.get(member_id).map(consumer::Member::kind),
         }
     }
 

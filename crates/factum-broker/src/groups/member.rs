@@ -7,6 +7,20 @@ use bytes::Bytes;
 use super::answer::Waiter;
 use super::{GroupError, JoinRequest, Joined, JoinedMember, Protocol, Synced};
 
+/// What of a member of the classic protocol is the same in a group of either kind.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) id: String,
+    pub(super) instance_id: Option<String>,
+    pub(super) client_id: String,
+    pub(super) client_host: String,
+    pub(super) session_timeout: Option<Duration>,
+    pub(super) rebalance_timeout: Duration,
+    pub(super) protocols: Vec<Protocol>,
+    /// The generation that it knows of.
+    pub(super) epoch: i32,
+}
+
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: String,
@@ -23,6 +37,9 @@ pub(super) struct Member {
     is_new: bool,
     /// Its client knows its id, so it can come back to a join that it gave up.
     knows_id: bool,
+    /// The epoch in which it came from a group of the consumer protocol: until the next generation
+    /// it knows of no other.
+    former_epoch: Option<i32>,
     /// It has asked for its assignment in this generation.
     pub(super) synced: bool,
     pub(super) joining: Option<Waiter<Joined>>,
@@ -43,10 +60,53 @@ impl Member {
             assignment: Bytes::new(),
             expires: None,
             is_new: true,
+            former_epoch: None,
             synced: false,
             joining: Some(waiter),
             syncing: None,
         }
+    }
+
+    /// A member that comes from a group of the consumer protocol.
+    pub(super) fn arriving(moved: Moved, assignment: Bytes, now: Duration) -> Self {
+        let mut member = Self {
+            id: moved.id,
+            instance_id: moved.instance_id,
+            client_id: moved.client_id,
+            client_host: moved.client_host,
+            session_timeout: moved.session_timeout,
+            rebalance_timeout: moved.rebalance_timeout,
+            protocols: moved.protocols,
+            assignment,
+            expires: None,
+            is_new: false,
+            knows_id: true,
+            former_epoch: Some(moved.epoch),
+            synced: true,
+            joining: None,
+            syncing: None,
+        };
+        member.renew(now);
+        member
+    }
+
+    /// What of the member goes with it into a group of the consumer protocol.
+    pub(super) fn moved(&self, generation: i32) -> Moved {
+        Moved {
+            id: self.id.clone(),
+            instance_id: self.instance_id.clone(),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+            session_timeout: self.session_timeout,
+            rebalance_timeout: self.rebalance_timeout,
+            protocols: self.protocols.clone(),
+            epoch: self.generation(generation),
+        }
+    }
+
+    /// The generation that the member knows of, while the group is in `current`.
+    pub(super) fn generation(&self, current: i32) -> i32 {
+        self.former_epoch.unwrap_or(current)
     }
 
     /// Takes what the member says in a later join, and its place to answer it.
@@ -73,6 +133,7 @@ impl Member {
     pub(super) fn settle(&mut self, now: Duration) {
         self.is_new = false;
         self.knows_id = true;
+        self.former_epoch = None;
         self.renew(now);
     }
 
@@ -122,7 +183,7 @@ impl Member {
 }
 
 /// Copies, so that a member does not keep the whole network buffer alive in which it came.
-fn owned(protocols: &[Protocol]) -> Vec<Protocol> {
+pub(super) fn owned(protocols: &[Protocol]) -> Vec<Protocol> {
     let copy = |p: &Protocol| Protocol {
         name: p.name.clone(),
         metadata: Bytes::copy_from_slice(&p.metadata),

@@ -1,5 +1,6 @@
 //! Consumer groups by Kafka's classic protocol: members join, a leader assigns, all sync; and by
-//! its consumer protocol (KIP-848), in `consumer`. A group is of one or the other.
+//! its consumer protocol (KIP-848), in `consumer`. A group is of one or the other, and changes from
+//! one to the other while it has members, in `migration`.
 //!
 //! [`Groups`] is a state machine without I/O, clock or runtime: time comes in as an argument,
 //! answers that have to wait come by [`Answer`], and what happens because time has passed happens
@@ -25,6 +26,7 @@ mod join;
 mod kind;
 mod leave;
 mod member;
+mod migration;
 pub mod range_assignor;
 mod rebalance;
 mod report;
@@ -54,7 +56,7 @@ pub use report::{
 pub use request::{
     JoinRequest, Joined, JoinedMember, Leaving, MemberRef, Protocol, SyncRequest, Synced,
 };
-pub use settings::GroupSettings;
+pub use settings::{GroupSettings, MigrationPolicy};
 
 use answer::Waiter;
 use consumer::{Checked, ConsumerGroup};
@@ -89,9 +91,14 @@ impl Groups {
     /// By the answer: [`GroupError::MemberIdRequired`] gives a new member its id;
     /// [`GroupError::UnknownMemberId`] and [`GroupError::FencedInstanceId`] say that the id is
     /// none of the group's; the others that request, settings and group do not fit.
-    pub fn join(&self, now: Duration, request: JoinRequest) -> Answer<Joined> {
+    pub fn join(
+        &self,
+        now: Duration,
+        request: JoinRequest,
+        topics: &dyn TopicsView,
+    ) -> Answer<Joined> {
         let (waiter, answer) = Waiter::pair();
-        self.change(|state| state.join(now, &request, waiter));
+        self.change(|state| state.join(now, &request, waiter, topics));
         answer
     }
 
@@ -116,8 +123,7 @@ impl Groups {
         group: &GroupName,
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
-        // A heartbeat only moves deadlines away, so nobody is to be woken.
-        self.state.lock().heartbeat(now, group, member)
+        self.change(|state| state.heartbeat(now, group, member))
     }
 
     /// A heartbeat of the consumer protocol: a member joins, stays, or leaves.
@@ -137,11 +143,12 @@ impl Groups {
         self.change(|state| state.consumer_heartbeat(now, checked, topics))
     }
 
-    /// Whether a member of the consumer protocol may be told the group's offsets: whether it is in
-    /// the epoch that it says. Of others nothing is asked.
+    /// Whether a member of a group of the consumer protocol may be told the group's offsets: whether
+    /// it is in the epoch that it says. Of others nothing is asked.
     ///
     /// # Errors
-    /// [`GroupError::UnknownMemberId`], [`GroupError::StaleMemberEpoch`].
+    /// [`GroupError::UnknownMemberId`], [`GroupError::StaleMemberEpoch`],
+    /// [`GroupError::IllegalGeneration`].
     pub fn validate_fetch(
         &self,
         group: &GroupName,
@@ -160,7 +167,13 @@ impl Groups {
         state.group(group).and_then(Kind::consumer).map(ConsumerGroup::describe)
     }
 
-    /// Which protocol a group's members speak; none if it is not known here.
+    /// Which protocol a member speaks; none if it is not known here.
+    #[must_use]
+    pub fn member_kind(&self, group: &GroupName, member_id: &str) -> Option<GroupKind> {
+        self.state.lock().group(group)?.member_kind(member_id)
+    }
+
+    /// Of which protocol a group is; none if it is not known here.
     #[must_use]
     pub fn kind(&self, group: &GroupName) -> Option<GroupKind> {
         self.state.lock().group(group).map(|group| match group {
@@ -184,7 +197,7 @@ impl Groups {
     ///
     /// # Errors
     /// [`GroupError::UnknownMemberId`], [`GroupError::FencedInstanceId`],
-    /// [`GroupError::IllegalGeneration`], [`GroupError::RebalanceInProgress`]; in a group of the
+    /// [`GroupError::IllegalGeneration`], [`GroupError::RebalanceInProgress`]; of a member of the
     /// consumer protocol [`GroupError::StaleMemberEpoch`].
     pub fn validate_commit(
         &self,
@@ -222,12 +235,11 @@ impl Groups {
         self.change(|state| state.delete(group))
     }
 
-    /// The number of rebalances of a group of the classic protocol that have begun, to wait for the
-    /// next one. The channel closes when the group is forgotten.
+    /// How often members in this process were called to join again, to wait for the next time. The
+    /// channel closes when the group is forgotten.
     #[must_use]
     pub fn watch(&self, group: &GroupName) -> Option<watch::Receiver<u64>> {
-        let state = self.state.lock();
-        state.group(group).and_then(Kind::classic).map(|group| group.rebalances.subscribe())
+        self.state.lock().group(group).map(Kind::watch)
     }
 
     /// Counts over all groups.

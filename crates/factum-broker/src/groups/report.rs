@@ -140,6 +140,8 @@ pub enum Cause {
     MetadataChanged,
     /// A static member came back in a way that the assignment does not survive.
     StaticMemberReplaced,
+    /// Members did not join again in time.
+    JoinMissing,
     /// Members did not ask for their assignment in time.
     SyncMissing,
     /// A member subscribed to other topics.
@@ -161,6 +163,7 @@ impl Cause {
             Self::LeaderRejoined => "joined again as the leader",
             Self::MetadataChanged => "joined again with other metadata",
             Self::StaticMemberReplaced => "came back as a static member",
+            Self::JoinMissing => "did not join again within the rebalance timeout",
             Self::SyncMissing => "did not sync within the rebalance timeout",
             Self::SubscriptionChanged => "subscribed to other topics",
             Self::TopicsChanged => "created, deleted, or given partitions",

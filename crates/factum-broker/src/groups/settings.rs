@@ -30,8 +30,51 @@ pub struct GroupSettings {
     /// How long a member of the consumer protocol is to wait between heartbeats (Kafka's
     /// `group.consumer.heartbeat.interval.ms`).
     pub consumer_heartbeat_interval: Duration,
+    /// Which groups change their protocol while they have members (Kafka's
+    /// `group.consumer.migration.policy`).
+    pub migration_policy: MigrationPolicy,
     /// How long a group without members is remembered.
     pub empty_group_retention: Duration,
+}
+
+/// Which groups change their protocol while they have members. One without members changes it with
+/// its next member in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MigrationPolicy {
+    /// In both directions.
+    #[default]
+    Bidirectional,
+    /// To the consumer protocol, with its first member.
+    Upgrade,
+    /// To the classic protocol, when the last member of the consumer protocol goes.
+    Downgrade,
+    /// None.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// All there are.
+    pub const ALL: [Self; 4] =
+        [Self::Bidirectional, Self::Upgrade, Self::Downgrade, Self::Disabled];
+
+    /// Kafka's name of the policy.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bidirectional => "bidirectional",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub(super) const fn upgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    pub(super) const fn downgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
+    }
 }
 
 impl Default for GroupSettings {
@@ -47,6 +90,7 @@ impl Default for GroupSettings {
             max_member_bytes: 1 << 20,
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            migration_policy: MigrationPolicy::default(),
             empty_group_retention: Duration::from_secs(10 * 60),
         }
     }

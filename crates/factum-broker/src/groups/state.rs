@@ -53,20 +53,24 @@ impl State {
         self.groups.get(name).map(|filed| &filed.group)
     }
 
-    pub(super) fn join(&mut self, now: Duration, request: &JoinRequest, waiter: Waiter<Joined>) {
+    pub(super) fn join(
+        &mut self,
+        now: Duration,
+        request: &JoinRequest,
+        waiter: Waiter<Joined>,
+        topics: &dyn TopicsView,
+    ) {
         if let Err(error) = request.check(&self.settings).and_then(|()| self.open(now, request)) {
             return waiter.fail(error);
         }
-        self.change(now, &request.group, |group, turn| match group.classic_mut() {
-            Ok(group) => group.join(turn, request, waiter),
-            Err(error) => waiter.fail(error),
-        });
+        self.change(now, &request.group, |group, turn| group.join(turn, request, waiter, topics));
     }
 
-    /// Makes sure that there is such a group of the classic protocol, if the request may create it.
+    /// Makes sure that there is such a group, if the request may create it.
     fn open(&mut self, now: Duration, request: &JoinRequest) -> Result<(), GroupError> {
         if let Some(filed) = self.groups.get_mut(&request.group) {
-            return filed.group.become_classic(now);
+            filed.group.become_classic_if_empty(now);
+            return Ok(());
         }
         if !request.member_id.is_empty() {
             return Err(GroupError::UnknownMemberId);
@@ -89,28 +93,12 @@ impl State {
         topics: &dyn TopicsView,
     ) -> Result<ConsumerBeat, GroupError> {
         let name = checked.group.clone();
-        match self.groups.get_mut(&name) {
-            Some(filed) if checked.joins() => filed.group.become_consumer(now)?,
-            Some(_) => {}
-            None if checked.joins() => {
-                let group = ConsumerGroup::new(name.clone(), 0, now);
-                self.insert(Kind::Consumer(group), &name)?;
-            }
-            None => return Err(GroupError::UnknownMemberId),
+        if !self.groups.contains_key(&name) && checked.joins() {
+            let group = ConsumerGroup::new(name.clone(), 0, now);
+            self.insert(Kind::Consumer(group), &name)?;
         }
-        let answer = self.touch(now, &name, |group, turn| {
-            group.consumer_mut().map(|group| {
-                let before = group.deadlines_begun();
-                let answer = group.heartbeat(turn, checked, topics);
-                (answer, group.deadlines_begun() != before)
-            })
-        });
-        let (answer, is_earlier) = answer.unwrap_or(Err(GroupError::UnknownMemberId))?;
-        // Most heartbeats only move a deadline away, and there may be thousands of members.
-        if is_earlier {
-            self.file(&name);
-        }
-        answer
+        self.beat(now, &name, |group, turn| group.consumer_heartbeat(turn, checked, topics))
+            .unwrap_or(Err(GroupError::UnknownMemberId))
     }
 
     /// Makes room for a group by forgetting one that has no members.
@@ -129,10 +117,7 @@ impl State {
             return waiter.fail(GroupError::UnknownMemberId);
         }
         let name = request.group.clone();
-        self.change(now, &name, |group, turn| match group.classic_mut() {
-            Ok(group) => group.sync(turn, request, waiter),
-            Err(error) => waiter.fail(error),
-        });
+        self.change(now, &name, |group, turn| group.sync(turn, request, waiter));
     }
 
     pub(super) fn heartbeat(
@@ -141,7 +126,7 @@ impl State {
         name: &GroupName,
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
-        self.touch(now, name, |group, turn| group.classic_mut()?.heartbeat(turn, member))
+        self.beat(now, name, |group, turn| group.heartbeat(turn, member))
             .unwrap_or(Err(GroupError::UnknownMemberId))
     }
 
@@ -163,11 +148,7 @@ impl State {
         name: &GroupName,
         members: &[Leaving],
     ) -> Vec<Result<(), GroupError>> {
-        let leave = |group: &mut Kind, turn: &mut Turn<'_>| match group {
-            Kind::Classic(group) => group.leave(turn, members),
-            Kind::Consumer(group) => group.remove_static(turn, members),
-        };
-        self.change(now, name, leave)
+        self.change(now, name, |group, turn| group.leave(turn, members))
             .unwrap_or_else(|| vec![Err(GroupError::UnknownMemberId); members.len()])
     }
 
@@ -250,6 +231,22 @@ impl State {
         let (settings, counters) = (&self.settings, &mut self.counters);
         let mut turn = Turn { now, settings, counters, ids: &mut *self.ids };
         Some(act(&mut filed.group, &mut turn))
+    }
+
+    /// Lets a group hear a heartbeat. Most of them only move a deadline away, and there may be
+    /// thousands of members.
+    fn beat<T>(
+        &mut self,
+        now: Duration,
+        name: &GroupName,
+        act: impl FnOnce(&mut Kind, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let before = self.group(name)?.deadlines_begun();
+        let result = self.touch(now, name, act)?;
+        if self.group(name).is_some_and(|group| group.deadlines_begun() != before) {
+            self.file(name);
+        }
+        Some(result)
     }
 
     /// Lets a group do something, and files it anew under its earliest deadline.

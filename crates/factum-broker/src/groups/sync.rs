@@ -38,7 +38,7 @@ impl Group {
 
     fn check_sync(&self, turn: &Turn<'_>, request: &SyncRequest) -> Result<(), GroupError> {
         self.check_member(&request.member_id, request.instance_id.as_deref())?;
-        self.check_generation(request.generation)?;
+        self.check_generation(&request.member_id, request.generation)?;
         let names = [
             ("protocol type", &request.protocol_type, &self.protocol_type),
             ("protocol", &request.protocol, &self.protocol),
@@ -93,7 +93,7 @@ impl Group {
         member: &MemberRef<'_>,
     ) -> Result<(), GroupError> {
         self.check_member(member.member_id, member.instance_id)?;
-        self.check_generation(member.generation)?;
+        self.check_generation(member.member_id, member.generation)?;
         self.renew(turn, member.member_id);
         if self.state == GroupState::PreparingRebalance {
             return Err(GroupError::RebalanceInProgress);
@@ -112,7 +112,7 @@ impl Group {
             return Ok(());
         }
         self.check_member(member.member_id, member.instance_id)?;
-        self.check_generation(member.generation)?;
+        self.check_generation(member.member_id, member.generation)?;
         self.renew(turn, member.member_id);
         if self.state == GroupState::CompletingRebalance {
             return Err(GroupError::RebalanceInProgress);

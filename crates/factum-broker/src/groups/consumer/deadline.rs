@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::ConsumerGroup;
+use super::classic::Due;
 use super::member::Member;
 use crate::groups::group::Turn;
 use crate::groups::{Cause, GroupSettings};
@@ -13,7 +14,7 @@ use crate::groups::{Cause, GroupSettings};
 impl ConsumerGroup {
     /// The earliest deadline.
     pub(in crate::groups) fn next_deadline(&self, settings: &GroupSettings) -> Option<Duration> {
-        self.members.values().map(Member::deadline).chain(self.ends(settings)).min()
+        self.members.values().filter_map(Member::deadline).chain(self.ends(settings)).min()
     }
 
     fn ends(&self, settings: &GroupSettings) -> Option<Duration> {
@@ -31,6 +32,8 @@ impl ConsumerGroup {
         self.evict(turn, Cause::SessionExpired, |member| member.session_deadline <= now);
         let overdue = |member: &Member| member.revoke_deadline.is_some_and(|at| at <= now);
         self.evict(turn, Cause::RevocationOverdue, overdue);
+        self.evict(turn, Cause::JoinMissing, |member| member.is_overdue(Due::Join, now));
+        self.evict(turn, Cause::SyncMissing, |member| member.is_overdue(Due::Sync, now));
     }
 
     fn evict(&mut self, turn: &mut Turn<'_>, cause: Cause, is_due: impl Fn(&Member) -> bool) {

@@ -36,6 +36,8 @@ pub struct ConsumerDescription {
 pub struct DescribedConsumer {
     /// Its id.
     pub member_id: String,
+    /// Which protocol it speaks.
+    pub kind: GroupKind,
     /// Its `group.instance.id`.
     pub instance_id: Option<String>,
     /// Its rack.
@@ -112,7 +114,7 @@ impl ConsumerGroup {
             assignment_epoch: self.assignment_epoch,
             assignor: assignor.name(),
             members: self.members.values().map(|member| self.describe_member(member)).collect(),
-            rebalances: self.rebalances,
+            rebalances: *self.rebalances.borrow(),
             last_rebalance: self.last_rebalance.clone(),
         }
     }
@@ -121,6 +123,7 @@ impl ConsumerGroup {
         let pattern = member.subscription.pattern.as_ref();
         DescribedConsumer {
             member_id: member.id.clone(),
+            kind: member.kind(),
             instance_id: member.instance_id.clone(),
             rack_id: member.rack_id.clone(),
             epoch: member.epoch,

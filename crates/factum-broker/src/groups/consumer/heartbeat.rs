@@ -2,12 +2,12 @@
 //!
 //! * A member that joins again by its id goes on as the member that it was: it has lost an answer,
 //!   or its partitions.
-//! * A static member takes the place of its former self if that has left for a while; while that
-//!   is there, its instance id is not released.
+//! * A static member takes the place of its former self if that has left for a while, or speaks the
+//!   classic protocol; while another is there, its instance id is not released.
 //! * A member whose epoch is not its own was removed and came back, or has missed more than one
 //!   answer: it is fenced, gives up all it has, and joins again.
 
-use super::member::Member;
+use super::member::{Member, Progress};
 use super::request::Checked;
 use super::subscription::{Subscription, TopicsView};
 use super::{Assignment, ConsumerBeat, ConsumerGroup};
@@ -38,7 +38,7 @@ impl ConsumerGroup {
         self.assign_if_due();
         let changed = self.reconcile(turn, &member_id, owned.as_ref());
         let member = self.members.get_mut(&member_id).ok_or(GroupError::UnknownMemberId)?;
-        member.session_deadline = turn.now.saturating_add(turn.settings.consumer_session_timeout);
+        member.renew(turn);
         Ok(ConsumerBeat {
             member_epoch: member.epoch,
             heartbeat_interval: turn.settings.consumer_heartbeat_interval,
@@ -54,14 +54,21 @@ impl ConsumerGroup {
         checked: &Checked,
     ) -> Result<(String, bool), GroupError> {
         let beat = &checked.beat;
-        let is_known = self.members.contains_key(&beat.member_id);
+        let known = self.members.get(&beat.member_id);
+        let is_known = known.is_some();
+        if known.is_some_and(|member| member.classic.is_some()) {
+            let refusal = "a member of the classic protocol has this id; make another";
+            return Err(GroupError::InvalidRequest(refusal.to_owned()));
+        }
         self.check_pattern(checked)?;
         let former = beat.instance_id.as_ref().and_then(|id| self.instances.get(id)).cloned();
         if let Some(former) = former {
             if former == beat.member_id {
                 return Ok((former, false));
             }
-            if !self.members.get(&former).is_some_and(Member::is_away) {
+            // One of the classic protocol does not say that it leaves for a while.
+            let gives_way = |member: &Member| member.is_away() || member.classic.is_some();
+            if !self.members.get(&former).is_some_and(gives_way) {
                 return Err(GroupError::UnreleasedInstanceId);
             }
             // Who is there under another instance id cannot be two members.
@@ -92,7 +99,7 @@ impl ConsumerGroup {
     }
 
     /// Puts a static member that came back in the place of its former self.
-    fn replace(&mut self, turn: &mut Turn<'_>, former: &str, member_id: &str) {
+    pub(super) fn replace(&mut self, turn: &mut Turn<'_>, former: &str, member_id: &str) {
         // The new one comes first, so that the group is not empty in between.
         self.members.insert(member_id.to_owned(), Member::new(member_id.to_owned()));
         let Some(former) = self.remove(turn, former) else { return };
@@ -102,8 +109,11 @@ impl ConsumerGroup {
             previous_epoch: 0,
             id: member_id.to_owned(),
             assigned: Assignment::default(),
+            progress: Progress::Stable,
             revoking: Assignment::default(),
+            revoke_deadline: None,
             target,
+            classic: None,
             ..former
         };
         if let Some(instance_id) = &member.instance_id {
@@ -111,7 +121,7 @@ impl ConsumerGroup {
         }
         self.members.insert(member_id.to_owned(), member);
         self.deadlines_begun += 1;
-        self.hand(member_id, assigned, Assignment::default());
+        self.hand(turn.now, member_id, assigned, Assignment::default());
         self.reconciling.insert(member_id.to_owned());
     }
 
@@ -124,7 +134,8 @@ impl ConsumerGroup {
                 return Err(GroupError::FencedInstanceId);
             }
         }
-        let member = self.members.get(&beat.member_id).ok_or(GroupError::UnknownMemberId)?;
+        let member = self.members.get(&beat.member_id).filter(|m| m.classic.is_none());
+        let member = member.ok_or(GroupError::UnknownMemberId)?;
         let came = beat.member_epoch;
         // It has not heard of its epoch yet, and has nothing that it must not have.
         let lags = came == member.previous_epoch

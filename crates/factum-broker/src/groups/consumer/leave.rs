@@ -1,13 +1,13 @@
 //! Leaving: for good, or as a static member for a while, whose partitions wait for it until its
-//! session ends; or as an administrator removes static members, by LeaveGroup.
+//! session ends. LeaveGroup is in `classic`.
 
 use tracing::info;
 
-use super::member::{Member, Progress};
+use super::member::Progress;
 use super::request::{LEAVE, LEAVE_FOR_A_WHILE};
 use super::{Assignment, ConsumerBeat, ConsumerGroup, ConsumerHeartbeat};
 use crate::groups::group::Turn;
-use crate::groups::{Cause, GroupError, Leaving};
+use crate::groups::{Cause, GroupError};
 
 impl ConsumerGroup {
     pub(super) fn leave(
@@ -21,7 +21,7 @@ impl ConsumerGroup {
                 return Err(GroupError::FencedInstanceId);
             }
         }
-        if !self.members.contains_key(&beat.member_id) {
+        if !self.members.get(&beat.member_id).is_some_and(|member| member.classic.is_none()) {
             return Err(GroupError::UnknownMemberId);
         }
         info!(group = %self.name, epoch = self.epoch, member = %beat.member_id,
@@ -48,29 +48,7 @@ impl ConsumerGroup {
         member.progress = Progress::Stable;
         member.revoke_deadline = None;
         let assigned = member.assigned.clone();
-        self.hand(member_id, assigned, Assignment::default());
+        self.hand(turn.now, member_id, assigned, Assignment::default());
         self.settled(turn, member_id);
-    }
-
-    /// Removes static members by their instance ids; others leave by their heartbeats.
-    pub(in crate::groups) fn remove_static(
-        &mut self,
-        turn: &mut Turn<'_>,
-        members: &[Leaving],
-    ) -> Vec<Result<(), GroupError>> {
-        let mut left = Vec::new();
-        let mut remove = |leaving: &Leaving| {
-            let instance_id = leaving.instance_id.as_ref().filter(|_| leaving.member_id.is_empty());
-            let member_id = instance_id.and_then(|id| self.instances.get(id)).cloned();
-            let member_id = member_id.ok_or(GroupError::UnknownMemberId)?;
-            let member: Option<Member> = self.remove(turn, &member_id);
-            left.extend(member.map(|member| member.id));
-            Ok(())
-        };
-        let answers = members.iter().map(&mut remove).collect();
-        if !left.is_empty() {
-            self.bump(turn, Cause::MemberLeft, left);
-        }
-        answers
     }
 }

@@ -7,8 +7,11 @@ use factum_event::TopicId;
 
 use super::Assignment;
 use super::assignors::{Assignor, Candidate, Topics};
+use super::classic::{Classic, Due};
 use super::request::LEAVE_FOR_A_WHILE;
 use super::subscription::Subscription;
+use crate::groups::GroupKind;
+use crate::groups::group::Turn;
 
 /// How far a member has come on its way to its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(in crate::groups) struct Member {
     pub(super) session_deadline: Duration,
     /// When it counts as gone unless it has given up what it is to.
     pub(super) revoke_deadline: Option<Duration>,
+    /// What it has besides if it speaks the classic protocol.
+    pub(super) classic: Option<Classic>,
 }
 
 impl Member {
@@ -70,6 +75,7 @@ impl Member {
             target: Assignment::default(),
             session_deadline: Duration::MAX,
             revoke_deadline: None,
+            classic: None,
         }
     }
 
@@ -92,7 +98,34 @@ impl Member {
         self.assigned.iter().chain(self.revoking.iter())
     }
 
-    pub(super) fn deadline(&self) -> Duration {
-        self.revoke_deadline.map_or(self.session_deadline, |at| at.min(self.session_deadline))
+    /// Which protocol it speaks.
+    pub(in crate::groups) fn kind(&self) -> GroupKind {
+        match self.classic {
+            Some(_) => GroupKind::Classic,
+            None => GroupKind::Consumer,
+        }
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn renew(&mut self, turn: &Turn<'_>) {
+        let timeout = match &self.classic {
+            Some(classic) => classic.session_timeout,
+            None => Some(turn.settings.consumer_session_timeout),
+        };
+        let deadline = timeout.map(|timeout| turn.now.saturating_add(timeout));
+        self.session_deadline = deadline.unwrap_or(Duration::MAX);
+    }
+
+    /// Whether it speaks the classic protocol and has not done in time what it was told to.
+    pub(super) fn is_overdue(&self, due: Due, now: Duration) -> bool {
+        let classic = self.classic.as_ref().and_then(|classic| classic.due);
+        classic.is_some_and(|(what, at)| what == due && at <= now)
+    }
+
+    /// When it counts as gone, if ever.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let due = self.classic.as_ref().and_then(|classic| classic.due).map(|(_, at)| at);
+        let session = Some(self.session_deadline).filter(|at| *at != Duration::MAX);
+        [session, self.revoke_deadline, due].into_iter().flatten().min()
     }
 }

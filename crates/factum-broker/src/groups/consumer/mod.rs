@@ -12,12 +12,14 @@
 //! * Topics are looked at when a heartbeat comes and they have changed since
 //!   ([`TopicsView::changes`]), so there is nothing to be told of them.
 //! * A member is in memory only. After a restart it is unknown, is told so, and joins again.
-//!
-//! What it does not do: members of the classic protocol are not let in while there are others, nor
-//! the other way round; a group that is empty changes its protocol with its next member.
+//! * Members of the classic protocol may be among them ([`classic`]), while an application goes from
+//!   one protocol to the other.
 
 pub(super) mod assignment;
 mod assignors;
+mod classic;
+mod classic_join;
+mod conversion;
 mod deadline;
 mod describe;
 mod heartbeat;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum_event::{GroupName, TopicId};
+use tokio::sync::watch;
 use tracing::info;
 
 pub use assignment::Assignment;
@@ -44,9 +47,9 @@ pub use subscription::{TopicInfo, TopicsView};
 pub(super) use request::Checked;
 
 use super::group::Turn;
-use super::{Cause, GroupError, MemberRef, Rebalance};
+use super::{Cause, GroupError, GroupKind, MemberRef, Rebalance};
 use assignors::{Assignor, Counts, Topics};
-use member::Member;
+pub(super) use member::Member;
 use subscription::Subscription;
 
 /// One group of the consumer protocol.
@@ -60,6 +63,8 @@ pub(super) struct ConsumerGroup {
     /// The assignor that made them.
     assignor: Assignor,
     pub(super) members: BTreeMap<String, Member>,
+    /// The ids of those that speak the classic protocol.
+    classics: BTreeSet<String>,
     /// Member ids by instance id.
     instances: BTreeMap<String, String>,
     /// Who has each partition, or has not given it up yet.
@@ -73,7 +78,10 @@ pub(super) struct ConsumerGroup {
     /// When the group became empty.
     pub(super) empty_since: Option<Duration>,
     pub(super) last_rebalance: Option<Rebalance>,
-    rebalances: u64,
+    /// Rebalances begun, and other reasons for which members in this process were to join again.
+    pub(super) rebalances: watch::Sender<u64>,
+    /// What left only members of the classic protocol, to be their rebalance.
+    pub(super) downgrade: Option<Rebalance>,
     /// How many deadlines have begun that may be earlier than those before.
     deadlines_begun: u64,
 }
@@ -87,6 +95,7 @@ impl ConsumerGroup {
             assignment_epoch: epoch,
             assignor: Assignor::default(),
             members: BTreeMap::new(),
+            classics: BTreeSet::new(),
             instances: BTreeMap::new(),
             owners: HashMap::new(),
             reconciling: BTreeSet::new(),
@@ -94,7 +103,8 @@ impl ConsumerGroup {
             topics_seen: None,
             empty_since: Some(now),
             last_rebalance: None,
-            rebalances: 0,
+            rebalances: watch::Sender::new(0),
+            downgrade: None,
             deadlines_begun: 0,
         }
     }
@@ -114,22 +124,39 @@ impl ConsumerGroup {
 
     pub(super) fn validate_epoch(&self, member_id: &str, came: i32) -> Result<(), GroupError> {
         let member = self.members.get(member_id).ok_or(GroupError::UnknownMemberId)?;
-        if came == member.epoch {
-            Ok(())
-        } else {
-            Err(GroupError::StaleMemberEpoch { came, current: member.epoch })
+        let current = member.epoch;
+        match member.kind() {
+            _ if came == current => Ok(()),
+            GroupKind::Classic => Err(GroupError::IllegalGeneration { came, current }),
+            GroupKind::Consumer => Err(GroupError::StaleMemberEpoch { came, current }),
         }
     }
 
     /// Another epoch of the group, because of something that members did or that befell them.
     fn bump(&mut self, turn: &mut Turn<'_>, cause: Cause, members: Vec<String>) {
-        let rebalance = Rebalance::new(cause, members, None, self.epoch, turn.now);
+        self.bump_for(turn, cause, members, None);
+    }
+
+    fn bump_for(
+        &mut self,
+        turn: &mut Turn<'_>,
+        cause: Cause,
+        members: Vec<String>,
+        reason: Option<&str>,
+    ) {
+        let rebalance = Rebalance::new(cause, members, reason, self.epoch, turn.now);
+        if self.is_to_become_classic(turn.settings) {
+            // The epoch in which members are becomes their generation, which the rebalance ends.
+            self.downgrade.get_or_insert(rebalance);
+            return;
+        }
         self.epoch = self.epoch.saturating_add(1);
         info!(group = %self.name, epoch = self.epoch, member = %rebalance.members.join(", "),
             reason = %rebalance, "rebalance begins");
         self.last_rebalance = Some(rebalance);
-        self.rebalances += 1;
+        self.rebalances.send_modify(|count| *count += 1);
         turn.counters.rebalances_begun += 1;
+        self.expect_silent(turn.now);
     }
 
     /// Looks at the topics if they have changed; a change of those that somebody subscribes to
@@ -221,12 +248,16 @@ impl ConsumerGroup {
         if let Some(instance_id) = &member.instance_id {
             self.instances.remove(instance_id);
         }
+        self.classics.remove(member_id);
         if self.members.is_empty() {
             self.empty_since = Some(turn.now);
             self.deadlines_begun += 1;
             info!(group = %self.name, epoch = self.epoch, "group is empty");
         }
         self.settled(turn, member_id);
+        if member.holds().next().is_some() {
+            self.call_silent(turn.now);
+        }
         Some(member)
     }
 

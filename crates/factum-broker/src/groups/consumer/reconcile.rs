@@ -4,6 +4,8 @@
 //! it commits in that epoch meanwhile. Then it comes to the epoch of the target, with all of it
 //! that nobody else still has, and gets the rest as others give it up.
 
+use std::time::Duration;
+
 use super::member::Progress;
 use super::{Assignment, ConsumerGroup};
 use crate::groups::group::Turn;
@@ -32,7 +34,7 @@ impl ConsumerGroup {
         let lost = member.assigned.filtered(|topic, of| !member.target.contains(topic, of));
         if !lost.is_empty() && still_has(&lost) {
             let deadline = turn.now.saturating_add(member.rebalance_timeout);
-            self.hand(member_id, kept, lost);
+            self.hand(turn.now, member_id, kept, lost);
             self.deadlines_begun += 1;
             if let Some(member) = self.members.get_mut(member_id) {
                 member.progress = Progress::Unrevoked;
@@ -50,7 +52,7 @@ impl ConsumerGroup {
             false => Progress::Unreleased,
         };
         let changed = free != member.assigned;
-        self.hand(member_id, free, Assignment::default());
+        self.hand(turn.now, member_id, free, Assignment::default());
         self.arrive(turn, member_id, progress);
         changed
     }
@@ -70,13 +72,24 @@ impl ConsumerGroup {
     }
 
     /// Makes a member the owner of other partitions than before.
-    pub(super) fn hand(&mut self, member_id: &str, assigned: Assignment, revoking: Assignment) {
+    pub(super) fn hand(
+        &mut self,
+        now: Duration,
+        member_id: &str,
+        assigned: Assignment,
+        revoking: Assignment,
+    ) {
         let Some(member) = self.members.get_mut(member_id) else { return };
-        for partition in member.holds() {
-            self.owners.remove(&partition);
+        let mut is_less = false;
+        for (topic, of) in member.holds() {
+            self.owners.remove(&(topic, of));
+            is_less |= !assigned.contains(topic, of) && !revoking.contains(topic, of);
         }
         member.assigned = assigned;
         member.revoking = revoking;
         self.owners.extend(member.holds().map(|partition| (partition, member_id.to_owned())));
+        if is_less {
+            self.call_silent(now);
+        }
     }
 }

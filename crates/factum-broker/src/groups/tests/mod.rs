@@ -17,6 +17,23 @@ use super::*;
 const SESSION: Duration = Duration::from_secs(10);
 const REBALANCE: Duration = Duration::from_secs(60);
 
+/// What the classic protocol does not ask for.
+struct NoTopics;
+
+impl TopicsView for NoTopics {
+    fn changes(&self) -> u64 {
+        0
+    }
+
+    fn by_name(&self, _: &str) -> Option<TopicInfo> {
+        None
+    }
+
+    fn matching(&self, _: &dyn Fn(&str) -> bool) -> Vec<TopicInfo> {
+        Vec::new()
+    }
+}
+
 /// One group and its time.
 struct Scene {
     groups: Groups,
@@ -62,7 +79,7 @@ impl Scene {
     }
 
     fn join(&self, request: JoinRequest) -> Answer<Joined> {
-        self.groups.join(self.now, request)
+        self.groups.join(self.now, request, &NoTopics)
     }
 
     fn rejoin(&self, member: &Joined) -> Answer<Joined> {

@@ -5,7 +5,7 @@
 //! * 0: what the client may do with the group (KIP-430), if it asks.
 //! * 1: of which protocol a member is (KIP-1099).
 
-use factum_broker::groups::{AssignedTopic, ConsumerDescription, DescribedConsumer};
+use factum_broker::groups::{AssignedTopic, ConsumerDescription, DescribedConsumer, GroupKind};
 use factum_event::access::{Operation, Resource};
 use factum_wire::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
@@ -17,7 +17,11 @@ use factum_wire::{ErrorCode, Str};
 use super::text;
 use crate::kafka::dispatch::Call;
 
-/// A member of the consumer protocol: all members of such a group are.
+/// A member of the classic protocol, in a group that is becoming one of the consumer protocol, or is
+/// ceasing to be one.
+const CLASSIC: i8 = 0;
+
+/// A member of the consumer protocol.
 const CONSUMER: i8 = 1;
 
 pub(in crate::kafka) async fn handle(
@@ -94,7 +98,10 @@ fn member(member: DescribedConsumer) -> ConsumerGroupDescribeResponseMember {
         subscribed_topic_regex: member.topic_regex.map(text),
         assignment: assignment(member.assignment),
         target_assignment: assignment(member.target),
-        member_type: CONSUMER,
+        member_type: match member.kind {
+            GroupKind::Classic => CLASSIC,
+            GroupKind::Consumer => CONSUMER,
+        },
     }
 }
 

@@ -179,9 +179,9 @@ fn broker(call: &Call, name: &str) -> Described {
         ),
         (
             "group.consumer.migration.policy",
-            "disabled".to_owned(),
+            groups.migration_policy.as_str().to_owned(),
             STRING,
-            "A group changes its protocol only while it is empty.",
+            "Which groups change their protocol while they have members.",
         ),
         (
             "group.consumer.session.timeout.ms",

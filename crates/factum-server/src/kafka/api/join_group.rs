@@ -25,7 +25,7 @@ pub(in crate::kafka) fn start(
     let member_id = request.member_id.clone();
     let broker = &call.door.broker;
     let joining = join_request(call, request)
-        .map(|request| broker.groups().join(broker.clock().monotonic(), request));
+        .map(|request| broker.groups().join(broker.clock().monotonic(), request, broker));
     async move {
         let joined = match joining {
             Ok(joining) => joining.await.map_err(Refusal::from),

@@ -71,11 +71,8 @@ fn admit(call: &Call, request: &OffsetCommitRequest) -> Result<GroupName, ErrorC
     };
     let broker = &call.door.broker;
     let valid = broker.groups().validate_commit(broker.clock().monotonic(), &group, &member);
-    let is_member = !request.member_id.is_empty();
-    if is_member
-        && call.version() < EPOCHS_SINCE
-        && broker.groups().kind(&group) == Some(GroupKind::Consumer)
-    {
+    let kind = broker.groups().member_kind(&group, &request.member_id);
+    if call.version() < EPOCHS_SINCE && kind == Some(GroupKind::Consumer) {
         return Err(ErrorCode::UnsupportedVersion);
     }
     valid.map(|()| group).map_err(|error| errors::group(&error))

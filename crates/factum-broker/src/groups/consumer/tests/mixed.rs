@@ -23,6 +23,7 @@ fn classic_join(scene: &Scene, member_id: &str) -> Answer<Joined> {
             skip_assignment: false,
             reason: None,
         },
+        &scene.world,
     )
 }
 
