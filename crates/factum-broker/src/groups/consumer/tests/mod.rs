@@ -1,9 +1,12 @@
 //! Groups of the consumer protocol, driven by heartbeats in virtual time.
 
+mod classics;
 mod joining;
 mod leaving;
+mod migrating;
 mod mixed;
 mod random;
+mod random_mixed;
 mod revoking;
 mod topics;
 

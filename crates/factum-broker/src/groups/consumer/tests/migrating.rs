@@ -1,0 +1,242 @@
+//! From the classic protocol to the consumer protocol and back, with members that go on reading.
+
+use super::classics::{ClassicClient, SESSION};
+use super::*;
+use crate::groups::{GroupKind, Leaving, MigrationPolicy};
+
+fn scene() -> Scene {
+    Scene::with(|settings| settings.initial_rebalance_delay = Duration::ZERO)
+}
+
+fn kind(scene: &Scene) -> GroupKind {
+    scene.groups.kind(&scene.group).unwrap()
+}
+
+fn shares(owned: &[&Assignment]) -> Vec<usize> {
+    for (place, one) in owned.iter().enumerate() {
+        assert!(!owned[..place].iter().any(|other| other.overlaps(one)), "{owned:?}");
+    }
+    owned.iter().map(|owned| owned.len()).collect()
+}
+
+#[test]
+fn an_eager_application_goes_to_the_consumer_protocol_and_back() {
+    let scene = scene();
+    let (mut one, mut two) = (ClassicClient::eager(), ClassicClient::eager());
+    scene.calm(&mut [&mut one, &mut two], &mut []);
+    assert_eq!(shares(&[&one.owned, &two.owned]), [2, 2]);
+    let generation = one.generation;
+    let mut new = scene.enter("a");
+    assert_eq!(
+        (kind(&scene), new.epoch, new.owned.len()),
+        (GroupKind::Consumer, generation + 1, 0)
+    );
+    assert_eq!(scene.cause(), (Cause::MemberJoined, vec!["a".to_owned()]));
+    assert_eq!((one.commit(&scene), two.commit(&scene)), (Ok(()), Ok(())));
+    let described = scene.describe();
+    let kinds: Vec<_> = described.members.iter().map(|member| member.kind).collect();
+    assert_eq!(kinds, [GroupKind::Consumer, GroupKind::Classic, GroupKind::Classic]);
+    let told = described.members.iter().find(|member| member.member_id == one.id).unwrap();
+    assert_eq!((told.assignment.len(), told.topic_names.len()), (1, 1));
+    scene.calm(&mut [&mut one, &mut two], &mut [&mut new]);
+    let mut sizes = shares(&[&one.owned, &two.owned, &new.owned]);
+    sizes.sort_unstable();
+    assert_eq!((sizes, scene.state()), (vec![1, 1, 2], "Stable"));
+    assert_eq!((one.generation, one.lost, two.lost), (new.epoch, 0, 0));
+
+    one.leave(&scene).unwrap();
+    assert_eq!(scene.cause(), (Cause::MemberLeft, vec![one.id.clone()]));
+    two.leave(&scene).unwrap();
+    scene.calm(&mut [], &mut [&mut new]);
+    assert_eq!((new.owned.len(), kind(&scene)), (4, GroupKind::Consumer));
+
+    let mut back = ClassicClient::eager();
+    scene.calm(&mut [&mut back], &mut [&mut new]);
+    assert_eq!(shares(&[&back.owned, &new.owned]), [2, 2]);
+    scene.ask(new.leaving(-1)).unwrap();
+    assert_eq!(kind(&scene), GroupKind::Classic);
+    let last = scene.groups.describe(&scene.group).unwrap().last_rebalance.unwrap();
+    assert_eq!((last.cause, last.members), (Cause::MemberLeft, vec!["a".to_owned()]));
+    assert_eq!(back.commit(&scene), Ok(()));
+    scene.calm(&mut [&mut back], &mut []);
+    assert_eq!((back.owned.len(), back.lost), (4, 0));
+    assert!(back.generation > new.epoch, "generations go on from epochs");
+}
+
+#[test]
+fn a_cooperative_member_gives_up_only_what_moves_and_before_another_has_it() {
+    let scene = scene();
+    let mut old = ClassicClient::cooperative();
+    scene.calm(&mut [&mut old], &mut []);
+    let before = old.owned.clone();
+    let mut new = scene.enter("a");
+    // Told to join again, it joins with all that it has, and hears what it may keep.
+    (0..3).for_each(|_| old.step(&scene));
+    scene.beat(&mut new).unwrap();
+    assert_eq!((old.owned.len(), new.owned.len()), (4, 0));
+    old.step(&scene);
+    scene.beat(&mut new).unwrap();
+    assert_eq!((old.owned.len(), new.owned.len()), (2, 0), "it has not said so yet");
+    assert_eq!(old.commit(&scene), Ok(()));
+    scene.calm(&mut [&mut old], &mut [&mut new]);
+    assert_eq!(shares(&[&old.owned, &new.owned]), [2, 2]);
+    assert!(old.owned.is_subset_of(&before));
+}
+
+#[test]
+fn joins_that_wait_are_answered_by_the_group_that_it_has_become() {
+    let scene = scene();
+    let mut one = ClassicClient::eager();
+    scene.calm(&mut [&mut one], &mut []);
+    // The second waits for the first, which has not heard of it.
+    let mut two = ClassicClient { silent: true, ..ClassicClient::eager() };
+    (0..2).for_each(|_| two.step(&scene));
+    let mut new = scene.enter("a");
+    two.step(&scene);
+    assert!(two.generation > 0, "{two:?}");
+    scene.calm(&mut [&mut one, &mut two], &mut [&mut new]);
+    assert_eq!(shares(&[&one.owned, &two.owned, &new.owned]).iter().sum::<usize>(), 4);
+    assert_eq!(scene.describe().members.len(), 3);
+}
+
+#[test]
+fn who_does_not_join_again_or_sync_in_time_is_removed() {
+    let mut scene = scene();
+    let mut old = ClassicClient::eager();
+    scene.calm(&mut [&mut old], &mut []);
+    let mut new = scene.enter("a");
+    let beat = |scene: &Scene, old: &ClassicClient| {
+        let (generation, member_id) = (old.generation, old.id.as_str());
+        let member = MemberRef { generation, member_id, instance_id: None };
+        scene.groups.heartbeat(scene.now, &scene.group, &member)
+    };
+    for _ in 0..12 {
+        assert_eq!(beat(&scene, &old), Err(GroupError::RebalanceInProgress));
+        scene.pass(5);
+        scene.beat(&mut new).unwrap();
+    }
+    assert_eq!(beat(&scene, &old), Err(GroupError::UnknownMemberId));
+    assert_eq!(scene.cause(), (Cause::JoinMissing, vec![old.id.clone()]));
+    assert_eq!(new.owned.len(), 4);
+    // It joins as another, and does not sync: once for its id, once with it.
+    (0..4).for_each(|_| old.step(&scene));
+    assert!(!old.rests());
+    let mut joined = ClassicClient::eager();
+    (0..3).for_each(|_| joined.step(&scene));
+    scene.pass(SESSION.as_secs() - 1);
+    assert_eq!(scene.describe().members.len(), 3);
+    scene.pass(1);
+    assert_eq!(scene.cause().0, Cause::SessionExpired);
+    assert_eq!(scene.describe().members.len(), 1);
+}
+
+#[test]
+fn a_static_member_takes_its_place_under_the_other_protocol() {
+    let scene = scene();
+    let fixed = || ClassicClient { instance_id: Some("i".to_owned()), ..ClassicClient::eager() };
+    let (mut old, mut other) = (fixed(), ClassicClient::eager());
+    scene.calm(&mut [&mut old, &mut other], &mut []);
+    let has = old.owned.clone();
+    let mut new = Client::fixed("a", "i");
+    scene.join(&mut new).unwrap();
+    assert_eq!((kind(&scene), &new.owned), (GroupKind::Consumer, &has));
+    assert_eq!(old.commit(&scene), Err(GroupError::UnknownMemberId));
+    let stale = MemberRef { generation: 1, member_id: &old.id, instance_id: Some("i") };
+    let fenced = scene.groups.heartbeat(scene.now, &scene.group, &stale);
+    assert_eq!(fenced, Err(GroupError::FencedInstanceId));
+    scene.calm(&mut [&mut other], &mut [&mut new]);
+    let mut back = fixed();
+    scene.calm(&mut [&mut back, &mut other], &mut []);
+    assert_eq!(kind(&scene), GroupKind::Classic);
+    assert_eq!(shares(&[&back.owned, &other.owned]), [2, 2]);
+    assert_eq!(scene.beat(&mut new), Err(GroupError::UnknownMemberId));
+}
+
+#[test]
+fn members_that_lag_when_it_becomes_classic_again_keep_what_they_have() {
+    let scene = scene();
+    let mut old = ClassicClient::cooperative();
+    scene.calm(&mut [&mut old], &mut []);
+    let mut clients = [scene.enter("a"), scene.enter("b")];
+    for _ in 0..10 {
+        old.step(&scene);
+        clients.iter_mut().for_each(|client| scene.beat(client).unwrap());
+    }
+    // Two epochs pass before it is heard of again.
+    clients.iter().for_each(|client| drop(scene.ask(client.leaving(-1)).unwrap()));
+    assert_eq!((kind(&scene), old.commit(&scene)), (GroupKind::Classic, Ok(())));
+    scene.calm(&mut [&mut old], &mut []);
+    assert_eq!((old.owned.len(), old.lost), (4, 0));
+}
+
+#[test]
+fn a_refused_member_changes_nothing() {
+    let scene = Scene::with(|settings| {
+        settings.initial_rebalance_delay = Duration::ZERO;
+        settings.max_members = 1;
+    });
+    let mut old = ClassicClient::eager();
+    scene.calm(&mut [&mut old], &mut []);
+    let refused = scene.join(&mut Client::new("a"));
+    assert_eq!(refused, Err(GroupError::GroupMaxSizeReached { limit: 1 }));
+    assert_eq!((kind(&scene), old.commit(&scene)), (GroupKind::Classic, Ok(())));
+    assert_eq!(scene.groups.describe(&scene.group).unwrap().state.as_str(), "Stable");
+}
+
+#[test]
+fn the_policy_says_which_way_a_group_may_go() {
+    for policy in MigrationPolicy::ALL {
+        let scene = Scene::with(|settings| {
+            settings.initial_rebalance_delay = Duration::ZERO;
+            settings.migration_policy = policy;
+        });
+        let mut old = ClassicClient::eager();
+        scene.calm(&mut [&mut old], &mut []);
+        let up = scene.join(&mut Client::new("a"));
+        let upgrades = matches!(policy, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade);
+        assert_eq!(up, if upgrades { Ok(()) } else { Err(GroupError::NotConsumerGroup) });
+        if !upgrades {
+            old.leave(&scene).unwrap();
+            scene.enter("a");
+            old = ClassicClient::eager();
+        }
+        for _ in 0..6 {
+            old.step(&scene);
+        }
+        scene.ask(Client::new("a").leaving(-1)).unwrap();
+        let downgrades =
+            matches!(policy, MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade);
+        let expected = if downgrades { GroupKind::Classic } else { GroupKind::Consumer };
+        assert_eq!(kind(&scene), expected, "{policy:?}");
+        scene.calm(&mut [&mut old], &mut []);
+        assert_eq!(old.owned.len(), 4, "{policy:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let scene = scene();
+    scene.enter("a");
+    let mut other = ClassicClient::eager();
+    scene.calm(&mut [&mut other], &mut []);
+    let mut cooperative = ClassicClient::cooperative();
+    let refusal = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        (0..2).for_each(|_| cooperative.step(&scene));
+    }));
+    assert!(refusal.is_err(), "no protocol in common");
+    // Neither protocol speaks for a member of the other.
+    let refused = scene.join(&mut Client::new(&other.id));
+    assert!(matches!(refused, Err(GroupError::InvalidRequest(_))), "{refused:?}");
+    let alien = Client { epoch: other.generation, ..Client::new(&other.id) };
+    assert_eq!(scene.ask(alien.beating()), Err(GroupError::UnknownMemberId));
+    assert_eq!(scene.ask(alien.leaving(-1)), Err(GroupError::UnknownMemberId));
+    let leaving = [Leaving { member_id: "a".to_owned(), ..Leaving::default() }];
+    let left = scene.groups.leave(scene.now, &scene.group, &leaving);
+    assert_eq!(left, [Err(GroupError::UnknownMemberId)]);
+    // Who was removed and does not know it gives up all, before it is let in again.
+    other.leave(&scene).unwrap();
+    let mut removed = ClassicClient { eager: false, ..other };
+    removed.generation = 99;
+    removed.step(&scene);
+    assert_eq!((removed.owned.len(), removed.id.as_str()), (0, ""));
+}
