@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use common::client::{Client, newest};
 use common::server::{Home, Server};
 use common::work::*;
+use factum_broker::groups::consumer_protocol;
 use factum_wire::messages::*;
 use factum_wire::{ApiKey, ErrorCode, Str};
 use uuid::Uuid;
@@ -413,7 +414,7 @@ fn assignors_are_named_and_static_members_come_back() {
 }
 
 #[test]
-fn members_of_the_classic_protocol_are_refused_while_there_are_others() {
+fn members_whose_subscriptions_cannot_be_read_do_not_mix_with_others() {
     let home = Home::new();
     let server = home.serve_with(&["--group-initial-rebalance-delay-ms", "0"]);
     let (mut one, mut two) = two_members(&server);
@@ -436,6 +437,124 @@ fn members_of_the_classic_protocol_are_refused_while_there_are_others() {
     let request = one.joining(&["orders"]);
     one.refused(&request, ErrorCode::GroupIdNotFound);
     assert_error(describe(&mut client, 1).error_code, ErrorCode::GroupIdNotFound);
+}
+
+/// A member of the classic protocol, which gives up all that it has when it joins again.
+struct Classic {
+    client: Client,
+    id: Str,
+    generation: i32,
+    owned: BTreeSet<i32>,
+}
+
+impl Classic {
+    fn join(&mut self) -> JoinGroupResponse {
+        self.owned.clear();
+        let said = consumer_protocol::Subscription::of(["orders".to_owned()]);
+        let metadata = said.encode(1).unwrap();
+        let request = JoinGroupRequest {
+            group_id: name(GROUP),
+            session_timeout_ms: 30_000,
+            rebalance_timeout_ms: 30_000,
+            member_id: self.id.clone(),
+            protocol_type: name("consumer"),
+            protocols: vec![JoinGroupRequestProtocol { name: name("range"), metadata }],
+            ..Default::default()
+        };
+        let joined = self.client.ask(&request);
+        self.id = joined.member_id.clone();
+        if joined.error_code == ErrorCode::MemberIdRequired.code() {
+            return self.join();
+        }
+        ok("join", joined.error_code);
+        self.generation = joined.generation_id;
+        joined
+    }
+
+    /// Joins, hands out all four partitions to itself if it leads, and takes what it is given.
+    fn rejoin(&mut self) {
+        let joined = self.join();
+        let partitions = vec![consumer_protocol::TopicPartitions {
+            topic: "orders".to_owned(),
+            partitions: (0..4).collect(),
+        }];
+        let all = consumer_protocol::Assignment { partitions, user_data: None };
+        let assignment = all.encode(1).unwrap();
+        let of_it = SyncGroupRequestAssignment { member_id: self.id.clone(), assignment };
+        let request = SyncGroupRequest {
+            group_id: name(GROUP),
+            generation_id: self.generation,
+            member_id: self.id.clone(),
+            protocol_type: joined.protocol_type.clone(),
+            protocol_name: joined.protocol_name.clone(),
+            assignments: if joined.leader == self.id { vec![of_it] } else { Vec::new() },
+            ..Default::default()
+        };
+        let synced = self.client.ask(&request);
+        ok("sync", synced.error_code);
+        let assigned = consumer_protocol::Assignment::decode(&synced.assignment).unwrap();
+        self.owned = assigned.partitions.into_iter().flat_map(|of| of.partitions).collect();
+    }
+
+    fn beat(&mut self) -> i16 {
+        let request = HeartbeatRequest {
+            group_id: name(GROUP),
+            generation_id: self.generation,
+            member_id: self.id.clone(),
+            ..Default::default()
+        };
+        self.client.ask(&request).error_code
+    }
+
+    fn commit(&mut self, generation: i32, version: i16) -> i16 {
+        let request = OffsetCommitRequest {
+            generation_id_or_member_epoch: generation,
+            member_id: self.id.clone(),
+            ..commit_request(GROUP, "orders", (0, 3), "by a classic member")
+        };
+        self.client.call(&request, version).topics[0].partitions[0].error_code
+    }
+}
+
+#[test]
+fn a_group_goes_from_the_classic_protocol_to_the_consumer_protocol_and_back_with_its_members() {
+    let home = Home::new();
+    let server = home.serve_with(&["--group-initial-rebalance-delay-ms", "0"]);
+    let client = Client::connect(server.kafka);
+    let mut old = Classic { client, id: name(""), generation: -1, owned: BTreeSet::new() };
+    create(&mut old.client, "orders", 4);
+    old.rejoin();
+    assert_eq!((old.owned.len(), old.beat()), (4, 0));
+
+    let mut new = Member::new(&server, "new");
+    new.join(&["orders"]);
+    assert_eq!(new.owned.len(), 0, "nothing is given up yet");
+    assert_error(old.beat(), ErrorCode::RebalanceInProgress);
+    new.beat();
+    assert_eq!((new.owned.len(), old.commit(old.generation, 7)), (0, 0));
+    old.rejoin();
+    new.beat();
+    assert_eq!((old.owned.len(), new.owned.len(), old.beat()), (2, 2, 0));
+    assert!(new.owned.iter().all(|(_, partition)| !old.owned.contains(partition)));
+    assert_error(old.commit(old.generation - 1, 7), ErrorCode::IllegalGeneration);
+    let mut admin = Client::connect(server.kafka);
+    let described = describe(&mut admin, 1);
+    let mut types: Vec<_> = described.members.iter().map(|member| member.member_type).collect();
+    types.sort_unstable();
+    assert_eq!((&*described.group_state, types), ("Stable", vec![0, 1]));
+    let groups = vec![name(GROUP)];
+    let asked = DescribeGroupsRequest { groups, ..Default::default() };
+    assert_error(admin.ask(&asked).groups[0].error_code, ErrorCode::GroupIdNotFound);
+
+    new.leave(-1);
+    let classic = admin.ask(&asked).groups.remove(0);
+    assert_eq!((&*classic.group_state, classic.members.len()), ("PreparingRebalance", 1));
+    assert_eq!(old.commit(old.generation, 7), 0, "what it has it may commit");
+    assert_error(old.beat(), ErrorCode::RebalanceInProgress);
+    old.rejoin();
+    assert_eq!((old.owned.len(), old.beat()), (4, 0));
+    assert_error(describe(&mut admin, 1).error_code, ErrorCode::GroupIdNotFound);
+    server.stop();
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl ConsumerGroup {
                 return Err(GroupError::FencedInstanceId);
             }
         }
-        if !self.members.get(&beat.member_id).is_some_and(|member| member.classic.is_none()) {
+        if self.members.get(&beat.member_id).is_none_or(|member| member.classic.is_some()) {
             return Err(GroupError::UnknownMemberId);
         }
         info!(group = %self.name, epoch = self.epoch, member = %beat.member_id,

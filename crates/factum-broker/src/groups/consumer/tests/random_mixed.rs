@@ -84,7 +84,7 @@ impl Play {
     }
 
     fn join(&mut self, who: usize, is_new: bool) {
-        let instance_id = (who % 2 == 0).then(|| who.to_string());
+        let instance_id = who.is_multiple_of(2).then(|| who.to_string());
         self.born += 1;
         let player = if is_new && who != 5 {
             let id = format!("{who} {}", self.born);
