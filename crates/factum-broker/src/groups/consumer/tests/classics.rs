@@ -99,6 +99,12 @@ impl ClassicClient {
         }
     }
 
+    /// Joins, and does not sync.
+    pub(super) fn join_by_hand(&self, scene: &Scene) -> Joined {
+        let mut answer = scene.groups.join(scene.now, self.request(scene), &scene.world);
+        answer.now().unwrap().unwrap()
+    }
+
     /// Does what is next, if anything is: one request, or one answer.
     pub(super) fn step(&mut self, scene: &Scene) {
         match std::mem::replace(&mut self.wait, Wait::Nothing) {

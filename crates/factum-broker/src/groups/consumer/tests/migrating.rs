@@ -1,6 +1,6 @@
 //! From the classic protocol to the consumer protocol and back, with members that go on reading.
 
-use super::classics::{ClassicClient, SESSION};
+use super::classics::{ClassicClient, SESSION, Wait};
 use super::*;
 use crate::groups::{GroupKind, Leaving, MigrationPolicy};
 
@@ -118,16 +118,23 @@ fn who_does_not_join_again_or_sync_in_time_is_removed() {
     assert_eq!(beat(&scene, &old), Err(GroupError::UnknownMemberId));
     assert_eq!(scene.cause(), (Cause::JoinMissing, vec![old.id.clone()]));
     assert_eq!(new.owned.len(), 4);
-    // It joins as another, and does not sync: once for its id, once with it.
-    (0..4).for_each(|_| old.step(&scene));
-    assert!(!old.rests());
-    let mut joined = ClassicClient::eager();
-    (0..3).for_each(|_| joined.step(&scene));
-    scene.pass(SESSION.as_secs() - 1);
-    assert_eq!(scene.describe().members.len(), 3);
-    scene.pass(1);
-    assert_eq!(scene.cause().0, Cause::SessionExpired);
-    assert_eq!(scene.describe().members.len(), 1);
+    // It joins as another, and lives on without asking for what it has.
+    old.wait = Wait::Turn;
+    old.id.clear();
+    (0..3).for_each(|_| old.step(&scene));
+    let joined = old.join_by_hand(&scene);
+    (old.id, old.generation) = (joined.member_id, joined.generation);
+    for _ in 0..12 {
+        let _ = beat(&scene, &old);
+        scene.pass(5);
+        scene.beat(&mut new).unwrap();
+    }
+    assert_eq!(scene.cause(), (Cause::SyncMissing, vec![old.id.clone()]));
+    // Silent for as long as it said that it may be, it has gone earlier than others.
+    let mut silent = ClassicClient::eager();
+    scene.calm(&mut [&mut silent], &mut [&mut new]);
+    scene.pass(SESSION.as_secs());
+    assert_eq!(scene.cause(), (Cause::SessionExpired, vec![silent.id]));
 }
 
 #[test]
