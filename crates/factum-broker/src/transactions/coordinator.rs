@@ -127,6 +127,14 @@ impl Turn {
     ) -> RefusedTransaction {
         RefusedTransaction::State { id: self.id.to_string(), status: state.status, expected }
     }
+
+    pub(super) fn not_added(
+        &self,
+        state: &TransactionState,
+        what: &'static str,
+    ) -> RefusedTransaction {
+        RefusedTransaction::NotAdded { id: self.id.to_string(), status: state.status, what }
+    }
 }
 
 pub(super) fn not_its_producer(id: &TransactionalId, came: Producer) -> RefusedTransaction {

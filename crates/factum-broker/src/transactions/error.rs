@@ -45,6 +45,16 @@ pub enum RefusedTransaction {
         /// What would have to be.
         expected: &'static str,
     },
+    /// What is to be part of the transaction was not added to it before.
+    #[error("transactional id {id} is {}: {what} must be added to its transaction before", status.name())]
+    NotAdded {
+        /// The transactional id.
+        id: String,
+        /// Where it stands.
+        status: TransactionStatus,
+        /// What was not added.
+        what: &'static str,
+    },
     /// The batch is not part of the transaction that its producer has open in the partition.
     #[error(
         "producer {producer_id} has an open transaction in the partition; this is not part of it"

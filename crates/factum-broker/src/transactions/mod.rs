@@ -131,7 +131,7 @@ impl Broker {
         if state.is_ongoing() && state.partitions.contains(&partition) {
             return Ok(());
         }
-        Err(turn.refused(&state, "the partition is not part of a transaction").into())
+        Err(turn.not_added(&state, "the partition").into())
     }
 
     /// Says that a transaction will commit offsets of a group.
@@ -167,7 +167,7 @@ impl Broker {
         let state = turn.state_of(producer)?;
         let added = state.is_ongoing() && state.groups.contains(group);
         if !added && protocol == TransactionProtocol::V1 {
-            return Err(turn.refused(&state, "the group must be added to it before").into());
+            return Err(turn.not_added(&state, "the group").into());
         }
         let (changes, results) = self.check_commits(group, commits)?;
         let mut next = state.begun(self.clock().now());
@@ -200,8 +200,7 @@ impl Broker {
         let place = TransactionPartition { topic: topic.id, partition };
         if !state.is_ongoing() || !state.partitions.contains(&place) {
             if protocol == TransactionProtocol::V1 {
-                let expected = "the partition must be added to it before it is written to";
-                return Err(turn.refused(&state, expected).into());
+                return Err(turn.not_added(&state, "the partition").into());
             }
             self.target(topic, partition)?;
             let mut next = state.begun(self.clock().now());
@@ -230,6 +229,10 @@ impl Broker {
         // The answer to the first request was lost, or is on its way.
         if is_v2 && state.previous == Some(producer) && state.status == done {
             return self.has_ended(&turn).await.map(|()| state.producer);
+        }
+        // The producer is not fenced off: it asks for another end than the one that it has had.
+        if is_v2 && state.previous == Some(producer) && state.status.is_complete() {
+            return Err(turn.refused(&state, "it has ended, and cannot end otherwise").into());
         }
         turn.check(&state, producer)?;
         if !is_v2 && state.status == done {

@@ -131,6 +131,11 @@ impl TransactionStatus {
         }
     }
 
+    /// Whether a transaction has ended, and none has begun since.
+    pub(super) const fn is_complete(self) -> bool {
+        matches!(self, Self::CompleteCommit | Self::CompleteAbort)
+    }
+
     /// What was decided, if not all partitions may know of it.
     pub(super) const fn decided(self) -> Option<Outcome> {
         match self {

@@ -83,10 +83,19 @@ fn refused(error: &RefusedTransaction) -> ErrorCode {
     match error {
         RefusedTransaction::NotItsProducer { .. } => ErrorCode::InvalidProducerIdMapping,
         RefusedTransaction::Fenced { .. } => ErrorCode::ProducerFenced,
+        RefusedTransaction::NotAdded { .. } => ErrorCode::TransactionAbortable,
         RefusedTransaction::State { .. } | RefusedTransaction::NotTransactional { .. } => {
             ErrorCode::InvalidTxnState
         }
         _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Clients of before KIP-890 do not know that a transaction can be aborted and its producer go on.
+pub(super) fn unless_abortable(code: ErrorCode, knows_abortable: bool) -> ErrorCode {
+    match code {
+        ErrorCode::TransactionAbortable if !knows_abortable => ErrorCode::InvalidTxnState,
+        code => code,
     }
 }
 

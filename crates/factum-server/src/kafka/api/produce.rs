@@ -7,7 +7,8 @@
 //!   batch may still become durable, so a client without idempotence may write it twice.
 //! * Who has a quota and exceeds it is answered as others are, and then held back (KIP-219).
 //! * With a transactional id, what is part of a transaction goes into that of this id. 12: the
-//!   partition need not be added to it before (KIP-890).
+//!   partition need not be added to it before (KIP-890); 11: where it must be and was not, the
+//!   transaction is to be aborted, which before ends the producer.
 //! * 7: zstd. 8: error messages. 13: topics by id (KIP-516).
 //! * Versions 0 to 2 are advertised, as librdkafka wants them to be (KAFKA-18659), and refused.
 
@@ -34,6 +35,9 @@ const ZSTD_SINCE: i16 = 7;
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 13;
 
+/// The first version in which clients know that they are to abort a transaction, and can go on then.
+const ABORTABLE_SINCE: i16 = 11;
+
 /// The first version of KIP-890.
 const V2_SINCE: i16 = 12;
 
@@ -50,6 +54,11 @@ struct Refusal {
 impl Refusal {
     fn new(code: ErrorCode, message: Option<String>) -> Self {
         Self { code, message, records: Vec::new() }
+    }
+
+    /// The same, with a code that clients of this version know.
+    fn known_to(self, version: i16) -> Self {
+        Self { code: errors::unless_abortable(self.code, version >= ABORTABLE_SINCE), ..self }
     }
 
     fn record_errors(&self) -> Vec<BatchIndexAndErrorMessage> {
@@ -156,7 +165,9 @@ async fn queue(
         Some(id) => {
             let is_v2 = call.version() >= V2_SINCE;
             let protocol = if is_v2 { TransactionProtocol::V2 } else { TransactionProtocol::V1 };
-            broker.enqueue_in_transaction((id, protocol), topic, partition, batch).await?
+            let queued = broker.enqueue_in_transaction((id, protocol), topic, partition, batch);
+            let refusal = |error| Refusal::from(error).known_to(call.version());
+            queued.await.map_err(refusal)?
         }
         None => broker.enqueue(topic, partition, batch).await?,
     };

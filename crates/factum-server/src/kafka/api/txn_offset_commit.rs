@@ -3,6 +3,7 @@
 //!
 //! * 2: leader epoch. 3: the member that commits, so that one that was left behind is refused
 //!   (KIP-447); who does not say which member it is, is believed.
+//! * 4: what was not added to the transaction is to be aborted; before, it ends the producer.
 //! * 5: the group need not be added to the transaction before (KIP-890).
 
 use factum_broker::groups::{GroupError, MemberRef};
@@ -18,6 +19,9 @@ use factum_wire::messages::{
 use super::{text, to_its_end};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
+
+/// The first version in which clients know that they are to abort, and can go on then.
+const ABORTABLE_SINCE: i16 = 4;
 
 /// The first version of KIP-890.
 const V2_SINCE: i16 = 5;
@@ -71,7 +75,10 @@ async fn put(
         broker.commit_in_transaction((&id, producer, protocol), &group, commits).await
     };
     // Clients take the code of a stale epoch here for what it is in every version.
-    to_its_end(commit).await.map_err(|error| errors::transaction(&error, false))
+    to_its_end(commit).await.map_err(|error| {
+        let code = errors::transaction(&error, false);
+        errors::unless_abortable(code, call.version() >= ABORTABLE_SINCE)
+    })
 }
 
 /// Whether the caller may commit for the group.
