@@ -116,11 +116,25 @@ impl Broker {
         Ok((CommitKey { group: group.clone(), topic, partition }, Some(committed)))
     }
 
-    /// Deletes committed offsets of a group, durably; those that are not there are skipped.
+    /// Deletes committed offsets of a group, durably; those that are not there are skipped. A group
+    /// does not end with its last offset: it is known for as long as one that its members have left.
     ///
     /// # Errors
     /// [`CommitError`].
     pub async fn delete_offsets(
+        &self,
+        group: &GroupName,
+        partitions: impl IntoIterator<Item = (TopicName, Partition)>,
+    ) -> Result<(), CommitError> {
+        let had_some = !self.offsets().of(group.as_str()).is_empty();
+        self.drop_offsets(group, partitions).await?;
+        if had_some && self.offsets().of(group.as_str()).is_empty() {
+            self.groups().remember(self.clock().monotonic(), group);
+        }
+        Ok(())
+    }
+
+    async fn drop_offsets(
         &self,
         group: &GroupName,
         partitions: impl IntoIterator<Item = (TopicName, Partition)>,
@@ -145,7 +159,7 @@ impl Broker {
             deleted => deleted?,
         }
         let partitions = offsets.into_iter().map(|(topic, partition, _)| (topic, partition));
-        self.delete_offsets(group, partitions).await
+        self.drop_offsets(group, partitions).await
     }
 
     /// Deletes offsets that nobody can ask for any more, so that compaction can drop them.
@@ -186,6 +200,12 @@ impl Broker {
     #[must_use]
     pub fn groups_with_offsets(&self) -> Vec<GroupName> {
         self.offsets().groups()
+    }
+
+    /// Whether there is such a group: with members, until recently, or with offsets.
+    #[must_use]
+    pub fn knows_group(&self, group: &GroupName) -> bool {
+        self.groups().kind(group).is_some() || !self.offsets().of(group.as_str()).is_empty()
     }
 
     async fn change_offsets(&self, changes: &[CommitChange]) -> Result<(), CommitError> {

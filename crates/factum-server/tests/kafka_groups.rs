@@ -126,9 +126,13 @@ impl Member {
     }
 }
 
-fn group_state(client: &mut Client) -> (String, usize) {
+fn described(client: &mut Client) -> DescribedGroup {
     let request = DescribeGroupsRequest { groups: vec![name("billing")], ..Default::default() };
-    let group = client.ask(&request).groups.remove(0);
+    client.ask(&request).groups.remove(0)
+}
+
+fn group_state(client: &mut Client) -> (String, usize) {
+    let group = described(client);
     (group.group_state.to_string(), group.members.len())
 }
 
@@ -167,6 +171,8 @@ fn two_members_share_a_group_rebalance_commit_and_leave() {
     // The join of the second is under way as soon as the first is told to join again.
     let rebalance = ErrorCode::RebalanceInProgress.code();
     common::server::until("the first member hears of the second", || one.beat() == rebalance);
+    let assigned = described(&mut admin).members.remove(0).member_assignment;
+    assert_eq!(assigned, "all of it", "what it has while others come");
     let of_one = one.start_join();
     let (joined, follower) = (one.joined(of_one), two.joined(of_two));
     assert_eq!((&joined.leader, joined.members.len(), follower.members.len()), (&one.id, 2, 0));
@@ -231,4 +237,59 @@ fn committed_offsets_and_their_metadata_survive_a_stop_and_a_kill() {
     }
     let listed = client.ask(&ListGroupsRequest::default()).groups;
     assert_eq!(&*listed[0].group_id, "billing", "a group of offsets alone is listed");
+}
+
+#[test]
+fn a_group_outlives_its_last_offset_until_it_is_deleted() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 2);
+    let not_found = error(ErrorCode::GroupIdNotFound.code());
+    assert_eq!(error(described(&mut client).error_code), not_found);
+    client.ask(&commit_request("billing", "orders", (0, 4), ""));
+    for _ in 0..2 {
+        ok("offset delete", forget_offset(&mut client));
+        assert_eq!(committed(&mut client, "billing", "orders", 0).0, -1);
+        ok("describe", described(&mut client).error_code);
+        assert_eq!(group_state(&mut client), ("Empty".to_owned(), 0));
+        assert_eq!(client.ask(&ListGroupsRequest::default()).groups.len(), 1);
+    }
+    ok("delete group", delete_group(&mut client));
+    assert_eq!(error(delete_group(&mut client)), not_found);
+    assert_eq!(error(described(&mut client).error_code), not_found);
+}
+
+#[test]
+fn a_member_of_a_group_that_is_not_there_is_told_to_join_again() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    create(&mut client, "orders", 2);
+    let mut commit = commit_request("billing", "orders", (0, 4), "");
+    (commit.generation_id_or_member_epoch, commit.member_id) = (3, name("nobody"));
+    let come = |client: &mut Client, version| {
+        error(client.call(&commit, version).topics[0].partitions[0].error_code)
+    };
+    let unknown = error(ErrorCode::UnknownMemberId.code());
+    for version in 2..=9 {
+        let before = error(ErrorCode::IllegalGeneration.code());
+        let expected = if version < 9 { &before } else { &unknown };
+        assert_eq!(come(&mut client, version), *expected, "version {version}");
+    }
+    client.ask(&commit_request("billing", "orders", (1, 4), ""));
+    assert_eq!(come(&mut client, 8), unknown, "a group of offsets is one");
+}
+
+#[test]
+fn of_topics_that_cannot_be_nothing_was_committed_and_no_id_is_none() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = Client::connect(server.kafka);
+    for topic in ["", "a b", ".."] {
+        assert_eq!(committed(&mut client, "billing", topic, 0), (-1, String::new()), "{topic:?}");
+    }
+    let answer = client.call(&committed_request("billing", "", 0), 10);
+    let came = answer.groups[0].topics[0].partitions[0].error_code;
+    assert_eq!(error(came), error(ErrorCode::UnknownTopicId.code()));
 }

@@ -171,7 +171,8 @@ impl Group {
     }
 
     pub(super) fn describe(&self) -> Description {
-        // As in Kafka: what a member has is shown when all agree that it has it.
+        // As in Kafka: what members speak is shown once they agree, what they have until they have
+        // something else.
         let stable = self.state == GroupState::Stable;
         Description {
             group: self.name.clone(),
@@ -194,7 +195,7 @@ impl Group {
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             metadata: if_stable(member.metadata(&self.protocol)),
-            assignment: if_stable(member.assignment.clone()),
+            assignment: member.assignment.clone(),
         }
     }
 }

@@ -227,6 +227,12 @@ impl Groups {
         self.state.lock().group(group).map(Kind::standing)
     }
 
+    /// Knows a group that has no members from now on, if there is room; as long as others are known
+    /// that have none.
+    pub fn remember(&self, now: Duration, group: &GroupName) {
+        self.change(|state| state.remember(now, group));
+    }
+
     /// Forgets a group that has no members.
     ///
     /// # Errors

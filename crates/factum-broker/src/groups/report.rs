@@ -121,7 +121,7 @@ pub struct DescribedMember {
     pub client_host: String,
     /// Its metadata in the chosen protocol; empty unless the group is stable.
     pub metadata: Bytes,
-    /// Its assignment; empty unless the group is stable.
+    /// Its assignment; while the group rebalances, the last one.
     pub assignment: Bytes,
 }
 

@@ -78,6 +78,16 @@ impl State {
         self.insert(Kind::Classic(Group::new(request.group.clone(), now)), &request.group)
     }
 
+    pub(super) fn remember(&mut self, now: Duration, name: &GroupName) {
+        if self.groups.contains_key(name) {
+            return;
+        }
+        // Where there is no room, the group ends; nobody is in it.
+        if self.insert(Kind::Classic(Group::new(name.clone(), now)), name).is_ok() {
+            self.file(name);
+        }
+    }
+
     fn insert(&mut self, group: Kind, name: &GroupName) -> Result<(), GroupError> {
         if self.groups.len() >= self.settings.max_groups {
             self.forget_longest_empty()?;

@@ -3,11 +3,14 @@
 //! * The answer follows the flush, as for records. Partitions are answered one by one.
 //! * Generation -1 without a member id is for who has no membership; it is taken while the group
 //!   is empty.
+//! * A member of a group that is not there is told that it is none; before 9, as in Kafka, that its
+//!   generation is not the group's. Kafka's GROUP_ID_NOT_FOUND would end clients where they are to
+//!   join again: members are in memory, and after a restart no group is there.
 //! * 2 to 4: a retention time, which is not heeded (KIP-211). 6: leader epoch. 7: static members.
 //!   9: the epoch of a member of the consumer protocol (KIP-848), which cannot commit in older
 //!   versions. 10: topics by id.
 
-use factum_broker::groups::{GroupKind, MemberRef};
+use factum_broker::groups::{GroupError, GroupKind, MemberRef};
 use factum_broker::{Commit, CommitError};
 use factum_event::access::Operation;
 use factum_event::{GroupName, Offset, Partition};
@@ -75,7 +78,15 @@ fn admit(call: &Call, request: &OffsetCommitRequest) -> Result<GroupName, ErrorC
     if call.version() < EPOCHS_SINCE && kind == Some(GroupKind::Consumer) {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    valid.map(|()| group).map_err(|error| errors::group(&error))
+    match valid {
+        Ok(()) => Ok(group),
+        Err(GroupError::UnknownMemberId)
+            if call.version() < EPOCHS_SINCE && !broker.knows_group(&group) =>
+        {
+            Err(ErrorCode::IllegalGeneration)
+        }
+        Err(error) => Err(errors::group(&error)),
+    }
 }
 
 fn commit(

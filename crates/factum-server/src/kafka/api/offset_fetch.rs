@@ -14,7 +14,6 @@ use factum_wire::messages::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use uuid::Uuid;
 
 use super::text;
 use crate::kafka::dispatch::Call;
@@ -135,7 +134,7 @@ fn topic(
     asked: OffsetFetchRequestTopics,
 ) -> OffsetFetchResponseTopics {
     let name = name_of(call, &asked);
-    let known = name.as_ref().ok();
+    let known = name.as_ref().ok().and_then(Option::as_ref);
     let committed = |index: i32| call.door.broker.committed(group, known?, Partition::new(index)?);
     let indexes = asked.partition_indexes.iter();
     let partitions = indexes.map(|&index| match &name {
@@ -151,13 +150,14 @@ fn topic(
     }
 }
 
-fn name_of(call: &Call, asked: &OffsetFetchRequestTopics) -> Result<TopicName, ErrorCode> {
-    if call.version() >= IDS_SINCE && asked.topic_id != Uuid::nil() {
+/// The name of a topic; none where no topic can have it, and so nothing was committed.
+fn name_of(call: &Call, asked: &OffsetFetchRequestTopics) -> Result<Option<TopicName>, ErrorCode> {
+    if call.version() >= IDS_SINCE {
         let topic = call.find_topic(Operation::Describe, ("", asked.topic_id), true);
-        return topic.map(|topic| topic.name.clone());
+        return topic.map(|topic| Some(topic.name.clone()));
     }
     call.may_with_topic(Operation::Describe, &asked.name)?;
-    TopicName::new(&asked.name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
+    Ok(TopicName::new(&asked.name).ok())
 }
 
 fn response(partition_index: i32, committed: Option<Committed>) -> OffsetFetchResponsePartitions {
