@@ -26,6 +26,14 @@ pub enum AdminError {
     /// A topic of this name is there already.
     #[error("topic {0} exists already; choose another name, or delete it first")]
     TopicExists(TopicName),
+    /// A topic is there whose name is another only by `.` and `_`.
+    #[error("Topic '{name}' collides with existing topic: {existing}")]
+    NameCollides {
+        /// The name asked for.
+        name: TopicName,
+        /// The topic that is there.
+        existing: TopicName,
+    },
     /// Only Factum changes its own topics.
     #[error("{0} is one of Factum's own topics, whose names begin with __factum")]
     Internal(TopicName),
@@ -103,6 +111,9 @@ impl Broker {
         }
         if new.name.is_internal() {
             return Err(AdminError::Internal(new.name));
+        }
+        if let Some(existing) = self.topics().colliding(&new.name) {
+            return Err(AdminError::NameCollides { name: new.name, existing });
         }
         TopicSettings::parse(&new.configs)?;
         let partitions = new.partitions.unwrap_or(self.settings().default_partitions);

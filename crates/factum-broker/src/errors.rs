@@ -19,6 +19,7 @@ impl From<AdminError> for LogError {
             }
             AdminError::Trim(_) => Self::Storage(error.to_string()),
             AdminError::Internal(_)
+            | AdminError::NameCollides { .. }
             | AdminError::Compacted(_)
             | AdminError::Partitions { .. }
             | AdminError::Config(_)

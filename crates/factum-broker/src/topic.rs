@@ -145,6 +145,21 @@ impl Topics {
         self.maps.read().by_name.values().cloned().collect()
     }
 
+    /// A topic whose name is taken for this one where `.` and `_` are the same, as in the names of
+    /// metrics.
+    pub(crate) fn colliding(&self, name: &TopicName) -> Option<TopicName> {
+        // Most names have neither, and collide with none but themselves.
+        if !name.as_str().contains(['.', '_']) {
+            return None;
+        }
+        let same = |byte: u8| if byte == b'.' { b'_' } else { byte };
+        let is_alike = |other: &&TopicName| {
+            let (one, other) = (name.as_str().bytes(), other.as_str().bytes());
+            one.map(same).eq(other.map(same))
+        };
+        self.maps.read().by_name.keys().find(is_alike).cloned()
+    }
+
     /// How many partitions there are in all topics together.
     pub(crate) fn partition_count(&self) -> usize {
         self.maps.read().by_name.values().map(|topic| topic.partitions.len()).sum()

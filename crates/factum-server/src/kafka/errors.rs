@@ -48,6 +48,7 @@ pub(super) fn admin(error: &AdminError) -> ErrorCode {
             ErrorCode::UnknownTopicOrPartition
         }
         AdminError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+        AdminError::NameCollides { .. } => ErrorCode::InvalidTopicException,
         AdminError::Internal(_) => ErrorCode::TopicAuthorizationFailed,
         AdminError::Partitions { .. } => ErrorCode::InvalidPartitions,
         AdminError::Config(_) => ErrorCode::InvalidConfig,
