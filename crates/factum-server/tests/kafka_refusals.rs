@@ -166,6 +166,50 @@ fn beside_assignments_there_are_no_numbers_of_partitions_and_replicas() {
 }
 
 #[test]
+fn topics_whose_names_differ_only_in_dots_and_underscores_collide() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "a.b_c", 1);
+    for topic in ["a_b_c", "a.b.c", "a_b.c"] {
+        for validate_only in [true, false] {
+            let topics = vec![new_topic(topic, 1)];
+            let request = CreateTopicsRequest { topics, validate_only, ..Default::default() };
+            let answer = client.ask(&request).topics.remove(0);
+            let invalid = error(ErrorCode::InvalidTopicException.code());
+            assert_eq!(error(answer.error_code), invalid, "{topic}");
+            let expected = format!("Topic '{topic}' collides with existing topic: a.b_c");
+            assert_eq!(answer.error_message.as_deref(), Some(&*expected));
+        }
+    }
+    for topic in ["a-b-c", "a.b", "abc"] {
+        create(&mut client, topic, 1);
+    }
+    assert_eq!(topics(&mut client).len(), 4);
+    server.stop();
+}
+
+#[test]
+fn who_has_fetched_in_an_epoch_that_never_was_is_out_of_range() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    append(&mut client, "orders", 0, batch(&records(0..3)));
+    for (epoch, expected) in [
+        (-2, ErrorCode::None),
+        (-1, ErrorCode::None),
+        (0, ErrorCode::None),
+        (1, ErrorCode::OffsetOutOfRange),
+        (99, ErrorCode::OffsetOutOfRange),
+    ] {
+        let mut request = fetch_request("orders", 0, 3);
+        request.topics[0].partitions[0].last_fetched_epoch = epoch;
+        let came = fetched(client.ask(&request)).error_code;
+        assert_eq!(error(came), error(expected.code()), "{epoch}");
+    }
+    server.stop();
+}
+
+#[test]
 fn a_producer_says_its_id_and_its_epoch_or_nothing() {
     let home = Home::new();
     let (server, mut client) = start(&home);

@@ -440,6 +440,11 @@ fn tools_see_transactions_and_end_those_that_hang() {
         topics: vec![WritableTxnMarkerTopic { name: name("orders"), partition_indexes: vec![0] }],
         ..Default::default()
     };
+    let never = WritableTxnMarker { producer_epoch: -1, ..marker.clone() };
+    let answer = client.ask(&WriteTxnMarkersRequest { markers: vec![never] });
+    let came = answer.markers[0].topics[0].partitions[0].error_code;
+    assert_eq!(error(came), error(ErrorCode::InvalidProducerEpoch.code()));
+    assert_eq!((stable(&mut client, 0), end_of(&mut client, "orders", 0)), (0, 1));
     let answer = client.ask(&WriteTxnMarkersRequest { markers: vec![marker] });
     ok("write markers", answer.markers[0].topics[0].partitions[0].error_code);
     assert_eq!(stable(&mut client, 0), 2);

@@ -9,6 +9,7 @@
 //!   what it has had (KIP-219).
 //! * 7: fetch sessions (KIP-227): a request has only what changes of what is fetched, an answer
 //!   only what is news.
+//! * 12: the epoch of what was fetched last: a later one than the log's only one is of another log.
 //! * 13: topics by id.
 //! * 4: who reads only what was committed gets nothing behind the last stable offset, and a list of
 //!   the aborted transactions in what it gets: it leaves their records out itself.
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use factum_broker::Broker;
 use factum_event::access::{Operation, QuotaKey};
+use factum_event::batch::LEADER_EPOCH;
 use factum_event::{Offset, Partition};
 use factum_log::{Chunk, Extent, FileRegion, Log, PartitionId, PartitionSlice};
 use factum_wire::messages::{
@@ -329,6 +331,10 @@ async fn read(
     // Here anything below 0 is none, as in Kafka.
     check_leader_epoch(asked.current_leader_epoch.max(-1))?;
     let from = Offset::new(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+    // Nothing was ever written in a later epoch: who says to have read it has read another log.
+    if asked.last_fetched_epoch > LEADER_EPOCH {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
     let extent = log.extent(id);
     if extent == Extent::EMPTY && log.is_removed(id.topic) {
         // Deleted after it was looked up: not a reason to start anew somewhere else in it.

@@ -57,6 +57,9 @@ async fn write_one(
     if marker.0.id < 0 {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
+    if marker.0.epoch < 0 {
+        return Err(ErrorCode::InvalidProducerEpoch);
+    }
     let marked = broker.mark_partition(&topic, partition, marker).await;
     marked.map_err(|error| errors::produce(&error))
 }
