@@ -1,5 +1,7 @@
 //! Committing, reading and deleting the offsets of consumer groups.
 
+use std::collections::BTreeSet;
+
 use factum_event::{GroupName, Offset, Partition, TopicName};
 use thiserror::Error;
 
@@ -128,10 +130,16 @@ impl Broker {
     ) -> Result<(), CommitError> {
         let had_some = !self.offsets().of(group.as_str()).is_empty();
         self.drop_offsets(group, partitions).await?;
-        if had_some && self.offsets().of(group.as_str()).is_empty() {
-            self.groups().remember(self.clock().monotonic(), group);
+        if had_some {
+            self.remember_without_offsets(group);
         }
         Ok(())
+    }
+
+    fn remember_without_offsets(&self, group: &GroupName) {
+        if self.offsets().of(group.as_str()).is_empty() {
+            self.groups().remember(self.clock().monotonic(), group);
+        }
     }
 
     async fn drop_offsets(
@@ -162,8 +170,11 @@ impl Broker {
         self.drop_offsets(group, partitions).await
     }
 
-    /// Deletes offsets that nobody can ask for any more, so that compaction can drop them.
+    /// Deletes offsets that nobody can ask for any more, so that compaction can drop them. Their
+    /// groups stay known for a while.
     pub(crate) async fn forget_offsets(&self, keys: Vec<CommitKey>) {
+        let groups: BTreeSet<_> = keys.iter().map(|key| key.group.clone()).collect();
+        groups.iter().for_each(|group| self.remember_without_offsets(group));
         let changes: Vec<_> = keys.into_iter().map(|key| (key, None)).collect();
         if let Err(error) = self.change_offsets(&changes).await {
             tracing::warn!(%error, "offsets of a deleted topic take room in {OFFSETS_TOPIC}");

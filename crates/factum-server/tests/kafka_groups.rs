@@ -258,6 +258,12 @@ fn a_group_outlives_its_last_offset_until_it_is_deleted() {
     ok("delete group", delete_group(&mut client));
     assert_eq!(error(delete_group(&mut client)), not_found);
     assert_eq!(error(described(&mut client).error_code), not_found);
+    // Its offsets may also go with their topic.
+    client.ask(&commit_request("billing", "orders", (0, 4), ""));
+    let topics = vec![DeleteTopicState { name: Some(name("orders")), ..Default::default() }];
+    client.ask(&DeleteTopicsRequest { topics, ..Default::default() });
+    assert_eq!(group_state(&mut client), ("Empty".to_owned(), 0));
+    ok("delete group", delete_group(&mut client));
 }
 
 #[test]
