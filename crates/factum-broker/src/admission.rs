@@ -23,6 +23,8 @@ pub(crate) fn check(topic: &Topic, batch: &Batch, now: Timestamp) -> Result<(), 
     let range = Range::of(settings, now);
     let max_timestamp = batch.header().max_timestamp;
     if !range.is_before_end(max_timestamp) {
+        // Whose they are; if none's, the header is to blame.
+        check_records(topic, batch, &range)?;
         return Err(range.refused(topic, Vec::new(), max_timestamp));
     }
     if !settings.cleanup.compact && range.earliest.is_none() {
@@ -132,6 +134,7 @@ mod tests {
         assert_eq!(check_in(&[], &at(&[0, NOW, NOW + 3_600_000])), Ok(()), "Kafka's defaults");
         let late = check_in(&[], &at(&[NOW, NOW + 3_600_001])).unwrap_err();
         assert!(late.to_string().contains("1700003600001"), "{late}");
+        assert_eq!(late.records(), [1], "which of them");
         let limits =
             [("message.timestamp.before.max.ms", "10"), ("message.timestamp.after.max.ms", "20")];
         assert_eq!(check_in(&limits, &at(&[NOW - 10, NOW + 20])), Ok(()));

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::BatchError;
 
 /// First bytes of xerial's snappy frame; a version and the oldest compatible version follow.
-const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
+pub(super) const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 
 /// Bytes of xerial's header: magic, two versions.
 const XERIAL_HEADER_BYTES: usize = 16;

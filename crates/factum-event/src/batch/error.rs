@@ -50,6 +50,12 @@ pub enum BatchError {
         /// The stated last offset delta.
         last_offset_delta: i32,
     },
+    /// A producer does not say at which offset its records are to be.
+    #[error("record batch has base offset {came}; a producer's begins at 0")]
+    BaseOffset {
+        /// What came.
+        came: i64,
+    },
     /// A number of a codec that nobody has defined.
     #[error("record batch has compression {came}; expected 0 (none) to 4 (zstd)")]
     Codec {

@@ -23,6 +23,7 @@ mod compression;
 mod copy;
 mod error;
 mod marker;
+mod packing;
 mod recompress;
 mod records;
 #[cfg(test)]
@@ -189,13 +190,15 @@ impl Batch {
         Ok(Self { bytes, header })
     }
 
-    /// Whether a producer may append it, as far as its header tells: its records are not decoded.
+    /// Whether a producer may append it, as far as its header tells, and whether what follows that
+    /// can be the records: they are not unpacked.
     ///
     /// Whether transactions are taken is for the broker to say.
     ///
     /// # Errors
-    /// [`BatchError`] for a control batch, a delete horizon, an unknown codec, no record, offsets
-    /// with gaps, or a producer id without epoch and sequence.
+    /// [`BatchError`] for a control batch, a delete horizon, an unknown codec, or one that it is
+    /// not packed with, no record, or another number than it states, an offset other than 0 or with
+    /// gaps, or a producer id without epoch and sequence.
     pub fn check_producible(&self) -> Result<(), BatchError> {
         let header = &self.header;
         if header.attributes.is_control() {
@@ -218,7 +221,10 @@ impl Batch {
                 base_sequence: header.base_sequence,
             });
         }
-        Ok(())
+        if header.base_offset != 0 {
+            return Err(BatchError::BaseOffset { came: header.base_offset });
+        }
+        self.check_packing()
     }
 
     /// The numbers at its front.

@@ -212,9 +212,29 @@ impl RawRecord {
 
 /// Fields, read from the front.
 #[derive(Debug, Clone)]
-struct Fields(Bytes);
+pub(super) struct Fields(Bytes);
 
 impl Fields {
+    pub(super) const fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Steps over a record without reading more than its length.
+    pub(super) fn skip_record(&mut self) -> Result<(), RecordFault> {
+        let field = "record length";
+        let came = self.varint(field)?;
+        let length = usize::try_from(came).map_err(|_| RecordFault::Length { field, came })?;
+        if length > self.0.len() {
+            return Err(RecordFault::CutOff(field));
+        }
+        self.0.advance(length);
+        Ok(())
+    }
+
     fn headers(&mut self) -> Result<Vec<Header>, RecordFault> {
         let field = "header count";
         let came = self.varint(field)?;
