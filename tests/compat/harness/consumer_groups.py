@@ -1,8 +1,9 @@
 """Groups of the consumer protocol (KIP-848): the broker assigns, members follow.
 
 Two members share a topic and commit; partitions are added; one member is killed without a word; a
-static member goes and comes back; topics by a regular expression; the assignor `range`; the broker
-is killed. What is read is each record, and once where nobody was killed.
+static member goes and comes back; topics by a regular expression; the assignor `range`; members go to
+the protocol from the classic one and back, one by one; the broker is killed. What is read is each
+record, and once where nobody was killed.
 """
 
 import time
@@ -36,6 +37,7 @@ class ConsumerGroups:
             ("a static member goes and comes back", self.static),
             ("topics by a regular expression", self.by_regex),
             ("the assignor range, and one that there is not", self.assignors),
+            ("members change the protocol one by one, and back", self.migrate),
             ("members join again after the broker was killed", self.restart),
         ]
         for name, body in checks:
@@ -146,6 +148,32 @@ class ConsumerGroups:
         except ClientError as error:
             return f"refused ({error.code})"
         raise AssertionError("an assignor that there is not is accepted")
+
+    def migrate(self):
+        hand, group, topic = self.suite.hand, self.name("migrate"), self.name("migrated")
+        hand.create(topic, PARTITIONS)
+        file = self.suite.directory / f"{topic}.ndjson"
+        oracle.write(file, oracle.generate(topic, RECORDS, self.suite.start_ms))
+        follow = lambda name, protocol: self.follow(f"{name} {protocol}", group, [topic], protocol=protocol)
+        everything = [(topic, partition) for partition in range(PARTITIONS)]
+        members = {name: follow(name, "classic") for name in "ab"}
+        all_sessions, count = list(members.values()), 0
+        for name, protocol in [(None, None), ("a", "consumer"), ("b", "consumer"), ("a", "classic"), ("b", "classic")]:
+            if name:
+                members[name].leave()
+                members[name] = follow(f"{name} again", protocol)
+                all_sessions.append(members[name])
+            settle(list(members.values()), everything)
+            hand.produce(topic, "none", False, file)
+            count += RECORDS
+            self.read_all(all_sessions, count)
+            for session in members.values():
+                session.commit()
+        seen = sum((session.records for session in all_sessions), [])
+        places = {(topic, partition, offset) for topic, partition, offset, *_ in seen}
+        if len(places) != len(seen):
+            raise AssertionError(f"{len(seen) - len(places)} records came twice")
+        return check_committed(self.suite, group, everything, next_positions(seen))
 
     def restart(self):
         if not self.suite.broker.restartable:

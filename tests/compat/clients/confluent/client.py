@@ -194,8 +194,8 @@ class Client:
     def join(self, group, topics, limit):
         self.member = Member(group, topics, limit)
 
-    def follow(self, group, topics, instance=None, assignor=None):
-        self.member = FollowingMember(BOOTSTRAP, say, as_record, group, topics, instance, assignor)
+    def follow(self, group, topics, **settings):
+        self.member = FollowingMember(BOOTSTRAP, say, as_record, group, topics, **settings)
 
     def resume(self, limit):
         self.member.resume(limit)

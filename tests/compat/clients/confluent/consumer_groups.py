@@ -1,4 +1,4 @@
-"""A member of a group of the consumer protocol (KIP-848) with confluent-kafka: the verb `follow`."""
+"""A member of a group with confluent-kafka, mostly of the consumer protocol (KIP-848): the verb `follow`."""
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -6,17 +6,19 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 class FollowingMember:
     """Takes and gives up partitions as the broker says, and delivers all that it reads."""
 
-    def __init__(self, bootstrap, say, as_record, group, topics, instance=None, assignor=None):
+    def __init__(self, bootstrap, say, as_record, group, topics, instance=None, assignor=None, protocol="consumer"):
         self.say, self.as_record = say, as_record
         self.positions, self.owned = {}, set()
         settings = {
             "bootstrap.servers": bootstrap,
             "group.id": group,
-            "group.protocol": "consumer",
+            "group.protocol": protocol,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
         }
+        if protocol == "classic":
+            settings |= {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500}
         if instance:
             settings["group.instance.id"] = instance
         if assignor:
