@@ -17,7 +17,8 @@ use crate::region::PartitionSlice;
 /// Reads that are prepared at the same time; a new one takes the place of the oldest.
 const MAX_PREPARED: usize = 32;
 
-/// How long what was checked may wait: pages do not stay in the page cache for ever.
+/// How long what was checked may wait: pages do not stay in the page cache for ever, and others
+/// want the memory.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The most that a prepared read may have in memory of its own; it is read again when it is wanted.

@@ -231,6 +231,9 @@ impl Log {
                 self.inner.readers.run(work).await?
             }
         };
+        if let Some((journal, position)) = slice.read_to() {
+            self.inner.shared.unread.mark(journal, position);
+        }
         if slice.len() >= self.inner.shared.settings.read_ahead_from {
             self.prepare(state, slice.next, max_bytes);
         }
@@ -259,7 +262,7 @@ impl Log {
         let of = Arc::clone(shared);
         let work = move |buffer: &mut [u8]| {
             let slice = reader::read_regions(&of, &state, from, max_bytes, buffer)?;
-            let is_small = slice.bytes_copied() <= MAX_IN_MEMORY;
+            let is_small = slice.takes_little(MAX_IN_MEMORY);
             Ok(if is_small { slice } else { PartitionSlice::empty(from) })
         };
         if let Some(answer) = self.inner.readers.begin(work) {

@@ -2,7 +2,8 @@
 //!
 //! Every batch is checked against its entry before it is served; what does not match is reported
 //! with its place and never returned. A thread reads through one small buffer of its own: batches
-//! that are only passed on stay in the page cache, from where they are sent.
+//! that are only passed on stay in the page cache, from where they are sent. What nobody has read
+//! so far is read past it (`unread`), and sent from memory.
 
 use std::io;
 use std::sync::Arc;
@@ -134,7 +135,7 @@ pub(crate) fn following<T>(mut read: impl FnMut() -> Result<T, ReadError>) -> Re
     read()
 }
 
-/// The same batches as [`read`], checked and left where they are.
+/// The same batches as [`read`], checked and left where they are, or in memory that was lent.
 pub(crate) fn read_regions(
     shared: &Shared,
     partition: &PartitionState,
@@ -400,12 +401,14 @@ fn gather(
     let most = if reads_on { PIECE_BYTES } else { WINDOW_BYTES };
     let mut gatherer = Gatherer::default();
     let done = each_window(shared, partition, entries, most, |file, piece| {
-        if reads_on && let Some(bytes) = read_unread(shared, piece) {
-            gatherer.take_lent(piece, &bytes);
-            return Ok(());
+        match reads_on.then(|| read_unread(shared, piece)).flatten() {
+            Some(bytes) => gatherer.take_lent(piece, &bytes),
+            None => windows(piece, WINDOW_BYTES)
+                .try_for_each(|window| gather_window(file, window, buffer, &mut gatherer))?,
         }
-        windows(piece, WINDOW_BYTES)
-            .try_for_each(|window| gather_window(file, window, buffer, &mut gatherer))
+        let end = piece.last().filter(|_| reads_on);
+        gatherer.read_to = end.map(|entry| (entry.journal, entry.end_position()));
+        Ok(())
     });
     if let Err(error) = done
         && gatherer.is_empty()
@@ -440,11 +443,30 @@ fn gather_window(
 fn read_unread(shared: &Shared, piece: &[BatchEntry]) -> Option<Bytes> {
     let lent = shared.unread.claim(piece)?;
     let (first, last) = (piece.first()?, piece.last()?);
-    let file = shared.files.get(FileKey::JournalDirect(first.journal)).ok()?;
     let at = |position: u64| usize::try_from(position - first.position).unwrap_or(usize::MAX);
-    let bytes = lent.read(file.as_ref(), first.position, at(last.end_position())).ok()?;
-    let batch = |entry: &BatchEntry| &bytes[at(entry.position)..at(entry.end_position())];
-    piece.iter().all(|entry| entry.check(batch(entry)).is_ok()).then_some(bytes)
+    let read = shared
+        .files
+        .get(FileKey::JournalDirect(first.journal))
+        .and_then(|file| lent.read(file.as_ref(), first.position, at(last.end_position())));
+    let check = |bytes: &Bytes| {
+        let batch = |entry: &BatchEntry| &bytes[at(entry.position)..at(entry.end_position())];
+        piece.iter().try_for_each(|entry| entry.check(batch(entry)))
+    };
+    let checked = read.map_err(|error| (error.kind(), error.to_string())).and_then(|bytes| {
+        check(&bytes).map_err(|reason| (io::ErrorKind::InvalidData, reason)).map(|()| bytes)
+    });
+    match checked {
+        Ok(bytes) => Some(bytes),
+        // A full journal ends within a block.
+        Err((io::ErrorKind::UnexpectedEof, _)) => None,
+        Err((_, reason)) => {
+            let (file, position) = (journal_path(first.journal), first.position);
+            tracing::warn!(
+                "{file} cannot be read past the cache from byte {position} on: {reason}"
+            );
+            None
+        }
+    }
 }
 
 /// Visits batches by windows of `most` bytes, up to the first fault.

@@ -22,6 +22,8 @@ pub struct PartitionSlice {
     pub next: Offset,
     /// How many of the bytes are in memory that was lent: of that there is little.
     lent: usize,
+    /// Where a large read ended: the journal, and the position there.
+    read_to: Option<(u64, u64)>,
 }
 
 /// Some of the bytes of a [`PartitionSlice`].
@@ -47,7 +49,7 @@ impl PartitionSlice {
     /// Nothing; the next read is from `next` again.
     #[must_use]
     pub const fn empty(next: Offset) -> Self {
-        Self { chunks: Vec::new(), next, lent: 0 }
+        Self { chunks: Vec::new(), next, lent: 0, read_to: None }
     }
 
     /// These batches, which follow each other; from `from` on, if there are none.
@@ -55,7 +57,7 @@ impl PartitionSlice {
     pub fn of_batches(batches: Vec<StoredBatch>, from: Offset) -> Self {
         let next = batches.last().map_or(from, |batch| batch.entry.next_offset());
         let chunks = batches.into_iter().flat_map(|batch| [batch.prefix, batch.body]);
-        Self { chunks: chunks.map(Chunk::Memory).collect(), next, lent: 0 }
+        Self { chunks: chunks.map(Chunk::Memory).collect(), next, lent: 0, read_to: None }
     }
 
     /// Its length in bytes.
@@ -71,9 +73,15 @@ impl PartitionSlice {
         in_memory.map(Chunk::len).sum()
     }
 
-    /// How many of its bytes are in memory that was not lent.
-    pub(crate) fn bytes_copied(&self) -> usize {
-        self.bytes_in_memory() - self.lent
+    /// Whether most of what it has in memory was lent, of which there is little, or else it has
+    /// at most `bytes` there.
+    pub(crate) fn takes_little(&self, bytes: usize) -> bool {
+        self.bytes_in_memory() - self.lent <= bytes.max(self.lent)
+    }
+
+    /// Where a large read ended: the journal, and the position there.
+    pub(crate) fn read_to(&self) -> Option<(u64, u64)> {
+        self.read_to
     }
 
     /// Whether it has no batch.
@@ -153,6 +161,7 @@ pub(crate) struct Gatherer {
     run: Option<Run>,
     next: Option<Offset>,
     lent: usize,
+    pub(crate) read_to: Option<(u64, u64)>,
 }
 
 /// Batches that stand back to back in a file.
@@ -234,6 +243,11 @@ impl Gatherer {
     pub(crate) fn finish(mut self, from: Offset) -> PartitionSlice {
         self.end_run();
         self.end_copied();
-        PartitionSlice { chunks: self.chunks, next: self.next.unwrap_or(from), lent: self.lent }
+        PartitionSlice {
+            chunks: self.chunks,
+            next: self.next.unwrap_or(from),
+            lent: self.lent,
+            read_to: self.read_to,
+        }
     }
 }

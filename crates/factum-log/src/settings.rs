@@ -24,7 +24,8 @@ pub struct LogSettings {
     pub queue_bytes: usize,
     /// Recent batches kept in memory for readers.
     pub tail_bytes: usize,
-    /// Who reads so many bytes of the disk at once, to send them, finds what follows checked.
+    /// Who reads so many bytes of the disk at once, to send them, finds what follows checked; and
+    /// reads past the cache of the system what nobody has read since the log was opened.
     pub read_ahead_from: usize,
     /// How fast sealed journals are read again to be checked and sealed; at least 1 MiB.
     pub seal_bytes_per_second: u64,

@@ -22,7 +22,7 @@ use crate::starts::Starts;
 use crate::unread::Unread;
 
 /// Open files that are kept for readers.
-const MAX_OPEN_FILES: usize = 64;
+const MAX_OPEN_FILES: usize = 96;
 
 /// What is said once no journal is sealed any more.
 pub(crate) const SEALER_ENDED: u64 = u64::MAX;

@@ -19,6 +19,12 @@ use crate::journal::is_segment;
 /// The most that is read at once: a batch of a MiB, and what stands around it.
 pub(crate) const PIECE_BYTES: usize = (1 << 20) + (64 << 10);
 
+/// Less is not worth a buffer.
+const MIN_BYTES: u64 = 128 << 10;
+
+/// Batches in a row have so many bytes on average: each row is a part of what is sent.
+const MIN_PART_BYTES: u64 = 16 << 10;
+
 /// A piece in whole blocks.
 const BUFFER_BYTES: usize = PIECE_BYTES.next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES;
 
@@ -28,8 +34,8 @@ const MAX_BUFFERS: usize = 16;
 /// How far each journal was read, and memory for what was not.
 #[derive(Default)]
 pub(crate) struct Unread {
-    /// Behind the last byte that was read, by journal. A mark is enough: who has little of a
-    /// journal, here and there, reads through the cache anyhow.
+    /// Where large reads have ended since the log was opened, by journal. A mark is enough: who has
+    /// little of a journal, here and there, reads through the cache anyhow.
     read_to: Mutex<HashMap<u64, u64>>,
     shelf: Arc<Mutex<Shelf>>,
 }
@@ -42,30 +48,39 @@ struct Shelf {
 }
 
 impl Unread {
-    /// Memory for batches of one journal, if they are worth it and nobody has read so far; they
-    /// count as read from now on.
+    /// Memory for batches of one journal, if they are worth it and behind all that was read.
     pub(crate) fn claim(&self, piece: &[BatchEntry]) -> Option<Lent> {
-        let (first, last) = (piece.first()?, piece.last()?);
-        let reach = last.end_position().saturating_sub(first.position);
-        let bytes: u64 = piece.iter().map(|entry| u64::from(entry.length)).sum();
+        let first = piece.first()?;
         // Segments are written through the cache.
-        if is_segment(first.journal) || reach > PIECE_BYTES as u64 || bytes < reach / 2 {
+        if is_segment(first.journal) || !is_worth_it(piece) {
             return None;
         }
+        let read_to = self.read_to.lock().get(&first.journal).copied().unwrap_or(0);
+        if first.position < read_to { None } else { Lent::take(&self.shelf) }
+    }
+
+    /// Somebody got what is before `position`.
+    pub(crate) fn mark(&self, journal: u64, position: u64) {
         let mut marks = self.read_to.lock();
-        let read_to = marks.entry(first.journal).or_default();
-        if first.position < *read_to {
-            return None;
-        }
-        let lent = Lent::take(&self.shelf)?;
-        *read_to = last.end_position();
-        Some(lent)
+        let read_to = marks.entry(journal).or_default();
+        *read_to = position.max(*read_to);
     }
 
     /// Forgets a journal that is removed.
     pub(crate) fn forget(&self, journal: u64) {
         self.read_to.lock().remove(&journal);
     }
+}
+
+/// Whether a piece fits, is most of what it spans, and comes in few parts.
+fn is_worth_it(piece: &[BatchEntry]) -> bool {
+    let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return false };
+    let reach = last.end_position().saturating_sub(first.position);
+    let bytes: u64 = piece.iter().map(|entry| u64::from(entry.length)).sum();
+    let parts = piece.chunk_by(|a, b| a.end_position() == b.position).count() as u64;
+    (MIN_BYTES..=PIECE_BYTES as u64).contains(&reach)
+        && bytes >= reach / 2
+        && bytes >= parts * MIN_PART_BYTES
 }
 
 /// A buffer that comes back when it is dropped.
@@ -147,18 +162,26 @@ mod tests {
         }
     }
 
+    const K: u32 = 1 << 10;
+
     #[test]
-    fn what_was_read_is_claimed_once_and_what_is_scattered_never() {
+    fn what_was_read_or_is_not_worth_it_is_not_claimed() {
         let unread = Unread::default();
         let claims = |piece: &[BatchEntry]| unread.claim(piece).is_some();
-        let piece = [batch(1, 64, 1000), batch(1, 1128, 1000)];
-        assert!(claims(&piece) && !claims(&piece));
-        assert!(claims(&[batch(2, 0, 1000)]), "another journal");
-        assert!(!claims(&[batch(1, 2000, 1000)]), "a part of it was read");
-        assert!(claims(&[batch(1, 2128, 1000)]));
-        assert!(!claims(&[batch(1, 9000, 1000), batch(1, 90_000, 1000)]));
-        assert!(!claims(&[batch(FIRST_SEGMENT, 0, 1000)]), "it is in the cache");
-        assert!(!claims(&[batch(1, 9000, 2 << 20)]), "too large");
+        let piece = [batch(1, 64, 100 * K), batch(1, 64 + 101 * 1024, 100 * K)];
+        assert!(claims(&piece) && claims(&piece), "nobody got it so far");
+        unread.mark(1, piece[1].end_position());
+        unread.mark(1, 5);
+        assert!(!claims(&piece));
+        assert!(claims(&[batch(2, 0, 200 * K)]), "another journal");
+        assert!(!claims(&[batch(1, 9000, 200 * K)]), "a part of it was read");
+        assert!(claims(&[batch(1, piece[1].end_position(), 200 * K)]));
+        assert!(!claims(&[batch(2, 0, 100 * K)]), "too small");
+        assert!(!claims(&[batch(2, 0, 2 << 20)]), "too large");
+        assert!(!claims(&[batch(2, 0, 50 * K), batch(2, 150 * 1024, 20 * K)]), "scattered");
+        let small: Vec<_> = (0..100).map(|at| batch(2, at * 8 * 1024, 7 * K)).collect();
+        assert!(!claims(&small), "too many parts");
+        assert!(!claims(&[batch(FIRST_SEGMENT, 0, 200 * K)]), "it is in the cache");
         unread.forget(1);
         assert!(claims(&piece));
     }
@@ -166,12 +189,12 @@ mod tests {
     #[test]
     fn buffers_are_few_and_come_back() {
         let unread = Unread::default();
-        let next = |number| unread.claim(&[batch(1, number * 1000, 1000)]);
+        let next = |number| unread.claim(&[batch(1, number << 20, 200 * K)]);
         let lent: Vec<_> = (0..MAX_BUFFERS as u64).filter_map(next).collect();
         assert_eq!(lent.len(), MAX_BUFFERS);
         assert!(next(100).is_none());
         drop(lent);
-        assert!(next(100).is_some(), "what found no buffer was not read");
+        assert!(next(100).is_some());
         assert_eq!(unread.shelf.lock().idle.len(), MAX_BUFFERS);
     }
 

@@ -3,8 +3,8 @@
 //! * Whole batches from the one that holds the offset; the first is sent even above the limits.
 //! * Waits until `min_bytes` have come, at most `max_wait_ms`, and wakes on every append; a
 //!   partition with an error is answered at once, and so is one that has more than was read.
-//! * Old batches are not read into memory: the answer says how long they are, and they go from
-//!   their files to the socket.
+//! * Old batches stay in the page cache: the answer says how long they are, and they go from their
+//!   files to the socket. Only what nobody has read so far comes in memory.
 //! * Who has a quota gets no more at once than that saves up, and nothing while it is held back for
 //!   what it has had (KIP-219).
 //! * 7: fetch sessions (KIP-227): a request has only what changes of what is fetched, an answer
