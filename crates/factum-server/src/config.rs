@@ -178,6 +178,13 @@ pub struct Layer {
           default_missing_value = "true", value_name = "BOOL")]
     pub access_control: Option<bool>,
 
+    /// Let everybody do everything with what no rule is about, whomever rules speak of, as in
+    /// Kafka's allow.everyone.if.no.acl.found; Factum's own topics stay closed
+    #[arg(long, env = "FACTUM_ALLOW_EVERYONE_IF_NO_ACL_FOUND", help_heading = SECURITY,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_name = "BOOL")]
+    pub allow_everyone_if_no_acl_found: Option<bool>,
+
     /// Who may do everything, such as User:alice;User:bob
     #[arg(long, value_name = "PRINCIPALS", env = "FACTUM_SUPER_USERS", value_delimiter = ';')]
     pub super_users: Option<Vec<Principal>>,
@@ -280,6 +287,9 @@ impl Layer {
             oauth_principal_claim: self.oauth_principal_claim.or(below.oauth_principal_claim),
             oauth_clock_skew_ms: self.oauth_clock_skew_ms.or(below.oauth_clock_skew_ms),
             access_control: self.access_control.or(below.access_control),
+            allow_everyone_if_no_acl_found: self
+                .allow_everyone_if_no_acl_found
+                .or(below.allow_everyone_if_no_acl_found),
             super_users: self.super_users.or(below.super_users),
             admin_password: self.admin_password.or(below.admin_password),
             default_partitions: self.default_partitions.or(below.default_partitions),
@@ -359,6 +369,7 @@ impl Layer {
             queue_bytes: memory("queue_bytes", bytes(self.queue_bytes, 16))?,
             tail_bytes: memory("tail_bytes", bytes(self.tail_bytes, 32))?,
             access_control: self.access_control.unwrap_or(false),
+            allow_everyone_if_no_acl_found: self.allow_everyone_if_no_acl_found.unwrap_or(false),
             super_users: self.super_users.unwrap_or_default().into_iter().collect(),
             default_partitions: partitions(self.default_partitions.unwrap_or(1))?,
             auto_create_topics: self.auto_create_topics.unwrap_or(true),
@@ -490,6 +501,8 @@ pub struct ServeConfig {
     pub tail_bytes: usize,
     /// Whether rules are asked what a client may do.
     pub access_control: bool,
+    /// Whether everybody may do everything with what no rule is about.
+    pub allow_everyone_if_no_acl_found: bool,
     /// Who may do everything, beside the admin of the configuration.
     pub super_users: BTreeSet<Principal>,
     /// Partitions of a topic that is created without a number.

@@ -177,7 +177,12 @@ fn access(config: &ServeConfig) -> AccessSettings {
     if config.admin_password.is_some() {
         super_users.insert(Principal::user(ADMIN));
     }
-    AccessSettings { is_on: config.access_control, super_users, ..Default::default() }
+    AccessSettings {
+        is_on: config.access_control,
+        super_users,
+        is_open_without_rules: config.allow_everyone_if_no_acl_found,
+        ..Default::default()
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {

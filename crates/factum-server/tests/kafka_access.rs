@@ -482,6 +482,35 @@ fn rules_are_made_found_and_deleted_by_kafkas_apis_and_outlive_a_crash() {
     assert_eq!(counts.collect::<Vec<_>>(), [3, 0]);
 }
 
+/// Kafka's `allow.everyone.if.no.acl.found`.
+#[test]
+fn what_no_rule_is_about_is_open_to_everybody_if_the_server_says_so() {
+    let home = Home::new();
+    home.configure(&format!(
+        "access_control = true\nallow_everyone_if_no_acl_found = true\n\
+         admin_password = \"{PASSWORD}\"\n"
+    ));
+    let server = home.serve();
+    assert!(nobody(&server, "topic create orders").output().unwrap().status.success());
+    let mut client = Client::connect(server.kafka);
+    let produce = |client: &mut Client, topic: &str| {
+        let request = produce_request(topic, 0, Some(batch(&records(0..1))));
+        of_partition(client.ask(&request)).error_code
+    };
+    assert_error("no rule", produce(&mut client, "orders"), ErrorCode::None);
+    let open = done(&server, "acl explain ANONYMOUS write --topic orders");
+    assert_eq!((&open["allowed"], &open["because"]), (&true.into(), &"everybody".into()));
+    let own = fetched(client.ask(&fetch_request("__factum_control", 0, 0)));
+    assert_error("own topic", own.error_code, ErrorCode::TopicAuthorizationFailed);
+    done(&server, "acl allow bob --operation read --topic orders");
+    let closed = produce(&mut client, "orders");
+    assert_error("a rule for another", closed, ErrorCode::TopicAuthorizationFailed);
+    let explained = done(&server, "acl explain ANONYMOUS write --topic orders");
+    assert_eq!(explained["because"], "no_rule");
+    done(&server, "acl delete --topic orders --yes");
+    assert_error("no rule again", produce(&mut client, "orders"), ErrorCode::None);
+}
+
 #[test]
 fn without_access_control_rules_are_refused_rather_than_believed_in() {
     let home = Home::new();

@@ -37,6 +37,9 @@ pub struct AccessSettings {
     pub is_on: bool,
     /// Who may do everything, whatever rules say.
     pub super_users: BTreeSet<Principal>,
+    /// Whether everybody may do everything with what no rule is about, of whomever it speaks
+    /// (Kafka's `allow.everyone.if.no.acl.found`); Factum's own topics are never open so.
+    pub is_open_without_rules: bool,
     /// How much there may be, whether rules are asked or not.
     pub limits: AccessLimits,
 }
@@ -119,7 +122,10 @@ impl Broker {
             return true;
         }
         let rules = self.access_state().rules.read();
-        let allowed = rules.about(client, operation, resource).is_some_and(is_allowing);
+        let allowed = match rules.about(client, operation, resource) {
+            Some(acl) => is_allowing(acl),
+            None => self.is_open(&rules, resource),
+        };
         if !allowed {
             // Lists ask for each of their items: what is left out is no news.
             tracing::debug!(principal = %client.principal, host = %client.host, %operation,
@@ -136,8 +142,19 @@ impl Broker {
         operation: Operation,
         resource_type: ResourceType,
     ) -> bool {
-        self.without_rules(client).is_some()
-            || self.access_state().rules.read().allow_any(client, operation, resource_type)
+        if self.without_rules(client).is_some() {
+            return true;
+        }
+        let rules = self.access_state().rules.read();
+        rules.allow_any(client, operation, resource_type)
+            || self.settings().access.is_open_without_rules && rules.leave_some_open(resource_type)
+    }
+
+    /// Whether everybody may do everything with a resource, because no rule is about it.
+    fn is_open(&self, rules: &Rules, resource: Resource<'_>) -> bool {
+        self.settings().access.is_open_without_rules
+            && !resource.is_own_topic()
+            && !rules.have_any_about(resource)
     }
 
     /// Why `client` may do everything, if no rule needs to be asked for that.
@@ -242,9 +259,11 @@ impl AccessControl for Broker {
         if let Some(verdict) = self.without_rules(client) {
             return verdict;
         }
-        match self.access_state().rules.read().about(client, operation, resource) {
+        let rules = self.access_state().rules.read();
+        match rules.about(client, operation, resource) {
             Some(acl) if is_allowing(acl) => Verdict::Allowed(acl.clone()),
             Some(acl) => Verdict::Denied(acl.clone()),
+            None if self.is_open(&rules, resource) => Verdict::Everybody,
             None => Verdict::NoRule,
         }
     }

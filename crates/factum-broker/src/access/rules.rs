@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use factum_event::access::{Acl, Client, Operation, Pattern, Permission, Resource, ResourceType};
+use factum_event::access::{
+    Acl, CLUSTER_NAME, Client, Operation, Pattern, Permission, Resource, ResourceType,
+};
+
+/// Every name, in a literal rule.
+const ANY: &str = "*";
 
 /// All rules. Of those with one name, those that deny come first.
 #[derive(Debug, Default)]
@@ -70,12 +75,25 @@ impl Rules {
         allowing
     }
 
+    /// Whether any rule is about a resource, of whomever it speaks.
+    pub(super) fn have_any_about(&self, resource: Resource<'_>) -> bool {
+        !self.named_like(resource).is_empty()
+    }
+
+    /// Whether there can be a resource of a type that no rule is about. Kafka tries the name
+    /// `hardcode`; here any name will do.
+    pub(super) fn leave_some_open(&self, resource_type: ResourceType) -> bool {
+        let everything = if resource_type == ResourceType::Cluster { CLUSTER_NAME } else { ANY };
+        let names = self.by_name.get(&(resource_type, Pattern::Literal));
+        !names.is_some_and(|names| names.contains_key(everything) || names.contains_key(ANY))
+    }
+
     /// The rules whose names may be about a resource, by name.
     fn named_like(&self, resource: Resource<'_>) -> Vec<&Vec<Acl>> {
         let Resource { resource_type, name } = resource;
         let mut found = Vec::new();
         if let Some(names) = self.by_name.get(&(resource_type, Pattern::Literal)) {
-            found.extend([name, "*"].iter().filter_map(|name| names.get(*name)));
+            found.extend([name, ANY].iter().filter_map(|name| names.get(*name)));
         }
         let prefixed = self.by_name.get(&(resource_type, Pattern::Prefixed));
         if let Some(names) = prefixed.filter(|names| !names.is_empty()) {
@@ -105,9 +123,9 @@ impl Rules {
 /// Whether everything that `allow` is about is denied by `deny`.
 fn makes_void(deny: &Acl, allow: &Acl) -> bool {
     match (deny.pattern, allow.pattern) {
-        (Pattern::Literal, _) if deny.name == "*" => true,
+        (Pattern::Literal, _) if deny.name == ANY => true,
         (Pattern::Literal, Pattern::Literal) => deny.name == allow.name,
-        (Pattern::Prefixed, _) if allow.name != "*" || allow.pattern == Pattern::Prefixed => {
+        (Pattern::Prefixed, _) if allow.name != ANY || allow.pattern == Pattern::Prefixed => {
             allow.name.starts_with(&deny.name)
         }
         _ => false,

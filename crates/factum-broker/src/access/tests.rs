@@ -14,7 +14,8 @@ use crate::BrokerSettings;
 fn settings() -> BrokerSettings {
     let super_users = [Principal::user("root")].into();
     let limits = AccessLimits { acls: 20, users: 2, quotas: 2 };
-    let access = AccessSettings { is_on: true, super_users, limits };
+    let is_open_without_rules = false;
+    let access = AccessSettings { is_on: true, super_users, is_open_without_rules, limits };
     BrokerSettings { access, ..BrokerSettings::default() }
 }
 
@@ -78,6 +79,86 @@ fn without_a_rule_only_super_users_may() {
     assert_eq!(broker.decide(&client("alice"), Read, orders), Verdict::Denied(deny));
     let gone = broker.delete_acls("root", AclFilter::exactly(&rule));
     assert_eq!(pollster::block_on(gone).unwrap(), [rule]);
+}
+
+/// A broker that lets everybody do what no rule is about.
+fn open_without_rules() -> Broker {
+    let mut settings = settings();
+    settings.access.is_open_without_rules = true;
+    open(&SimDisk::new(1), settings)
+}
+
+#[test]
+fn everybody_may_do_what_no_rule_is_about_if_the_server_says_so() {
+    use Operation::*;
+    let broker = open_without_rules();
+    let create = |rule| pollster::block_on(broker.create_acls("root", vec![rule])).unwrap();
+    let delete = |rule| {
+        let gone = pollster::block_on(broker.delete_acls("root", AclFilter::exactly(&rule)));
+        assert_eq!(gone.unwrap(), [rule]);
+    };
+    let decide = |name| broker.decide(&client("alice"), Write, Resource::topic(name));
+    let alike = |name, expected: Verdict| {
+        assert_eq!(decide(name), expected, "{name}");
+        let may = broker.may(&client("alice"), Write, Resource::topic(name));
+        assert_eq!(may, expected.is_allowed(), "{name}");
+    };
+    alike("orders", Verdict::Everybody);
+    assert!(broker.may(&client("alice"), Alter, Resource::CLUSTER));
+    // Any rule about a name closes it, whoever and whatever that rule speaks of, and no other.
+    let about = [
+        acl("bob", Read, Pattern::Literal, "orders"),
+        denying(acl("bob", Read, Pattern::Literal, "orders")),
+        acl("bob", Read, Pattern::Prefixed, "ord"),
+        acl("bob", Read, Pattern::Literal, "*"),
+    ];
+    for rule in about {
+        create(rule.clone());
+        alike("orders", Verdict::NoRule);
+        let others = if rule.name == "*" { Verdict::NoRule } else { Verdict::Everybody };
+        alike("payments", others);
+        assert_eq!(
+            broker.decide(&client("alice"), Read, Resource::group("orders")),
+            Verdict::Everybody,
+            "rules about topics say nothing about groups"
+        );
+        delete(rule);
+        alike("orders", Verdict::Everybody);
+    }
+    let deny = denying(acl("alice", Write, Pattern::Prefixed, "pay"));
+    create(deny.clone());
+    alike("payments", Verdict::Denied(deny));
+}
+
+#[test]
+fn factums_own_topics_are_not_open_to_everybody() {
+    let broker = open_without_rules();
+    for own in ["__factum_control", "__factum_offsets", "__factum"] {
+        let verdict = broker.decide(&client("alice"), Operation::Read, Resource::topic(own));
+        assert_eq!(verdict, Verdict::NoRule, "{own}");
+        assert!(!broker.may(&client("alice"), Operation::Describe, Resource::topic(own)), "{own}");
+    }
+    let rule = acl("alice", Operation::Read, Pattern::Literal, "__factum_control");
+    pollster::block_on(broker.create_acls("root", vec![rule])).unwrap();
+    assert!(broker.may(&client("alice"), Operation::Read, Resource::topic("__factum_control")));
+}
+
+#[test]
+fn everybody_may_with_any_while_some_name_has_no_rule() {
+    use Operation::*;
+    let may = |rules: Vec<Acl>| {
+        let broker = open_without_rules();
+        pollster::block_on(broker.create_acls("root", rules)).unwrap();
+        broker.may_with_any(&client("alice"), Write, ResourceType::Topic)
+    };
+    assert!(may(vec![]));
+    assert!(may(vec![denying(acl("alice", Write, Pattern::Prefixed, "o"))]));
+    assert!(!may(vec![denying(acl("alice", Write, Pattern::Literal, "*"))]));
+    assert!(!may(vec![acl("bob", Read, Pattern::Literal, "*")]));
+    let everything = acl("bob", Read, Pattern::Literal, "*");
+    assert!(may(vec![everything, acl("alice", Write, Pattern::Literal, "orders")]));
+    let broker = open(&SimDisk::new(1), settings());
+    assert!(!broker.may_with_any(&client("alice"), Write, ResourceType::Topic), "it is off");
 }
 
 #[test]

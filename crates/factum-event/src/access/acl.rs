@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use super::operation::numbered;
 use super::{CLUSTER_NAME, Client, Operation, Principal, Resource, ResourceType};
-use crate::name::INTERNAL_PREFIX;
 
 /// The longest name in a rule, in bytes.
 pub const MAX_NAME_BYTES: usize = 4096;
@@ -96,11 +95,9 @@ impl Acl {
         if self.resource_type != resource.resource_type {
             return false;
         }
-        let is_own = resource.resource_type == ResourceType::Topic
-            && resource.name.starts_with(INTERNAL_PREFIX);
         match self.pattern {
             Pattern::Literal if self.name == resource.name => true,
-            _ if is_own && self.permission == Permission::Allow => false,
+            _ if resource.is_own_topic() && self.permission == Permission::Allow => false,
             Pattern::Literal => self.name == ANY,
             Pattern::Prefixed => resource.name.starts_with(&self.name),
         }

@@ -101,7 +101,9 @@ pub enum Verdict {
     Allowed(Acl),
     /// A rule denies it; that beats all that allow it.
     Denied(Acl),
-    /// No rule is about it, so that it is denied.
+    /// No rule is about the resource, whoever asks, and everybody may then.
+    Everybody,
+    /// No rule allows it, so that it is denied.
     NoRule,
 }
 
@@ -109,7 +111,7 @@ impl Verdict {
     /// Whether it may be done.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
-        matches!(self, Self::Off | Self::SuperUser | Self::Allowed(_))
+        matches!(self, Self::Off | Self::SuperUser | Self::Allowed(_) | Self::Everybody)
     }
 }
 
@@ -119,6 +121,9 @@ impl fmt::Display for Verdict {
             Self::Off => f.write_str("access control is off"),
             Self::SuperUser => f.write_str("super users may do everything"),
             Self::Allowed(acl) | Self::Denied(acl) => acl.fmt(f),
+            Self::Everybody => f.write_str(
+                "no rule is about it, whoever asks, and allow_everyone_if_no_acl_found is set",
+            ),
             Self::NoRule => f.write_str("no rule allows it"),
         }
     }

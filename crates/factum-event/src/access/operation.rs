@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::INTERNAL_PREFIX;
+
 /// The name of the only resource of the type [`ResourceType::Cluster`].
 pub const CLUSTER_NAME: &str = "kafka-cluster";
 
@@ -185,6 +187,12 @@ impl<'a> Resource<'a> {
     #[must_use]
     pub const fn transactional_id(name: &'a str) -> Self {
         Self { resource_type: ResourceType::TransactionalId, name }
+    }
+
+    /// Whether it is one of Factum's own topics, which only rules with their full names open.
+    #[must_use]
+    pub fn is_own_topic(&self) -> bool {
+        self.resource_type == ResourceType::Topic && self.name.starts_with(INTERNAL_PREFIX)
     }
 }
 
