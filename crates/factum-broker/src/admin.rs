@@ -10,11 +10,12 @@ use factum_log::PartitionId;
 use thiserror::Error;
 
 use crate::Broker;
+use crate::broker_config::InvalidBrokerConfig;
 use crate::control::{self, CONTROL_TOPIC_ID, Change, Cut, TopicCreated};
 use crate::fold::FoldError;
 use crate::produce::{Passing, ProduceError, batches};
 use crate::topic::Topic;
-use crate::topic_config::{Configure, InvalidConfig, TopicSettings, difference};
+use crate::topic_config::{Configure, InvalidConfig, TopicSettings, difference, over};
 
 /// Why something was not created, changed or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -77,6 +78,9 @@ pub enum AdminError {
     /// A setting that the topic cannot have.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    /// Settings that the broker cannot have.
+    #[error(transparent)]
+    BrokerConfig(#[from] InvalidBrokerConfig),
     /// The change could not be stated as an event.
     #[error(transparent)]
     Event(#[from] EventError),
@@ -115,14 +119,15 @@ impl Broker {
         if let Some(existing) = self.topics().colliding(&new.name) {
             return Err(AdminError::NameCollides { name: new.name, existing });
         }
-        TopicSettings::parse(&new.configs)?;
+        let defaults = self.topics().defaults();
+        TopicSettings::parse(&over(&defaults, &new.configs))?;
         let partitions = new.partitions.unwrap_or(self.settings().default_partitions);
         self.check_partitions(partitions, 0)?;
         let now = self.clock().now();
         let id = TopicId(self.event_ids().next(now));
         let NewTopic { name: topic, configs, .. } = new;
         if dry_run {
-            return Ok(Arc::new(Topic::new(topic, id, now, partitions, configs)));
+            return Ok(Arc::new(Topic::new(topic, id, now, partitions, (configs, &defaults))));
         }
         let name = topic.clone();
         let created = TopicCreated { topic, id, partitions, configs };
@@ -171,10 +176,11 @@ impl Broker {
         let _one_at_a_time = self.changes().lock().await;
         let topic = self.changeable(name)?;
         let configs = configure.applied(&topic.configs)?;
-        TopicSettings::parse(&configs)?;
+        let defaults = self.topics().defaults();
+        TopicSettings::parse(&over(&defaults, &configs))?;
         let (set, unset) = difference(&topic.configs, &configs);
         if dry_run {
-            return Ok(Arc::new(topic.configured(configs)));
+            return Ok(Arc::new(topic.configured(configs, &defaults)));
         }
         if set.is_empty() && unset.is_empty() {
             return Ok(topic);
@@ -274,7 +280,9 @@ impl Broker {
     pub(crate) fn apply_change(&self, change: Change, at: Timestamp) {
         match change {
             Change::TopicCreated(TopicCreated { topic, id, partitions, configs }) => {
-                self.topics().put(Topic::new(topic, id, at, partitions, configs));
+                let defaults = self.topics().defaults();
+                let topic = Topic::new(topic, id, at, partitions, (configs, &defaults));
+                self.topics().put(topic);
             }
             Change::TopicGrown { id, partitions, .. } => {
                 if let Some(topic) = self.topic_by_id(id) {
@@ -286,8 +294,14 @@ impl Broker {
                     let mut configs = topic.configs.clone();
                     configs.retain(|name, _| !unset.contains(name));
                     configs.extend(set);
-                    self.topics().put(topic.configured(configs));
+                    self.topics().put(topic.configured(configs, &self.topics().defaults()));
                 }
+                self.look_after();
+                return;
+            }
+            Change::BrokerConfigured { scope, set, unset } => {
+                let configs = self.broker_configs().configured(scope, set, &unset);
+                self.topics().set_defaults(configs.topic_defaults());
                 self.look_after();
                 return;
             }

@@ -99,13 +99,20 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::topic_config::Configs;
 
     const NOW: i64 = 1_700_000_000_000;
 
     fn topic(configs: &[(&str, &str)]) -> Topic {
         let configs = configs.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let (id, now) = (TopicId(Uuid::nil()), Timestamp::from_millis(NOW));
-        Topic::new(TopicName::new("orders").unwrap(), id, now, 1, configs.collect())
+        Topic::new(
+            TopicName::new("orders").unwrap(),
+            id,
+            now,
+            1,
+            (configs.collect(), &Configs::new()),
+        )
     }
 
     fn batch(records: &[(Option<&'static str>, i64)]) -> Batch {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::access::AccessState;
 use crate::admin::AdminError;
+use crate::broker_config::BrokerConfigs;
 use crate::checkpoint::{Checkpoint, KnownPartition};
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::control_checkpoint::{ControlCheckpoint, ControlState};
@@ -29,6 +30,7 @@ use crate::settings::BrokerSettings;
 use crate::stepped::{BrokerWorkers, drive};
 use crate::ticker::Ticker;
 use crate::topic::{Topic, TopicPartition, Topics};
+use crate::topic_config::Configs;
 use crate::transactions::{
     Coordinator, PartitionTransactions, RecoverError, TRANSACTIONS_TOPIC, TRANSACTIONS_TOPIC_ID,
 };
@@ -274,7 +276,7 @@ impl Broker {
             let configs = configs.iter().map(own).collect();
             let name = TopicName::new(name).expect("a constant that is a topic name");
             let created_at = Timestamp::from_millis(0);
-            self.topics().put(Topic::new(name, id, created_at, 1, configs));
+            self.topics().put(Topic::new(name, id, created_at, 1, (configs, &Configs::new())));
         }
         let mut read = self.recover_control(disk).await?;
         self.cuts().make(self.log());
@@ -572,6 +574,10 @@ impl Broker {
 
     pub(crate) fn event_ids(&self) -> &EventIds {
         &self.inner.event_ids
+    }
+
+    pub(crate) fn broker_configs(&self) -> &BrokerConfigs {
+        &self.inner.control.broker_configs
     }
 
     pub(crate) fn access_state(&self) -> &AccessState {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::broker_config::BrokerScope;
 use crate::offsets::{OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
 use crate::topic_config::Configs;
 use crate::transactions::{TRANSACTIONS_TOPIC, TRANSACTIONS_TOPIC_ID};
@@ -37,6 +38,8 @@ pub(crate) enum Change {
     TopicGrown { topic: TopicName, id: TopicId, partitions: u32 },
     #[serde(rename = "io.factum.topic.configured")]
     TopicConfigured { topic: TopicName, id: TopicId, set: Configs, unset: BTreeSet<String> },
+    #[serde(rename = "io.factum.broker.configured")]
+    BrokerConfigured { scope: BrokerScope, set: Configs, unset: BTreeSet<String> },
     #[serde(rename = "io.factum.topic.deleted")]
     TopicDeleted { topic: TopicName, id: TopicId },
     #[serde(rename = "io.factum.records.deleted")]
@@ -156,6 +159,7 @@ impl Change {
             Self::AclsCreated { .. } | Self::AclsDeleted { .. } => "acls",
             Self::UserAltered(altered) => altered.user.as_str(),
             Self::QuotaAltered(_) => "quotas",
+            Self::BrokerConfigured { .. } => "broker",
             _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
         }
     }
@@ -170,6 +174,7 @@ impl Change {
             | Self::TopicDeleted { topic, id } => Some((topic, *id)),
             Self::ClusterCreated { .. }
             | Self::ProducerIdsReserved { .. }
+            | Self::BrokerConfigured { .. }
             | Self::AclsCreated { .. }
             | Self::AclsDeleted { .. }
             | Self::UserAltered(_)
@@ -222,6 +227,11 @@ mod tests {
         let limit = QuotaKey::RequestPercentage.limit(12.5).unwrap();
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
+            Change::BrokerConfigured {
+                scope: BrokerScope::Broker,
+                set: Configs::from([("log.retention.ms".to_owned(), "5".to_owned())]),
+                unset: ["log.roll.ms".to_owned()].into(),
+            },
             Change::TopicConfigured {
                 topic: topic.clone(),
                 id,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::AccessState;
 use crate::broker::first_partition;
+use crate::broker_config::BrokerConfigs;
 use crate::checkpoint::{DIRECTORY, read_whole};
 use crate::control::{CONTROL_TOPIC_ID, Change, Cut, TopicCreated, own_topic};
 use crate::fold::Fold;
@@ -43,6 +44,7 @@ pub(crate) struct ControlState {
     pub(crate) cuts: Arc<Cuts>,
     pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) access: Arc<AccessState>,
+    pub(crate) broker_configs: Arc<BrokerConfigs>,
     pub(crate) cluster_id: Arc<OnceLock<String>>,
 }
 
@@ -55,6 +57,7 @@ impl ControlState {
             cuts: Arc::default(),
             producer_ids: Arc::default(),
             access: Arc::default(),
+            broker_configs: Arc::default(),
             cluster_id: Arc::default(),
         }
     }
@@ -184,6 +187,8 @@ fn changes(state: &ControlState) -> Vec<Stated> {
     let reserved = (next > 0).then_some(Change::ProducerIdsReserved { next });
     let mut changes: Vec<_> =
         cluster.into_iter().chain(reserved).map(|change| Stated { at, change }).collect();
+    let configured = state.broker_configs.changes();
+    changes.extend(configured.into_iter().map(|change| Stated { at, change }));
     let topics = state.topics.all();
     let theirs = || topics.iter().filter(|topic| own_topic(topic.id).is_none());
     changes.extend(theirs().map(|topic| Stated { at: topic.created_at, change: created(topic) }));

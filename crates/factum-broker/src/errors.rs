@@ -23,6 +23,7 @@ impl From<AdminError> for LogError {
             | AdminError::Compacted(_)
             | AdminError::Partitions { .. }
             | AdminError::Config(_)
+            | AdminError::BrokerConfig(_)
             | AdminError::Event(_) => Self::InvalidRequest(error.to_string()),
             AdminError::Produce(error) => error.into(),
             AdminError::Fold(error) => error.into(),

@@ -16,6 +16,7 @@ use factum_event::{
 };
 use factum_log::{PartitionId, StoredBatch};
 
+use crate::broker_config::{GivenValue, ValueSource};
 use crate::errors::{locate_error, read_error};
 use crate::locate::UNPACKED_LIMIT;
 use crate::member::Member;
@@ -59,7 +60,8 @@ impl EventLog for Broker {
     ) -> BoxFuture<'a, Result<Vec<SettingInfo>>> {
         Box::pin(async move {
             let topic = self.known_topic(topic)?;
-            let info = |key: &ConfigKey| setting_info(key, topic.configs.get(key.name));
+            let dynamic = self.dynamic_configs();
+            let info = |key: &ConfigKey| setting_info(key, dynamic.values_of_topic(&topic, key));
             Ok(TOPIC_CONFIGS.iter().map(info).collect())
         })
     }
@@ -372,11 +374,19 @@ impl Broker {
     }
 }
 
-fn setting_info(key: &ConfigKey, set: Option<&String>) -> SettingInfo {
+/// A setting with the first of its values, which holds.
+fn setting_info(key: &ConfigKey, values: Vec<GivenValue>) -> SettingInfo {
+    let held = values.into_iter().next();
+    let (source, value) = held
+        .map_or((ValueSource::Default, key.default.to_owned()), |held| (held.source, held.value));
     SettingInfo {
         name: key.name.to_owned(),
-        value: set.map_or(key.default, String::as_str).to_owned(),
-        source: if set.is_some() { SettingSource::Topic } else { SettingSource::Default },
+        value,
+        source: match source {
+            ValueSource::Topic => SettingSource::Topic,
+            ValueSource::Broker | ValueSource::Cluster => SettingSource::Broker,
+            ValueSource::Default => SettingSource::Default,
+        },
         doc: key.doc.to_owned(),
     }
 }

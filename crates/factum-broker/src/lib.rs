@@ -12,6 +12,7 @@ mod access;
 mod admin;
 mod admission;
 mod broker;
+pub mod broker_config;
 mod checkpoint;
 pub mod cleaner;
 mod commits;

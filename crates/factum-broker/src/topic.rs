@@ -8,7 +8,7 @@ use factum_log::PartitionId;
 use parking_lot::{Mutex, RwLock};
 
 use crate::producer_state::ProducerStates;
-use crate::topic_config::{Configs, TopicSettings};
+use crate::topic_config::{Configs, TopicSettings, over};
 use crate::transactions::PartitionTransactions;
 
 /// A topic, as it is now. Growing or configuring it makes a new value that shares the partitions.
@@ -45,15 +45,15 @@ pub(crate) struct Gate {
 }
 
 impl Topic {
-    /// A topic with fresh partitions.
+    /// A topic with fresh partitions, with its own settings and the broker's defaults of the others.
     pub(crate) fn new(
         name: TopicName,
         id: TopicId,
         created_at: Timestamp,
         partitions: u32,
-        configs: Configs,
+        (configs, defaults): (Configs, &Configs),
     ) -> Self {
-        let settings = TopicSettings::of_existing(&configs);
+        let settings = settings(&name, &configs, defaults);
         let mut topic = Self { name, id, created_at, configs, settings, partitions: Vec::new() };
         topic.grow_to(partitions);
         topic
@@ -61,18 +61,23 @@ impl Topic {
 
     /// The same topic with `total` partitions, the old ones shared.
     pub(crate) fn grown(&self, total: u32) -> Self {
-        let mut topic = self.configured(self.configs.clone());
+        let mut topic = self.shared(self.configs.clone(), self.settings.clone());
         topic.grow_to(total);
         topic
     }
 
-    /// The same topic with other settings, the partitions shared.
-    pub(crate) fn configured(&self, configs: Configs) -> Self {
+    /// The same topic with other settings of its own or of the broker, the partitions shared.
+    pub(crate) fn configured(&self, configs: Configs, defaults: &Configs) -> Self {
+        let settings = settings(&self.name, &configs, defaults);
+        self.shared(configs, settings)
+    }
+
+    fn shared(&self, configs: Configs, settings: TopicSettings) -> Self {
         Self {
             name: self.name.clone(),
             id: self.id,
             created_at: self.created_at,
-            settings: TopicSettings::of_existing(&configs),
+            settings,
             configs,
             partitions: self.partitions.clone(),
         }
@@ -120,9 +125,21 @@ impl Topic {
     }
 }
 
+/// What the settings of a topic mean. Factum's own topics have nothing of the broker's: what is
+/// kept in them must not go by a change of it.
+fn settings(name: &TopicName, configs: &Configs, defaults: &Configs) -> TopicSettings {
+    if name.is_internal() || defaults.is_empty() {
+        TopicSettings::of_existing(configs)
+    } else {
+        TopicSettings::of_existing(&over(defaults, configs))
+    }
+}
+
 /// All topics, by name and by id.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
+    /// What topics have that do not set it themselves.
+    defaults: RwLock<Arc<Configs>>,
     maps: RwLock<Maps>,
 }
 
@@ -139,6 +156,22 @@ impl Topics {
 
     pub(crate) fn by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
         self.maps.read().by_id.get(&id).cloned()
+    }
+
+    pub(crate) fn defaults(&self) -> Arc<Configs> {
+        Arc::clone(&self.defaults.read())
+    }
+
+    /// Gives other settings to all topics that do not set them themselves.
+    pub(crate) fn set_defaults(&self, defaults: Configs) {
+        let defaults = Arc::new(defaults);
+        *self.defaults.write() = Arc::clone(&defaults);
+        for topic in self.all() {
+            let configured = topic.configured(topic.configs.clone(), &defaults);
+            if configured.settings != topic.settings {
+                self.put(configured);
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {

@@ -261,7 +261,9 @@ pub struct SettingInfo {
 pub enum SettingSource {
     /// The topic sets it.
     Topic,
-    /// The topic does not set it.
+    /// The topic does not set it, the broker does for all that do not.
+    Broker,
+    /// Nobody sets it.
     Default,
 }
 

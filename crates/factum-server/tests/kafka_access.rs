@@ -219,6 +219,16 @@ fn what_no_rule_allows_is_denied_in_every_api() {
         |it| it.responses[0].error_code,
         TopicAuthorizationFailed
     );
+    let of_broker = IncrementalAlterConfigsResource {
+        resource_type: 4,
+        resource_name: name("1"),
+        ..Default::default()
+    };
+    denied!(
+        IncrementalAlterConfigsRequest { resources: vec![of_broker], ..Default::default() },
+        |it| it.responses[0].error_code,
+        ClusterAuthorizationFailed
+    );
     let replaced =
         AlterConfigsResource { resource_type: 2, resource_name: topic(), ..Default::default() };
     denied!(

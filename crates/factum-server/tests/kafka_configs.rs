@@ -173,6 +173,149 @@ fn what_cannot_be_configured_is_refused_and_changes_nothing() {
     server.stop();
 }
 
+const OF_BROKER: i8 = 2;
+const OF_CLUSTER: i8 = 3;
+
+fn alter_broker(client: &mut Client, of: &str, changes: &[Change<'_>]) -> (String, String) {
+    let (resource_type, resource_name) = (BROKER, name(of));
+    let one =
+        IncrementalAlterConfigsResource { resource_type, resource_name, ..resource(of, changes) };
+    let request = IncrementalAlterConfigsRequest { resources: vec![one], validate_only: false };
+    let answer = client.ask(&request).responses.remove(0);
+    (error(answer.error_code), answer.error_message.as_deref().unwrap_or_default().to_owned())
+}
+
+fn alter_broker_ok(client: &mut Client, of: &str, changes: &[Change<'_>]) {
+    let none = (error(0), String::new());
+    assert_eq!(alter_broker(client, of, changes), none, "{changes:?}");
+}
+
+/// A setting as it is described, with its synonyms: (name, value, source) of each.
+fn synonyms(
+    client: &mut Client,
+    (resource_type, of): (i8, &str),
+    key: &str,
+) -> Vec<(String, String, i8)> {
+    let resources = vec![DescribeConfigsResource {
+        resource_type,
+        resource_name: name(of),
+        configuration_keys: Some(vec![name(key)]),
+    }];
+    let (include_synonyms, include_documentation) = (true, true);
+    let request = DescribeConfigsRequest { resources, include_synonyms, include_documentation };
+    let mut answer = client.ask(&request);
+    ok("describe configs", answer.results[0].error_code);
+    let Some(config) = answer.results.remove(0).configs.pop() else { return Vec::new() };
+    let all: Vec<_> = config
+        .synonyms
+        .iter()
+        .map(|one| (one.name.to_string(), one.value.as_deref().unwrap().to_owned(), one.source))
+        .collect();
+    assert_eq!(config.value.as_deref(), Some(&*all[0].1), "the first one holds");
+    assert_eq!(config.config_source, all[0].2, "the first one holds");
+    all
+}
+
+#[test]
+fn settings_of_the_broker_are_changed_while_it_runs_and_survive() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let relogin = "sasl.kerberos.min.time.before.relogin";
+    let flush = "log.flush.interval.messages";
+    alter_broker_ok(&mut client, "1", &[(relogin, SET, Some("58000")), (flush, SET, Some("1"))]);
+    alter_broker_ok(&mut client, "", &[("log.roll.ms", SET, Some("7000000"))]);
+    alter_broker_ok(&mut client, "1", &[("log.roll.ms", SET, Some("8000000"))]);
+    server.kill();
+    let (server, mut client) = start(&home);
+    let given = |name: &str, value: &str, source| (name.to_owned(), value.to_owned(), source);
+    assert_eq!(
+        synonyms(&mut client, (BROKER, "1"), relogin),
+        [given(relogin, "58000", OF_BROKER), given(relogin, "60000", DEFAULT)]
+    );
+    let longest = i64::MAX.to_string();
+    assert_eq!(
+        synonyms(&mut client, (BROKER, "1"), flush),
+        [given(flush, "1", OF_BROKER), given(flush, &longest, DEFAULT)]
+    );
+    let roll = "log.roll.ms";
+    let of_cluster = given(roll, "7000000", OF_CLUSTER);
+    let all =
+        [given(roll, "8000000", OF_BROKER), of_cluster.clone(), given(roll, "604800000", DEFAULT)];
+    assert_eq!(synonyms(&mut client, (BROKER, "1"), roll), all);
+    assert_eq!(synonyms(&mut client, (TOPIC, "orders"), "segment.ms"), all);
+    assert_eq!(synonyms(&mut client, (BROKER, ""), roll), [of_cluster.clone()]);
+    assert_eq!(synonyms(&mut client, (BROKER, ""), flush), [], "nothing was set for the cluster");
+    alter_ok(&mut client, "orders", &[("segment.ms", SET, Some("9000000"))]);
+    let own = synonyms(&mut client, (TOPIC, "orders"), "segment.ms");
+    assert_eq!(own[0], given("segment.ms", "9000000", DYNAMIC));
+    assert_eq!(own[1..], all);
+    // The older request replaces what was set for this broker, and nothing of the cluster's.
+    let configs = vec![AlterableConfig { name: name(flush), value: Some(name("2")) }];
+    let (resource_type, resource_name) = (BROKER, name("1"));
+    let resources = vec![AlterConfigsResource { resource_type, resource_name, configs }];
+    let answer = client.ask(&AlterConfigsRequest { resources, validate_only: false });
+    ok("alter configs", answer.responses[0].error_code);
+    assert_eq!(synonyms(&mut client, (BROKER, "1"), flush)[0], given(flush, "2", OF_BROKER));
+    assert_eq!(synonyms(&mut client, (BROKER, "1"), roll)[0], of_cluster);
+    assert_eq!(synonyms(&mut client, (BROKER, "1"), relogin).len(), 1);
+    server.stop();
+}
+
+#[test]
+fn batches_are_held_to_the_brokers_settings_where_the_topic_has_none() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let produce = |client: &mut Client| {
+        let request = produce_request("orders", 0, Some(batch(&records(0..1))));
+        error(of_partition(client.ask(&request)).error_code)
+    };
+    alter_broker_ok(&mut client, "1", &[("message.max.bytes", SET, Some("10"))]);
+    assert_eq!(produce(&mut client), error(ErrorCode::MessageTooLarge.code()));
+    alter_ok(&mut client, "orders", &[("max.message.bytes", SET, Some("10000"))]);
+    assert_eq!(produce(&mut client), error(0), "the topic's own value beats the broker's");
+    alter_ok(&mut client, "orders", &[("max.message.bytes", DELETE, None)]);
+    alter_broker_ok(&mut client, "1", &[("message.max.bytes", DELETE, None)]);
+    assert_eq!(produce(&mut client), error(0));
+    server.stop();
+}
+
+#[test]
+fn what_the_broker_cannot_be_told_while_it_runs_is_refused_as_kafka_refuses_it() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    let (request, config) = (ErrorCode::InvalidRequest, ErrorCode::InvalidConfig);
+    let refused: [(&str, Change<'_>, ErrorCode, &str); 8] = [
+        ("1", ("num.partitions", SET, Some("3")), request, "Cannot update these configs dyn"),
+        ("1", ("listeners", SET, Some("PLAINTEXT://:1")), request, "dynamically: Set(listeners)"),
+        (
+            "",
+            ("sasl.kerberos.min.time.before.relogin", SET, Some("3")),
+            request,
+            "Cannot update these configs at default cluster level, broker id must be specified",
+        ),
+        ("1", ("log.retention.ms", SET, Some("a week")), request, "Invalid value"),
+        ("1", ("log.retention.ms", APPEND, Some("1")), config, "is no list"),
+        ("1", ("log.retention.ms", SET, Option::None), request, "has no value"),
+        (
+            "2",
+            ("log.retention.ms", SET, Some("1")),
+            request,
+            "Unexpected broker id, expected 1, but",
+        ),
+        ("one", ("log.retention.ms", SET, Some("1")), request, "Node id must be an integer"),
+    ];
+    for (of, change, expected, said) in refused {
+        let (code, message) = alter_broker(&mut client, of, &[change]);
+        assert_eq!(code, error(expected.code()), "{change:?}: {message}");
+        assert!(message.contains(said), "{change:?}: {message}");
+    }
+    let all = synonyms(&mut client, (BROKER, "1"), "log.retention.ms");
+    assert_eq!(all.len(), 1, "nothing was changed: {all:?}");
+    server.stop();
+}
+
 fn at(times: &[i64]) -> Bytes {
     let record = |time: &i64| Record {
         key: Some("k".into()),

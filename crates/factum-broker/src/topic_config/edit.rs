@@ -33,13 +33,22 @@ impl Configure {
     /// # Errors
     /// [`InvalidConfig`] for a name that is not known, or words of what is no list.
     pub(crate) fn applied(self, to: &Configs) -> Result<Configs, InvalidConfig> {
+        self.applied_by(to, |name| ConfigKey::find(name).copied())
+    }
+
+    /// As [`applied`](Self::applied), of settings that are found elsewhere.
+    pub(crate) fn applied_by(
+        self,
+        to: &Configs,
+        find: impl Fn(&str) -> Result<ConfigKey, InvalidConfig>,
+    ) -> Result<Configs, InvalidConfig> {
         let edits = match self {
             Self::Replace(configs) => return Ok(configs),
             Self::Edit(edits) => edits,
         };
         let mut configs = to.clone();
         for (name, edit) in edits {
-            let key = ConfigKey::find(&name)?;
+            let key = &find(&name)?;
             let value = match edit {
                 Edit::Set(value) => value,
                 Edit::Unset => {
@@ -60,6 +69,14 @@ impl Configure {
         }
         Ok(configs)
     }
+
+    /// The names of what it changes.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Replace(configs) => configs.keys().map(String::as_str).collect(),
+            Self::Edit(edits) => edits.keys().map(String::as_str).collect(),
+        }
+    }
 }
 
 /// Edits the words of a list, which are its default where it is not set.
@@ -72,6 +89,13 @@ fn edit_list(
         ConfigKind::List(_) => Ok(edit(list(set.map_or(key.default, String::as_str)).collect())),
         _ => Err(InvalidConfig::NotAList { name: key.name }),
     }
+}
+
+/// Settings over others, which hold where the first say nothing.
+pub(crate) fn over(below: &Configs, above: &Configs) -> Configs {
+    let mut both = below.clone();
+    both.extend(above.iter().map(|(name, value)| (name.clone(), value.clone())));
+    both
 }
 
 /// What must be set and unset to come from one to the other.

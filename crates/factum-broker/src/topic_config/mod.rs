@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-pub(crate) use edit::difference;
 pub use edit::{Configure, Edit};
+pub(crate) use edit::{difference, over};
 pub use keys::TOPIC_CONFIGS;
 pub use settings::{CleanupPolicy, TimestampType, TopicSettings};
 
@@ -169,7 +169,7 @@ impl ConfigKey {
         }
     }
 
-    fn check(&self, value: &str) -> Result<(), InvalidConfig> {
+    pub(crate) fn check(&self, value: &str) -> Result<(), InvalidConfig> {
         let text = value.trim();
         let taken = match self.kind {
             ConfigKind::Int { min } => text.parse::<i32>().is_ok_and(|number| number >= min),

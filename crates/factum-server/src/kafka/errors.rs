@@ -1,5 +1,6 @@
 //! What the broker's errors are on Kafka's wire: the one mapping to its codes.
 
+use factum_broker::broker_config::InvalidBrokerConfig;
 use factum_broker::groups::GroupError;
 use factum_broker::{
     AdminError, CommitError, LocateError, ProduceError, RefusedTransaction, SequenceError,
@@ -51,7 +52,11 @@ pub(super) fn admin(error: &AdminError) -> ErrorCode {
         AdminError::NameCollides { .. } => ErrorCode::InvalidTopicException,
         AdminError::Internal(_) => ErrorCode::TopicAuthorizationFailed,
         AdminError::Partitions { .. } => ErrorCode::InvalidPartitions,
-        AdminError::Config(_) => ErrorCode::InvalidConfig,
+        AdminError::Config(_) | AdminError::BrokerConfig(InvalidBrokerConfig::Edit(_)) => {
+            ErrorCode::InvalidConfig
+        }
+        // Kafka's code too, since nothing was wrong with the request but what it asks for.
+        AdminError::BrokerConfig(_) => ErrorCode::InvalidRequest,
         AdminError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         AdminError::Compacted(_) => ErrorCode::PolicyViolation,
         AdminError::Produce(_) | AdminError::Fold(_) | AdminError::Trim(_) => {

@@ -1,13 +1,18 @@
-//! AlterConfigs (33): replaces all settings of topics; each is answered by itself.
+//! AlterConfigs (33): replaces all settings of topics and of the broker; each is answered by itself.
 //!
 //! What the request does not name goes back to its default. Superseded by
 //! IncrementalAlterConfigs (44), which shares this file's answers to what cannot be configured.
+//!
+//! The broker's settings are those of this broker by its id, or of the cluster, whose name is
+//! empty; of them only those can be changed that are dynamic in Kafka and mean something else than
+//! what a server is started with ([`factum_broker::broker_config`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use factum_broker::broker_config::BrokerScope;
 use factum_broker::topic_config::Configure;
 use factum_event::TopicName;
-use factum_event::access::Operation;
+use factum_event::access::{Operation, Resource};
 use factum_wire::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
@@ -16,7 +21,7 @@ use factum_wire::{ErrorCode, Str};
 use super::describe_configs::{BROKER, TOPIC};
 use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
-use crate::kafka::errors;
+use crate::kafka::{NODE_ID, errors};
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -27,9 +32,9 @@ pub(in crate::kafka) async fn handle(
     let twice = repeated(request.resources.iter().map(named));
     let mut responses = Vec::with_capacity(request.resources.len());
     for asked in &request.resources {
-        let topic = configurable(&twice, asked.resource_type, &asked.resource_name);
-        let altered = match topic.and_then(|name| Ok((name, replacement(asked)?))) {
-            Ok((name, configure)) => alter(call, &name, configure, request.validate_only).await,
+        let target = configurable(&twice, asked.resource_type, &asked.resource_name);
+        let altered = match target.and_then(|target| Ok((target, replacement(asked)?))) {
+            Ok((target, configure)) => alter(call, &target, configure, request.validate_only).await,
             Err(refusal) => Err(refusal),
         };
         let (error_code, error_message) = outcome(altered);
@@ -61,36 +66,71 @@ pub(super) fn repeated(resources: impl Iterator<Item = (i8, Str)>) -> BTreeSet<(
     owned.filter(|resource| !seen.insert(resource.clone())).collect()
 }
 
-/// The topic that a resource is.
+/// What has settings that can be changed.
+pub(super) enum Target {
+    Topic(TopicName),
+    Broker(BrokerScope),
+}
+
+/// What a resource is.
 pub(super) fn configurable(
     twice: &BTreeSet<(i8, String)>,
     resource_type: i8,
     name: &str,
-) -> Result<TopicName, Refusal> {
+) -> Result<Target, Refusal> {
     let invalid = |message: String| Err((ErrorCode::InvalidRequest, message));
     if twice.contains(&(resource_type, name.to_owned())) {
         return invalid(format!("the request names {name:?} more than once"));
     }
     match resource_type {
         TOPIC => TopicName::new(name)
+            .map(Target::Topic)
             .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string())),
-        BROKER => invalid("the broker's settings are given when it starts: restart it".to_owned()),
-        other => invalid(format!("resources of type {other} have no settings here; topics (2) do")),
+        BROKER => broker_scope(name).map(Target::Broker),
+        other => invalid(format!(
+            "resources of type {other} have no settings here; topics (2) and brokers (4) do"
+        )),
     }
 }
 
-/// Configures a topic.
+/// For whom the settings of a broker are: without a name for all of the cluster, else for this one.
+pub(super) fn broker_scope(name: &str) -> Result<BrokerScope, Refusal> {
+    if name.is_empty() {
+        return Ok(BrokerScope::Cluster);
+    }
+    let message = match name.parse::<i32>() {
+        Ok(NODE_ID) => return Ok(BrokerScope::Broker),
+        Ok(_) => format!("Unexpected broker id, expected {NODE_ID}, but received {name}"),
+        Err(_) => format!("Node id must be an integer, but it is: {name}"),
+    };
+    Err((ErrorCode::InvalidRequest, message))
+}
+
+/// Configures something.
 pub(super) async fn alter(
     call: &Call,
-    name: &TopicName,
+    target: &Target,
     configure: Configure,
     dry_run: bool,
 ) -> Result<(), Refusal> {
-    call.may_with_topic(Operation::AlterConfigs, name.as_str())
-        .map_err(|refused| (refused, format!("ALTER_CONFIGS of topic {name} is not allowed")))?;
-    let broker = &call.door.broker;
-    let altered = broker.configure_topic(&call.caller.author(), name, configure, dry_run).await;
-    altered.map(drop).map_err(|error| (errors::admin(&error), error.to_string()))
+    let (broker, author) = (&call.door.broker, call.caller.author());
+    let altered = match target {
+        Target::Topic(name) => {
+            call.may_with_topic(Operation::AlterConfigs, name.as_str())
+                .map_err(|refused| not_allowed(refused, Resource::topic(name.as_str())))?;
+            broker.configure_topic(&author, name, configure, dry_run).await.map(drop)
+        }
+        Target::Broker(scope) => {
+            call.may_with_cluster(Operation::AlterConfigs)
+                .map_err(|refused| not_allowed(refused, Resource::CLUSTER))?;
+            broker.configure_broker(&author, *scope, configure, dry_run).await
+        }
+    };
+    altered.map_err(|error| (errors::admin(&error), error.to_string()))
+}
+
+fn not_allowed(refused: ErrorCode, resource: Resource<'_>) -> Refusal {
+    (refused, format!("{} of {resource} is not allowed", Operation::AlterConfigs))
 }
 
 /// The error code of an answer, and its message.

@@ -19,7 +19,7 @@ use factum_wire::messages::{
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
+use super::describe_configs::held;
 use super::{NAMED_TWICE, Refusal, text, times};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
@@ -118,7 +118,7 @@ fn result(call: &Call, name: Str, created: Result<Arc<Topic>, Refusal>) -> Creat
             topic_id: topic.id.0,
             num_partitions: i32::try_from(topic.partition_count()).unwrap_or(i32::MAX),
             replication_factor: 1,
-            configs: Some(configs(&topic)),
+            configs: Some(configs(call, &topic)),
             ..Default::default()
         },
         Err((error, message)) => CreatableTopicResult {
@@ -131,14 +131,15 @@ fn result(call: &Call, name: Str, created: Result<Arc<Topic>, Refusal>) -> Creat
     }
 }
 
-fn configs(topic: &Topic) -> Vec<CreatableTopicConfigs> {
+fn configs(call: &Call, topic: &Topic) -> Vec<CreatableTopicConfigs> {
+    let dynamic = call.door.broker.dynamic_configs();
     let describe = |key: &factum_broker::topic_config::ConfigKey| {
-        let set = topic.configs.get(key.name);
+        let (value, config_source) = held(dynamic.values_of_topic(topic, key));
         CreatableTopicConfigs {
             name: text(key.name),
-            value: Some(text(set.map_or(key.default, String::as_str))),
+            value,
             read_only: key.is_fixed(),
-            config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            config_source,
             ..Default::default()
         }
     };

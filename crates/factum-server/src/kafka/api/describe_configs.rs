@@ -1,16 +1,21 @@
 //! DescribeConfigs (32): settings of topics and of the broker, with where each comes from.
 //!
+//! * The broker without a name is the cluster, of which what was set for it is described.
 //! * 1: synonyms: the values that a setting falls back to. 3: types and documentation.
 
+use factum_broker::broker_config::{
+    BrokerConfigKey, BrokerScope, DynamicConfigs, GivenValue, ValueSource,
+};
 use factum_broker::topic_config::{ConfigKey, ConfigType, TOPIC_CONFIGS};
 use factum_event::TopicName;
 use factum_event::access::{Operation, Resource, ResourceType};
-use factum_wire::ErrorCode;
 use factum_wire::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use factum_wire::{ErrorCode, Str};
 
+use super::alter_configs::broker_scope;
 use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
@@ -19,9 +24,11 @@ pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
 
 /// Where a value comes from, by the protocol's numbers.
-pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const DYNAMIC_BROKER_CONFIG: i8 = 2;
+const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
-pub(super) const DEFAULT_CONFIG: i8 = 5;
+const DEFAULT_CONFIG: i8 = 5;
 
 /// Types of settings, by the protocol's numbers.
 const BOOLEAN: i8 = 1;
@@ -104,24 +111,32 @@ fn topic(call: &Call, name: &str) -> Described {
         let error = factum_broker::AdminError::UnknownTopic(name.clone());
         (errors::admin(&error), error.to_string())
     })?;
-    let describe = |key: &ConfigKey| of_topic(key, topic.configs.get(key.name).map(String::as_str));
+    let dynamic = call.door.broker.dynamic_configs();
+    let describe =
+        |key: &ConfigKey| described(key, key.is_fixed(), dynamic.values_of_topic(&topic, key));
     Ok(TOPIC_CONFIGS.iter().map(describe).collect())
 }
 
-fn of_topic(key: &ConfigKey, set: Option<&str>) -> DescribeConfigsResourceResult {
-    let synonym = |value: &str, source| DescribeConfigsSynonym {
-        name: text(key.name),
-        value: Some(text(value)),
-        source,
+/// A setting with all its values, of which the first one holds.
+fn described(
+    key: &ConfigKey,
+    read_only: bool,
+    values: Vec<GivenValue>,
+) -> DescribeConfigsResourceResult {
+    let synonym = |given: &GivenValue| DescribeConfigsSynonym {
+        name: text(given.name),
+        value: Some(text(&given.value)),
+        source: source(given.source),
     };
-    let own = set.map(|value| synonym(value, DYNAMIC_TOPIC_CONFIG));
+    let synonyms = values.iter().map(synonym).collect();
+    let (value, config_source) = held(values);
     DescribeConfigsResourceResult {
         name: text(key.name),
-        value: Some(text(set.unwrap_or(key.default))),
-        read_only: key.is_fixed(),
-        config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+        value,
+        read_only,
+        config_source,
         is_sensitive: false,
-        synonyms: own.into_iter().chain([synonym(key.default, DEFAULT_CONFIG)]).collect(),
+        synonyms,
         config_type: match key.config_type() {
             ConfigType::Boolean => BOOLEAN,
             ConfigType::String => STRING,
@@ -134,12 +149,52 @@ fn of_topic(key: &ConfigKey, set: Option<&str>) -> DescribeConfigsResourceResult
     }
 }
 
-/// The broker's settings: given at its start, and not changed by clients.
-fn broker(call: &Call, name: &str) -> Described {
-    if !name.is_empty() && name != NODE_ID.to_string() {
-        let message = format!("there is no broker {name:?}; this one is {NODE_ID}");
-        return Err((ErrorCode::InvalidRequest, message));
+/// The value that holds, and where it comes from.
+pub(super) fn held(values: Vec<GivenValue>) -> (Option<Str>, i8) {
+    let held = values.into_iter().next();
+    held.map_or((None, DEFAULT_CONFIG), |given| (Some(text(given.value)), source(given.source)))
+}
+
+fn source(of: ValueSource) -> i8 {
+    match of {
+        ValueSource::Topic => DYNAMIC_TOPIC_CONFIG,
+        ValueSource::Broker => DYNAMIC_BROKER_CONFIG,
+        ValueSource::Cluster => DYNAMIC_DEFAULT_BROKER_CONFIG,
+        ValueSource::Default => DEFAULT_CONFIG,
     }
+}
+
+/// The settings of this broker, or what was set for all of the cluster.
+fn broker(call: &Call, name: &str) -> Described {
+    let dynamic = call.door.broker.dynamic_configs();
+    match broker_scope(name)? {
+        BrokerScope::Cluster => Ok(of_cluster(&dynamic)),
+        BrokerScope::Broker => {
+            let changed = BrokerConfigKey::all().into_iter();
+            let changed = changed.map(|of| of_broker(&of, dynamic.values(&of.key)));
+            let mut all: Vec<_> = given_at_start(call).into_iter().chain(changed).collect();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(all)
+        }
+    }
+}
+
+fn of_broker(of: &BrokerConfigKey, values: Vec<GivenValue>) -> DescribeConfigsResourceResult {
+    described(&of.key, of.key.is_fixed(), values)
+}
+
+fn of_cluster(dynamic: &DynamicConfigs) -> Vec<DescribeConfigsResourceResult> {
+    let set = dynamic.cluster.keys().filter_map(|name| BrokerConfigKey::find(name));
+    let of = |of: BrokerConfigKey| {
+        let values = dynamic.values(&of.key).into_iter();
+        let values = values.filter(|given| given.source == ValueSource::Cluster);
+        of_broker(&of, values.collect())
+    };
+    set.map(of).collect()
+}
+
+/// The settings that are given when the broker starts, and not changed by clients.
+fn given_at_start(call: &Call) -> Vec<DescribeConfigsResourceResult> {
     let door = &call.door;
     let settings = door.broker.settings();
     let groups = &settings.groups;
@@ -213,7 +268,6 @@ fn broker(call: &Call, name: &str) -> Described {
             INT,
             "The shortest session timeout that a member may ask for.",
         ),
-        ("min.insync.replicas", "1".to_owned(), INT, "An acknowledgement follows the flush."),
         (
             "num.partitions",
             settings.default_partitions.to_string(),
@@ -234,17 +288,12 @@ fn broker(call: &Call, name: &str) -> Described {
         ),
     ];
     let describe = |(name, value, config_type, doc): (&str, String, i8, &str)| {
-        of_broker(name, value, config_type, doc)
+        fixed(name, value, config_type, doc)
     };
-    Ok(configs.into_iter().map(describe).collect())
+    configs.into_iter().map(describe).collect()
 }
 
-fn of_broker(
-    name: &str,
-    value: String,
-    config_type: i8,
-    doc: &str,
-) -> DescribeConfigsResourceResult {
+fn fixed(name: &str, value: String, config_type: i8, doc: &str) -> DescribeConfigsResourceResult {
     let value = Some(text(value));
     let source = STATIC_BROKER_CONFIG;
     DescribeConfigsResourceResult {

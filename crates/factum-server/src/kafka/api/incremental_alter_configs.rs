@@ -1,8 +1,8 @@
-//! IncrementalAlterConfigs (44): changes some settings of topics (KIP-339); each topic is answered
-//! by itself, and changes as a whole or not at all.
+//! IncrementalAlterConfigs (44): changes some settings of topics and of the broker (KIP-339);
+//! each is answered by itself, and changes as a whole or not at all.
 //!
 //! * Operations: 0 set, 1 delete (back to the default), 2 append, 3 subtract. The last two are
-//!   for lists, and begin with the default where the topic sets none.
+//!   for lists, and begin with the default where none is set.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,9 @@ pub(in crate::kafka) async fn handle(
     let twice = repeated(request.resources.iter().map(named));
     let mut responses = Vec::with_capacity(request.resources.len());
     for asked in &request.resources {
-        let topic = configurable(&twice, asked.resource_type, &asked.resource_name);
-        let altered = match topic.and_then(|name| Ok((name, edits(asked)?))) {
-            Ok((name, configure)) => alter(call, &name, configure, request.validate_only).await,
+        let target = configurable(&twice, asked.resource_type, &asked.resource_name);
+        let altered = match target.and_then(|target| Ok((target, edits(asked)?))) {
+            Ok((target, configure)) => alter(call, &target, configure, request.validate_only).await,
             Err(refusal) => Err(refusal),
         };
         let (error_code, error_message) = outcome(altered);
