@@ -13,6 +13,7 @@ use crate::Broker;
 use crate::broker_config::InvalidBrokerConfig;
 use crate::control::{self, CONTROL_TOPIC_ID, Change, Cut, TopicCreated};
 use crate::fold::FoldError;
+use crate::group_config::InvalidGroupConfig;
 use crate::produce::{Passing, ProduceError, batches};
 use crate::topic::Topic;
 use crate::topic_config::{Configure, InvalidConfig, TopicSettings, difference, over};
@@ -81,6 +82,9 @@ pub enum AdminError {
     /// Settings that the broker cannot have.
     #[error(transparent)]
     BrokerConfig(#[from] InvalidBrokerConfig),
+    /// Settings that a group cannot have.
+    #[error(transparent)]
+    GroupConfig(#[from] InvalidGroupConfig),
     /// The change could not be stated as an event.
     #[error(transparent)]
     Event(#[from] EventError),
@@ -305,6 +309,7 @@ impl Broker {
                 self.look_after();
                 return;
             }
+            Change::GroupConfigured(configured) => return self.group_configured(configured),
             Change::RecordsDeleted { id, cuts, .. } => {
                 for Cut { partition, before } in cuts {
                     self.cuts().decided(PartitionId { topic: id, partition }, before);

@@ -20,6 +20,7 @@ use crate::checkpoint::{Checkpoint, KnownPartition};
 use crate::control::{self, CONTROL_TOPIC, CONTROL_TOPIC_ID};
 use crate::control_checkpoint::{ControlCheckpoint, ControlState};
 use crate::fold::{Fold, FoldError};
+use crate::group_config::GroupConfigs;
 use crate::groups::Groups;
 use crate::mutants::BrokerMutant;
 use crate::offsets::{self, CommittedOffsets, OFFSETS_TOPIC, OFFSETS_TOPIC_ID};
@@ -578,6 +579,10 @@ impl Broker {
 
     pub(crate) fn broker_configs(&self) -> &BrokerConfigs {
         &self.inner.control.broker_configs
+    }
+
+    pub(crate) fn group_configs(&self) -> &GroupConfigs {
+        &self.inner.control.group_configs
     }
 
     pub(crate) fn access_state(&self) -> &AccessState {

@@ -9,7 +9,7 @@ use factum_event::access::{
     Acl, Credential, QuotaEntity, QuotaKey, QuotaLimit, ScramMechanism, UserName,
 };
 use factum_event::event::{EventError, EventIds, kafka};
-use factum_event::{Event, Offset, Partition, Record, Timestamp, TopicId, TopicName};
+use factum_event::{Event, GroupName, Offset, Partition, Record, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
@@ -40,6 +40,8 @@ pub(crate) enum Change {
     TopicConfigured { topic: TopicName, id: TopicId, set: Configs, unset: BTreeSet<String> },
     #[serde(rename = "io.factum.broker.configured")]
     BrokerConfigured { scope: BrokerScope, set: Configs, unset: BTreeSet<String> },
+    #[serde(rename = "io.factum.group.configured")]
+    GroupConfigured(GroupConfigured),
     #[serde(rename = "io.factum.topic.deleted")]
     TopicDeleted { topic: TopicName, id: TopicId },
     #[serde(rename = "io.factum.records.deleted")]
@@ -62,6 +64,14 @@ pub(crate) struct TopicCreated {
     pub(crate) id: TopicId,
     pub(crate) partitions: u32,
     pub(crate) configs: Configs,
+}
+
+/// Settings of a group that are new, and those that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupConfigured {
+    pub(crate) group: GroupName,
+    pub(crate) set: Configs,
+    pub(crate) unset: BTreeSet<String>,
 }
 
 /// Credentials of a user that are new, and those that are gone.
@@ -160,6 +170,7 @@ impl Change {
             Self::UserAltered(altered) => altered.user.as_str(),
             Self::QuotaAltered(_) => "quotas",
             Self::BrokerConfigured { .. } => "broker",
+            Self::GroupConfigured(configured) => configured.group.as_str(),
             _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
         }
     }
@@ -175,6 +186,7 @@ impl Change {
             Self::ClusterCreated { .. }
             | Self::ProducerIdsReserved { .. }
             | Self::BrokerConfigured { .. }
+            | Self::GroupConfigured(_)
             | Self::AclsCreated { .. }
             | Self::AclsDeleted { .. }
             | Self::UserAltered(_)
@@ -227,6 +239,11 @@ mod tests {
         let limit = QuotaKey::RequestPercentage.limit(12.5).unwrap();
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
+            Change::GroupConfigured(GroupConfigured {
+                group: "billing".parse().unwrap(),
+                set: configs.clone(),
+                unset: ["consumer.session.timeout.ms".to_owned()].into(),
+            }),
             Change::BrokerConfigured {
                 scope: BrokerScope::Broker,
                 set: Configs::from([("log.retention.ms".to_owned(), "5".to_owned())]),

@@ -21,6 +21,7 @@ use crate::broker_config::BrokerConfigs;
 use crate::checkpoint::{DIRECTORY, read_whole};
 use crate::control::{CONTROL_TOPIC_ID, Change, Cut, TopicCreated, own_topic};
 use crate::fold::Fold;
+use crate::group_config::GroupConfigs;
 use crate::producer_ids::ProducerIds;
 use crate::records::Cuts;
 use crate::topic::{Topic, Topics};
@@ -45,6 +46,7 @@ pub(crate) struct ControlState {
     pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) access: Arc<AccessState>,
     pub(crate) broker_configs: Arc<BrokerConfigs>,
+    pub(crate) group_configs: Arc<GroupConfigs>,
     pub(crate) cluster_id: Arc<OnceLock<String>>,
 }
 
@@ -58,6 +60,7 @@ impl ControlState {
             producer_ids: Arc::default(),
             access: Arc::default(),
             broker_configs: Arc::default(),
+            group_configs: Arc::default(),
             cluster_id: Arc::default(),
         }
     }
@@ -187,8 +190,9 @@ fn changes(state: &ControlState) -> Vec<Stated> {
     let reserved = (next > 0).then_some(Change::ProducerIdsReserved { next });
     let mut changes: Vec<_> =
         cluster.into_iter().chain(reserved).map(|change| Stated { at, change }).collect();
-    let configured = state.broker_configs.changes();
-    changes.extend(configured.into_iter().map(|change| Stated { at, change }));
+    let configured = state.broker_configs.changes().into_iter();
+    let configured = configured.chain(state.group_configs.changes());
+    changes.extend(configured.map(|change| Stated { at, change }));
     let topics = state.topics.all();
     let theirs = || topics.iter().filter(|topic| own_topic(topic.id).is_none());
     changes.extend(theirs().map(|topic| Stated { at: topic.created_at, change: created(topic) }));

@@ -24,6 +24,7 @@ impl From<AdminError> for LogError {
             | AdminError::Partitions { .. }
             | AdminError::Config(_)
             | AdminError::BrokerConfig(_)
+            | AdminError::GroupConfig(_)
             | AdminError::Event(_) => Self::InvalidRequest(error.to_string()),
             AdminError::Produce(error) => error.into(),
             AdminError::Fold(error) => error.into(),

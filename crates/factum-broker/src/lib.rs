@@ -22,6 +22,7 @@ mod copies;
 mod errors;
 mod event_log;
 mod fold;
+mod group_config;
 mod group_info;
 mod group_topics;
 pub mod groups;
@@ -48,6 +49,7 @@ pub use broker::{Broker, BrokerOpenError};
 pub use commits::{Commit, CommitError};
 pub use control::{CONTROL_TOPIC, CONTROL_TOPIC_ID, UnknownChange, created_topic, own_topic};
 pub use fold::FoldError;
+pub use group_config::{GroupSetting, InvalidGroupConfig};
 pub use locate::{LocateError, UNPACKED_LIMIT};
 pub use mutants::BrokerMutant;
 pub use offsets::{

@@ -219,6 +219,22 @@ fn what_no_rule_allows_is_denied_in_every_api() {
         |it| it.responses[0].error_code,
         TopicAuthorizationFailed
     );
+    let of_group = vec![resource(32, "billing")];
+    denied!(
+        DescribeConfigsRequest { resources: of_group, ..Default::default() },
+        |it| it.results[0].error_code,
+        GroupAuthorizationFailed
+    );
+    let of_group = IncrementalAlterConfigsResource {
+        resource_type: 32,
+        resource_name: group(),
+        ..Default::default()
+    };
+    denied!(
+        IncrementalAlterConfigsRequest { resources: vec![of_group], ..Default::default() },
+        |it| it.responses[0].error_code,
+        GroupAuthorizationFailed
+    );
     let of_broker = IncrementalAlterConfigsResource {
         resource_type: 4,
         resource_name: name("1"),

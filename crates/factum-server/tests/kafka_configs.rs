@@ -17,6 +17,7 @@ use factum_wire::messages::*;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -162,7 +163,7 @@ fn what_cannot_be_configured_is_refused_and_changes_nothing() {
         resource_name: name("1"),
         ..one.clone()
     };
-    let other = IncrementalAlterConfigsResource { resource_type: 32, ..one.clone() };
+    let other = IncrementalAlterConfigsResource { resource_type: 8, ..one.clone() };
     let resources = vec![one.clone(), one, of_broker, other];
     let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
     for response in client.ask(&request).responses {
@@ -259,6 +260,39 @@ fn settings_of_the_broker_are_changed_while_it_runs_and_survive() {
     assert_eq!(synonyms(&mut client, (BROKER, "1"), flush)[0], given(flush, "2", OF_BROKER));
     assert_eq!(synonyms(&mut client, (BROKER, "1"), roll)[0], of_cluster);
     assert_eq!(synonyms(&mut client, (BROKER, "1"), relogin).len(), 1);
+    server.stop();
+}
+
+#[test]
+fn settings_of_a_group_are_changed_described_and_listed_and_survive() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    let session = "consumer.session.timeout.ms";
+    let alter = |client: &mut Client, changes: &[Change<'_>]| {
+        let one = resource("billing", changes);
+        let one = IncrementalAlterConfigsResource { resource_type: GROUP, ..one };
+        let request = IncrementalAlterConfigsRequest { resources: vec![one], validate_only: false };
+        error(client.ask(&request).responses[0].error_code)
+    };
+    let given = |value: &str, source| (session.to_owned(), value.to_owned(), source);
+    let default = given("45000", DEFAULT);
+    assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), [default.clone()]);
+    assert_eq!(alter(&mut client, &[(session, SET, Some("50000"))]), error(0));
+    let invalid = error(ErrorCode::InvalidConfig.code());
+    assert_eq!(alter(&mut client, &[(session, SET, Some("1"))]), invalid);
+    assert_eq!(alter(&mut client, &[("share.session.timeout.ms", SET, Some("50000"))]), invalid);
+    server.kill();
+    let (server, mut client) = start(&home);
+    let all = [given("50000", 8), default.clone()];
+    assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), all);
+    assert_eq!(synonyms(&mut client, (GROUP, "others"), session), [default.clone()]);
+    let list = ListConfigResourcesRequest { resource_types: vec![GROUP] };
+    let listed = client.ask(&list).config_resources;
+    let listed: Vec<_> =
+        listed.iter().map(|one| (one.resource_type, &*one.resource_name)).collect();
+    assert_eq!(listed, [(GROUP, "billing")]);
+    assert_eq!(alter(&mut client, &[(session, DELETE, None)]), error(0));
+    assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), [default]);
     server.stop();
 }
 

@@ -56,7 +56,7 @@ pub use report::{
 pub use request::{
     JoinRequest, Joined, JoinedMember, Leaving, MemberRef, Protocol, SyncRequest, Synced,
 };
-pub use settings::{GroupSettings, MigrationPolicy};
+pub use settings::{ConsumerTimes, GroupSettings, MigrationPolicy};
 
 use answer::Waiter;
 use consumer::{Checked, ConsumerGroup};
@@ -171,6 +171,11 @@ impl Groups {
     #[must_use]
     pub fn member_kind(&self, group: &GroupName, member_id: &str) -> Option<GroupKind> {
         self.state.lock().group(group)?.member_kind(member_id)
+    }
+
+    /// Gives a group times of its own, from the next heartbeat of each member on.
+    pub fn set_times(&self, group: GroupName, times: ConsumerTimes) {
+        self.state.lock().set_times(group, times);
     }
 
     /// Of which protocol a group is; none if it is not known here.

@@ -77,6 +77,30 @@ impl MigrationPolicy {
     }
 }
 
+/// What one group of the consumer protocol has in the place of [`GroupSettings`]; none: as they say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConsumerTimes {
+    /// How long a member may be silent.
+    pub session_timeout: Option<Duration>,
+    /// How long a member is to wait between heartbeats.
+    pub heartbeat_interval: Option<Duration>,
+}
+
+impl ConsumerTimes {
+    /// The settings of a group that has these times.
+    pub(super) fn over(self, settings: &GroupSettings) -> GroupSettings {
+        GroupSettings {
+            consumer_session_timeout: self
+                .session_timeout
+                .unwrap_or(settings.consumer_session_timeout),
+            consumer_heartbeat_interval: self
+                .heartbeat_interval
+                .unwrap_or(settings.consumer_heartbeat_interval),
+            ..settings.clone()
+        }
+    }
+}
+
 impl Default for GroupSettings {
     fn default() -> Self {
         Self {

@@ -13,12 +13,14 @@ use super::consumer::{Checked, ConsumerGroup};
 use super::group::{Counters, Group, Turn};
 use super::kind::Kind;
 use super::{
-    ConsumerBeat, GroupError, GroupSettings, GroupsMetrics, JoinRequest, Joined, Leaving, Listed,
-    MemberRef, SyncRequest, Synced, TopicsView,
+    ConsumerBeat, ConsumerTimes, GroupError, GroupSettings, GroupsMetrics, JoinRequest, Joined,
+    Leaving, Listed, MemberRef, SyncRequest, Synced, TopicsView,
 };
 
 pub(super) struct State {
     settings: GroupSettings,
+    /// Settings of groups that have times of their own, whether or not they are there.
+    own_settings: HashMap<GroupName, GroupSettings>,
     ids: Box<dyn FnMut() -> Uuid + Send>,
     counters: Counters,
     groups: HashMap<GroupName, Filed>,
@@ -40,12 +42,21 @@ impl State {
     pub(super) fn new(settings: GroupSettings, ids: Box<dyn FnMut() -> Uuid + Send>) -> Self {
         Self {
             settings,
+            own_settings: HashMap::new(),
             ids,
             counters: Counters::default(),
             groups: HashMap::new(),
             deadlines: BTreeSet::new(),
             known_deadline: None,
             alarm: false,
+        }
+    }
+
+    pub(super) fn set_times(&mut self, group: GroupName, times: ConsumerTimes) {
+        if times == ConsumerTimes::default() {
+            self.own_settings.remove(&group);
+        } else {
+            self.own_settings.insert(group, times.over(&self.settings));
         }
     }
 
@@ -238,7 +249,8 @@ impl State {
         act: impl FnOnce(&mut Kind, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let filed = self.groups.get_mut(name)?;
-        let (settings, counters) = (&self.settings, &mut self.counters);
+        let settings = self.own_settings.get(name).unwrap_or(&self.settings);
+        let counters = &mut self.counters;
         let mut turn = Turn { now, settings, counters, ids: &mut *self.ids };
         Some(act(&mut filed.group, &mut turn))
     }

@@ -3,8 +3,8 @@
 use factum_broker::broker_config::InvalidBrokerConfig;
 use factum_broker::groups::GroupError;
 use factum_broker::{
-    AdminError, CommitError, LocateError, ProduceError, RefusedTransaction, SequenceError,
-    TransactionError,
+    AdminError, CommitError, InvalidGroupConfig, LocateError, ProduceError, RefusedTransaction,
+    SequenceError, TransactionError,
 };
 use factum_event::batch::BatchError;
 use factum_log::ReadError;
@@ -55,6 +55,8 @@ pub(super) fn admin(error: &AdminError) -> ErrorCode {
         AdminError::Config(_) | AdminError::BrokerConfig(InvalidBrokerConfig::Edit(_)) => {
             ErrorCode::InvalidConfig
         }
+        AdminError::GroupConfig(InvalidGroupConfig::TooMany { .. }) => ErrorCode::PolicyViolation,
+        AdminError::GroupConfig(_) => ErrorCode::InvalidConfig,
         // Kafka's code too, since nothing was wrong with the request but what it asks for.
         AdminError::BrokerConfig(_) => ErrorCode::InvalidRequest,
         AdminError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,

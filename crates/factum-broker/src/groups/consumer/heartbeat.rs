@@ -38,7 +38,10 @@ impl ConsumerGroup {
         self.assign_if_due();
         let changed = self.reconcile(turn, &member_id, owned.as_ref());
         let member = self.members.get_mut(&member_id).ok_or(GroupError::UnknownMemberId)?;
+        let deadline = member.session_deadline;
         member.renew(turn);
+        // The group's timeout may have become shorter: it is to be filed under this deadline then.
+        self.deadlines_begun += u64::from(member.session_deadline < deadline);
         Ok(ConsumerBeat {
             member_epoch: member.epoch,
             heartbeat_interval: turn.settings.consumer_heartbeat_interval,

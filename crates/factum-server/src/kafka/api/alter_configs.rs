@@ -1,4 +1,5 @@
-//! AlterConfigs (33): replaces all settings of topics and of the broker; each is answered by itself.
+//! AlterConfigs (33): replaces all settings of topics, groups and the broker; each is answered by
+//! itself.
 //!
 //! What the request does not name goes back to its default. Superseded by
 //! IncrementalAlterConfigs (44), which shares this file's answers to what cannot be configured.
@@ -11,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use factum_broker::broker_config::BrokerScope;
 use factum_broker::topic_config::Configure;
-use factum_event::TopicName;
 use factum_event::access::{Operation, Resource};
+use factum_event::{GroupName, TopicName};
 use factum_wire::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
@@ -70,6 +71,7 @@ pub(super) fn repeated(resources: impl Iterator<Item = (i8, Str)>) -> BTreeSet<(
 pub(super) enum Target {
     Topic(TopicName),
     Broker(BrokerScope),
+    Group(GroupName),
 }
 
 /// What a resource is.
@@ -87,10 +89,22 @@ pub(super) fn configurable(
             .map(Target::Topic)
             .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string())),
         BROKER => broker_scope(name).map(Target::Broker),
-        other => invalid(format!(
-            "resources of type {other} have no settings here; topics (2) and brokers (4) do"
-        )),
+        GROUP => group_name(name).map(Target::Group),
+        other => invalid(no_settings(other)),
     }
+}
+
+/// What is told of resources of a type that has no settings.
+pub(super) fn no_settings(resource_type: i8) -> String {
+    format!(
+        "resources of type {resource_type} have no settings here; topics (2), brokers (4) and \
+         groups (32) do"
+    )
+}
+
+/// The group that a resource is, which need not be there.
+pub(super) fn group_name(name: &str) -> Result<GroupName, Refusal> {
+    GroupName::new(name).map_err(|error| (ErrorCode::InvalidRequest, error.to_string()))
 }
 
 /// For whom the settings of a broker are: without a name for all of the cluster, else for this one.
@@ -124,6 +138,13 @@ pub(super) async fn alter(
             call.may_with_cluster(Operation::AlterConfigs)
                 .map_err(|refused| not_allowed(refused, Resource::CLUSTER))?;
             broker.configure_broker(&author, *scope, configure, dry_run).await
+        }
+        Target::Group(name) => {
+            let resource = Resource::group(name.as_str());
+            if !call.may(Operation::AlterConfigs, resource) {
+                return Err(not_allowed(ErrorCode::GroupAuthorizationFailed, resource));
+            }
+            broker.configure_group(&author, name, configure, dry_run).await
         }
     };
     altered.map_err(|error| (errors::admin(&error), error.to_string()))

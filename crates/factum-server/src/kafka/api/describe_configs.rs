@@ -1,8 +1,9 @@
-//! DescribeConfigs (32): settings of topics and of the broker, with where each comes from.
+//! DescribeConfigs (32): settings of topics, groups and the broker, with where each comes from.
 //!
 //! * The broker without a name is the cluster, of which what was set for it is described.
 //! * 1: synonyms: the values that a setting falls back to. 3: types and documentation.
 
+use factum_broker::GroupSetting;
 use factum_broker::broker_config::{
     BrokerConfigKey, BrokerScope, DynamicConfigs, GivenValue, ValueSource,
 };
@@ -15,13 +16,14 @@ use factum_wire::messages::{
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::alter_configs::broker_scope;
+use super::alter_configs::{broker_scope, group_name, no_settings};
 use super::text;
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const GROUP: i8 = 32;
 
 /// Where a value comes from, by the protocol's numbers.
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
@@ -29,6 +31,7 @@ const DYNAMIC_BROKER_CONFIG: i8 = 2;
 const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
 const DEFAULT_CONFIG: i8 = 5;
+const GROUP_CONFIG: i8 = 8;
 
 /// Types of settings, by the protocol's numbers.
 const BOOLEAN: i8 = 1;
@@ -49,12 +52,9 @@ pub(in crate::kafka) async fn handle(
             BROKER => {
                 may(call, Resource::CLUSTER).and_then(|()| broker(call, &resource.resource_name))
             }
-            other => Err((
-                ErrorCode::InvalidRequest,
-                format!(
-                    "resources of type {other} have no settings here; topics (2) and brokers (4) do"
-                ),
-            )),
+            GROUP => may(call, Resource::group(&resource.resource_name))
+                .and_then(|()| group(call, &resource.resource_name)),
+            other => Err((ErrorCode::InvalidRequest, no_settings(other))),
         };
         result(&request, resource, described)
     });
@@ -70,6 +70,7 @@ fn may(call: &Call, resource: Resource<'_>) -> Result<(), (ErrorCode, String)> {
     }
     let error = match resource.resource_type {
         ResourceType::Topic => ErrorCode::TopicAuthorizationFailed,
+        ResourceType::Group => ErrorCode::GroupAuthorizationFailed,
         _ => ErrorCode::ClusterAuthorizationFailed,
     };
     Err((error, format!("{operation} of {resource} is not allowed")))
@@ -115,6 +116,30 @@ fn topic(call: &Call, name: &str) -> Described {
     let describe =
         |key: &ConfigKey| described(key, key.is_fixed(), dynamic.values_of_topic(&topic, key));
     Ok(TOPIC_CONFIGS.iter().map(describe).collect())
+}
+
+/// The settings of a group, which need not be there.
+fn group(call: &Call, name: &str) -> Described {
+    let settings = call.door.broker.group_settings(&group_name(name)?);
+    Ok(settings.into_iter().map(of_group).collect())
+}
+
+fn of_group(setting: GroupSetting) -> DescribeConfigsResourceResult {
+    let GroupSetting { key, own, default } = setting;
+    let synonym = |value: String, source| DescribeConfigsSynonym {
+        name: text(key.name),
+        value: Some(text(value)),
+        source,
+    };
+    let own = own.map(|value| synonym(value, GROUP_CONFIG));
+    let synonyms: Vec<_> = own.into_iter().chain([synonym(default, DEFAULT_CONFIG)]).collect();
+    let held = synonyms.first().cloned().unwrap_or_default();
+    DescribeConfigsResourceResult {
+        value: held.value,
+        config_source: held.source,
+        synonyms,
+        ..described(&key, false, Vec::new())
+    }
 }
 
 /// A setting with all its values, of which the first one holds.

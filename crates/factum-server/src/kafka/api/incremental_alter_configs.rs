@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs (44): changes some settings of topics and of the broker (KIP-339);
+//! IncrementalAlterConfigs (44): changes some settings of topics, groups and the broker (KIP-339);
 //! each is answered by itself, and changes as a whole or not at all.
 //!
 //! * Operations: 0 set, 1 delete (back to the default), 2 append, 3 subtract. The last two are

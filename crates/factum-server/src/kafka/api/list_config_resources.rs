@@ -1,8 +1,8 @@
 //! ListConfigResources (74): what has settings.
 //!
 //! * 0: only subscriptions to client metrics; there are none.
-//! * 1: topics and the broker, or those of the types that are asked for (KIP-1142). Brokers' own
-//!   logs (8) and groups (32) have no settings here. An unknown type is `UNSUPPORTED_VERSION`.
+//! * 1: topics, the broker and groups that set something, or those of the types that are asked for
+//!   (KIP-1142). Brokers' own logs (8) have no settings here. An unknown type is `UNSUPPORTED_VERSION`.
 
 use factum_event::access::Operation;
 use factum_wire::ErrorCode;
@@ -10,14 +10,13 @@ use factum_wire::messages::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
 };
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::text;
 use crate::kafka::NODE_ID;
 use crate::kafka::dispatch::Call;
 
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -48,6 +47,14 @@ pub(in crate::kafka) async fn handle(
             resource_name: text(&topic.name),
             resource_type: TOPIC,
         }));
+    }
+    if wanted(GROUP) {
+        let groups = call.door.broker.configured_groups();
+        config_resources.extend(
+            groups
+                .iter()
+                .map(|group| ConfigResource { resource_name: text(group), resource_type: GROUP }),
+        );
     }
     ListConfigResourcesResponse { config_resources, ..Default::default() }
 }
