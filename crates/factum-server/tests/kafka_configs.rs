@@ -6,6 +6,8 @@
 
 mod common;
 
+use std::slice::from_ref;
+
 use bytes::Bytes;
 use common::client::Client;
 use common::server::{Home, Server};
@@ -245,7 +247,7 @@ fn settings_of_the_broker_are_changed_while_it_runs_and_survive() {
         [given(roll, "8000000", OF_BROKER), of_cluster.clone(), given(roll, "604800000", DEFAULT)];
     assert_eq!(synonyms(&mut client, (BROKER, "1"), roll), all);
     assert_eq!(synonyms(&mut client, (TOPIC, "orders"), "segment.ms"), all);
-    assert_eq!(synonyms(&mut client, (BROKER, ""), roll), [of_cluster.clone()]);
+    assert_eq!(synonyms(&mut client, (BROKER, ""), roll), from_ref(&of_cluster));
     assert_eq!(synonyms(&mut client, (BROKER, ""), flush), [], "nothing was set for the cluster");
     alter_ok(&mut client, "orders", &[("segment.ms", SET, Some("9000000"))]);
     let own = synonyms(&mut client, (TOPIC, "orders"), "segment.ms");
@@ -276,7 +278,7 @@ fn settings_of_a_group_are_changed_described_and_listed_and_survive() {
     };
     let given = |value: &str, source| (session.to_owned(), value.to_owned(), source);
     let default = given("45000", DEFAULT);
-    assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), [default.clone()]);
+    assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), from_ref(&default));
     assert_eq!(alter(&mut client, &[(session, SET, Some("50000"))]), error(0));
     let invalid = error(ErrorCode::InvalidConfig.code());
     assert_eq!(alter(&mut client, &[(session, SET, Some("1"))]), invalid);
@@ -285,7 +287,7 @@ fn settings_of_a_group_are_changed_described_and_listed_and_survive() {
     let (server, mut client) = start(&home);
     let all = [given("50000", 8), default.clone()];
     assert_eq!(synonyms(&mut client, (GROUP, "billing"), session), all);
-    assert_eq!(synonyms(&mut client, (GROUP, "others"), session), [default.clone()]);
+    assert_eq!(synonyms(&mut client, (GROUP, "others"), session), from_ref(&default));
     let list = ListConfigResourcesRequest { resource_types: vec![GROUP] };
     let listed = client.ask(&list).config_resources;
     let listed: Vec<_> =

@@ -16,7 +16,9 @@ fn open(disk: &SimDisk) -> Broker {
     Broker::open(Arc::new(disk.clone()), clock, BrokerSettings::default()).unwrap().0
 }
 
-fn configs(pairs: &[(&str, &str)]) -> Configs {
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn configs(pairs: Pairs<'_>) -> Configs {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -107,7 +109,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     use BrokerScope::{Broker as This, Cluster};
     let broker = open(&SimDisk::new(1));
     let long = " ".repeat(MAX_VALUE_BYTES) + "1";
-    let refused: [(BrokerScope, &[(&str, &str)], &str); 9] = [
+    let refused: [(BrokerScope, Pairs<'_>, &str); 9] = [
         (This, &[("num.partitions", "3")], "Cannot update these configs dynamically: Set(num.part"),
         (This, &[("no.such", "1"), ("log.roll.ms", "5")], "dynamically: Set(no.such)"),
         (This, &[("ssl.keystore.location", "/x")], "dynamically: Set(ssl.keystore.location)"),
