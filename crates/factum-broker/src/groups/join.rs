@@ -11,6 +11,7 @@
 use factum_event::log::GroupState;
 
 use super::answer::Waiter;
+use super::consumer_protocol::Subscription;
 use super::group::{Group, Turn};
 use super::member::Member;
 use super::{Cause, GroupError, JoinRequest, Joined};
@@ -25,6 +26,12 @@ impl JoinRequest {
         let prefix = self.instance_id.as_deref().unwrap_or(&self.client_id);
         let prefix = &prefix[..prefix.floor_char_boundary(MAX_ID_PREFIX)];
         format!("{prefix}-{}", (turn.ids)())
+    }
+
+    /// Whether the member has not given up all that it had.
+    fn says_that_it_owns(&self) -> bool {
+        let said = self.protocols.iter().map(|p| Subscription::decode(&p.metadata));
+        said.flatten().any(|said| !said.owned.is_empty())
     }
 }
 
@@ -145,6 +152,11 @@ impl Group {
             return waiter.fail(error);
         }
         let Some(member) = self.members.get_mut(member_id) else { return };
+        if std::mem::take(&mut member.is_fenced) && request.says_that_it_owns() {
+            // The rebalance goes on without it when it has come back, or its time is over.
+            self.remove(member_id);
+            return waiter.fail(GroupError::UnknownMemberId);
+        }
         member.renew(turn.now);
         let same = member.offers(&request.protocols);
         let leads = self.is_leader(member_id);

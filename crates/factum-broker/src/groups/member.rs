@@ -40,6 +40,8 @@ pub(super) struct Member {
     /// The epoch in which it came from a group of the consumer protocol: until the next generation
     /// it knows of no other.
     former_epoch: Option<i32>,
+    /// It has come from there and is to give up all that it has before it joins again.
+    pub(super) is_fenced: bool,
     /// It has asked for its assignment in this generation.
     pub(super) synced: bool,
     pub(super) joining: Option<Waiter<Joined>>,
@@ -61,14 +63,21 @@ impl Member {
             expires: None,
             is_new: true,
             former_epoch: None,
+            is_fenced: false,
             synced: false,
             joining: Some(waiter),
             syncing: None,
         }
     }
 
-    /// A member that comes from a group of the consumer protocol.
-    pub(super) fn arriving(moved: Moved, assignment: Bytes, now: Duration) -> Self {
+    /// A member that comes from a group of the consumer protocol. If it is fenced, no generation
+    /// that it knows of is its own.
+    pub(super) fn arriving(
+        moved: Moved,
+        is_fenced: bool,
+        assignment: Bytes,
+        now: Duration,
+    ) -> Self {
         let mut member = Self {
             id: moved.id,
             instance_id: moved.instance_id,
@@ -81,7 +90,8 @@ impl Member {
             expires: None,
             is_new: false,
             knows_id: true,
-            former_epoch: Some(moved.epoch),
+            former_epoch: (!is_fenced).then_some(moved.epoch),
+            is_fenced,
             synced: true,
             joining: None,
             syncing: None,

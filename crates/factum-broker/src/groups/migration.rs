@@ -6,8 +6,8 @@
 //!   again. Nothing of it has happened if that first member is refused.
 //! * *Downgrade*: when the last member of the consumer protocol goes and others are left, the group
 //!   is one of the classic protocol again, and rebalances. Until they have joined again, members
-//!   are heard in the epochs in which they were: an application that is stopped fast leaves others
-//!   behind that lag, and they need not lose what they have.
+//!   in the highest epoch are heard in that. Those that lag behind are told that their generation
+//!   is over, as in Kafka: they give up all that they have and join with nothing.
 
 use std::time::Duration;
 

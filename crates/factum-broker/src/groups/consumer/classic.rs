@@ -62,7 +62,7 @@ impl Member {
         }
     }
 
-    fn is_due(&self, due: Due) -> bool {
+    pub(super) fn is_due(&self, due: Due) -> bool {
         let classic = self.classic.as_ref().and_then(|classic| classic.due);
         classic.is_some_and(|(what, _)| what == due)
     }

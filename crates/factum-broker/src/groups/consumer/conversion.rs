@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::classic::Classic;
+use super::classic::{Classic, Due};
 use super::classic_join::{existing, read_subscription};
 use super::member::Member;
 use super::subscription::Subscription;
@@ -103,20 +103,27 @@ impl ConsumerGroup {
             && settings.migration_policy.downgrades()
     }
 
-    /// The group as one of the classic protocol. Its members are taken out.
+    /// The group as one of the classic protocol, in a generation that nobody is in yet. Its members
+    /// are taken out. Only those in the highest epoch are heard in theirs: leaders believe what
+    /// members have only if no other says a higher generation, and give it away at once otherwise.
+    /// Who has not asked for its assignment may not know of its epoch.
     pub(in crate::groups) fn take_classic(&mut self, now: Duration) -> Group {
         let mut members = Vec::new();
         for member in self.members.values() {
             let holds = member.holds().collect();
             members.push((self.encoded(member, &holds).unwrap_or_default(), member.id.clone()));
         }
+        let known = self.members.values().filter(|member| !member.is_due(Due::Sync));
+        let highest = known.map(|member| member.epoch).max();
         let arrive = |(assignment, id)| {
-            let moved = self.members.remove(&id)?.moved()?;
-            Some(crate::groups::member::Member::arriving(moved, assignment, now))
+            let member = self.members.remove(&id)?;
+            let is_fenced = member.is_due(Due::Sync) || Some(member.epoch) != highest;
+            let moved = member.moved()?;
+            Some(crate::groups::member::Member::arriving(moved, is_fenced, assignment, now))
         };
         let members: Vec<_> = members.into_iter().filter_map(arrive).collect();
         let group = Group {
-            generation: self.epoch,
+            generation: self.epoch.saturating_add(1),
             rebalances: std::mem::take(&mut self.rebalances),
             last_rebalance: self.last_rebalance.take(),
             ..Group::new(self.name.clone(), now)

@@ -146,7 +146,7 @@ impl ConsumerGroup {
     ) {
         let rebalance = Rebalance::new(cause, members, reason, self.epoch, turn.now);
         if self.is_to_become_classic(turn.settings) {
-            // The epoch in which members are becomes their generation, which the rebalance ends.
+            // What members are in becomes a generation, which the rebalance ends.
             self.downgrade.get_or_insert(rebalance);
             return;
         }

@@ -67,7 +67,7 @@ impl ClassicClient {
         matches!(self.wait, Wait::Nothing)
     }
 
-    fn reference(&self) -> MemberRef<'_> {
+    pub(super) fn reference(&self) -> MemberRef<'_> {
         MemberRef {
             generation: self.generation,
             member_id: &self.id,
@@ -75,7 +75,7 @@ impl ClassicClient {
         }
     }
 
-    fn request(&self, scene: &Scene) -> JoinRequest {
+    pub(super) fn request(&self, scene: &Scene) -> JoinRequest {
         let mut said = Said::of(self.topics.iter().cloned());
         let numbers: Vec<i32> = self.owned.iter().map(|(_, partition)| partition).collect();
         if !numbers.is_empty() {
@@ -186,13 +186,16 @@ impl ClassicClient {
     /// What a leader hands out: in turn, and to nobody what another has not given up.
     fn assignments(&self, scene: &Scene, joined: &Joined) -> Vec<(String, Bytes)> {
         let count = scene.world.by_name("orders").map_or(0, |topic| topic.partitions);
-        let owned = |metadata: &Bytes| {
-            let said = Said::decode(metadata).unwrap();
-            let is_new = said.generation >= joined.generation - 1;
+        // As Java's sticky assignors: who says an older generation than another has nothing.
+        let said = joined.members.iter().map(|m| Said::decode(&m.metadata).unwrap());
+        let said: Vec<_> = said.collect();
+        let highest = said.iter().map(|said| said.generation).max();
+        let owned = |said: Said| {
+            let is_new = Some(said.generation) == highest;
             let owned = said.owned.into_iter().filter(|_| is_new).flat_map(|of| of.partitions);
             owned.collect::<BTreeSet<i32>>()
         };
-        let has: Vec<_> = joined.members.iter().map(|m| owned(&m.metadata)).collect();
+        let has: Vec<_> = said.into_iter().map(owned).collect();
         let assign = |(place, member): (usize, &crate::groups::JoinedMember)| {
             let is_its = |partition: &i32| {
                 let others = has.iter().enumerate().filter(|(other, _)| *other != place);

@@ -159,21 +159,71 @@ fn a_static_member_takes_its_place_under_the_other_protocol() {
     assert_eq!(scene.beat(&mut new), Err(GroupError::UnknownMemberId));
 }
 
-#[test]
-fn members_that_lag_when_it_becomes_classic_again_keep_what_they_have() {
-    let scene = scene();
-    let mut old = ClassicClient::cooperative();
-    scene.calm(&mut [&mut old], &mut []);
-    let mut clients = [scene.enter("a"), scene.enter("b")];
+/// Two cooperative members and one of the consumer protocol, at rest; another has come since, of
+/// which only the second has heard.
+fn one_lags(scene: &Scene) -> ([ClassicClient; 2], [Client; 2]) {
+    let (mut lags, mut leads) = (ClassicClient::cooperative(), ClassicClient::cooperative());
+    scene.calm(&mut [&mut lags, &mut leads], &mut []);
+    let mut clients = [scene.enter("a"), Client::new("b")];
+    scene.calm(&mut [&mut lags, &mut leads], &mut [&mut clients[0]]);
+    scene.join(&mut clients[1]).unwrap();
     for _ in 0..10 {
-        old.step(&scene);
+        leads.step(scene);
         clients.iter_mut().for_each(|client| scene.beat(client).unwrap());
     }
-    // Two epochs pass before it is heard of again.
+    assert!(lags.generation < leads.generation && !lags.owned.is_empty());
+    ([lags, leads], clients)
+}
+
+#[test]
+fn members_that_lag_when_it_becomes_classic_again_give_up_what_they_have() {
+    let scene = scene();
+    let ([mut lags, mut leads], clients) = one_lags(&scene);
     clients.iter().for_each(|client| drop(scene.ask(client.leaving(-1)).unwrap()));
-    assert_eq!((kind(&scene), old.commit(&scene)), (GroupKind::Classic, Ok(())));
-    scene.calm(&mut [&mut old], &mut []);
-    assert_eq!((old.owned.len(), old.lost), (4, 0));
+    assert_eq!((kind(&scene), leads.commit(&scene)), (GroupKind::Classic, Ok(())));
+    assert!(matches!(lags.commit(&scene), Err(GroupError::IllegalGeneration { .. })));
+    let before = (lags.owned.len(), leads.owned.clone());
+    for _ in 0..30 {
+        leads.step(&scene);
+        shares(&[&lags.owned, &leads.owned]);
+        lags.step(&scene);
+        shares(&[&lags.owned, &leads.owned]);
+    }
+    assert_eq!((lags.lost, leads.lost), (before.0, 0));
+    assert_eq!(shares(&[&lags.owned, &leads.owned]), [2, 2]);
+}
+
+#[test]
+fn who_lags_and_joins_with_what_it_has_is_unknown_when_it_has_become_classic_again() {
+    let scene = scene();
+    let ([mut lags, mut leads], clients) = one_lags(&scene);
+    // It has been told to join again, and does so when the others have gone.
+    lags.step(&scene);
+    clients.iter().for_each(|client| drop(scene.ask(client.leaving(-1)).unwrap()));
+    (0..3).for_each(|_| leads.step(&scene));
+    let mut answer = scene.groups.join(scene.now, lags.request(&scene), &scene.world);
+    assert_eq!(answer.now().unwrap(), Err(GroupError::UnknownMemberId));
+    leads.step(&scene);
+    assert!(matches!(leads.wait, Wait::Join(_)), "it is still waited for: {leads:?}");
+    (lags.id, lags.owned, lags.wait) = (String::new(), Assignment::default(), Wait::Turn);
+    scene.calm(&mut [&mut lags, &mut leads], &mut []);
+    assert_eq!(shares(&[&lags.owned, &leads.owned]), [2, 2]);
+}
+
+#[test]
+fn who_has_not_synced_when_it_becomes_classic_again_joins_with_nothing() {
+    let scene = scene();
+    let (mut old, mut other) = (ClassicClient::cooperative(), ClassicClient::cooperative());
+    scene.calm(&mut [&mut old, &mut other], &mut []);
+    let mut new = scene.enter("a");
+    scene.calm(&mut [&mut old, &mut other], &mut [&mut new]);
+    let joined = old.join_by_hand(&scene);
+    assert_eq!(joined.generation, other.generation);
+    scene.ask(new.leaving(-1)).unwrap();
+    assert!(matches!(old.commit(&scene), Err(GroupError::IllegalGeneration { .. })));
+    assert_eq!(other.commit(&scene), Ok(()));
+    scene.calm(&mut [&mut old, &mut other], &mut []);
+    assert_eq!(shares(&[&old.owned, &other.owned]), [2, 2]);
 }
 
 #[test]
