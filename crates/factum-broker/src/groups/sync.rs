@@ -39,6 +39,10 @@ impl Group {
     fn check_sync(&self, turn: &Turn<'_>, request: &SyncRequest) -> Result<(), GroupError> {
         self.check_member(&request.member_id, request.instance_id.as_deref())?;
         self.check_generation(&request.member_id, request.generation)?;
+        // Asked first: a member may sync in the protocol of a group of the other kind, which this was.
+        if self.state == GroupState::PreparingRebalance {
+            return Err(GroupError::RebalanceInProgress);
+        }
         let names = [
             ("protocol type", &request.protocol_type, &self.protocol_type),
             ("protocol", &request.protocol, &self.protocol),
@@ -49,9 +53,6 @@ impl Group {
                 let refusal = format!("the group's {what} is {has:?}, not {came:?}; join again");
                 return Err(GroupError::InconsistentGroupProtocol(refusal));
             }
-        }
-        if self.state == GroupState::PreparingRebalance {
-            return Err(GroupError::RebalanceInProgress);
         }
         let limit = turn.settings.max_member_bytes;
         match request.assignments.iter().find(|(_, assignment)| assignment.len() > limit) {

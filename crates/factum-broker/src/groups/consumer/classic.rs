@@ -25,7 +25,7 @@ use crate::groups::{Cause, GroupError, Leaving, MemberRef, Protocol, SyncRequest
 /// What a member of the classic protocol has besides.
 #[derive(Debug)]
 pub(super) struct Classic {
-    /// What it offers. In the first of them it is spoken to.
+    /// What it offers. In the first of them it is spoken to when it joins.
     pub(super) protocols: Vec<Protocol>,
     /// How long it may be silent; none for members in this process, which send no heartbeats.
     pub(super) session_timeout: Option<Duration>,
@@ -50,6 +50,22 @@ impl Classic {
 
     pub(super) fn speaks(&self, protocol: &str) -> bool {
         self.protocols.iter().any(|spoken| spoken.name == protocol)
+    }
+
+    /// The protocol in which a member syncs, if it speaks that: it may have been told it by a leader.
+    fn check_protocol(&self, request: &SyncRequest) -> Result<String, GroupError> {
+        let protocol = request.protocol.as_deref().unwrap_or(self.protocol());
+        let protocol_type = request.protocol_type.as_deref().unwrap_or(PROTOCOL_TYPE);
+        let refusal = if protocol_type != PROTOCOL_TYPE {
+            format!(
+                "the member's protocol type is {PROTOCOL_TYPE:?}, not {protocol_type:?}; join again"
+            )
+        } else if !self.speaks(protocol) {
+            format!("the member does not speak the protocol {protocol:?}; join again")
+        } else {
+            return Ok(protocol.to_owned());
+        };
+        Err(GroupError::InconsistentGroupProtocol(refusal))
     }
 }
 
@@ -101,14 +117,15 @@ impl ConsumerGroup {
             member_id: &request.member_id,
             instance_id: request.instance_id.as_deref(),
         };
-        let protocol = self.check_classic(&member)?.protocol().to_owned();
-        check_protocol(request, &protocol)?;
+        self.check_classic(&member)?;
         let epoch = self.epoch;
         let Some(member) = self.members.get_mut(&request.member_id) else {
             return Err(GroupError::UnknownMemberId);
         };
         member.renew(turn);
-        if let Some(classic) = &mut member.classic {
+        if let Some(classic) = &mut member.classic
+            && classic.due.is_some_and(|(due, _)| due == Due::Sync)
+        {
             classic.due = None;
         }
         // Who has to give up partitions is told which first, and joins again behind that anyway.
@@ -116,6 +133,8 @@ impl ConsumerGroup {
             member.expect_join(turn.now);
             return Err(GroupError::RebalanceInProgress);
         }
+        let protocol = member.classic.as_ref().map(|classic| classic.check_protocol(request));
+        let protocol = protocol.ok_or(GroupError::UnknownMemberId)??;
         if member.is_silent() && member.progress == Progress::Unrevoked {
             member.expect_join(turn.now);
         }
@@ -244,19 +263,4 @@ impl ConsumerGroup {
         let encoded = assignment.encode(version.min(consumer_protocol::MAX_VERSION));
         encoded.map_err(|error| GroupError::InvalidRequest(error.to_string()))
     }
-}
-
-/// Whether a member syncs in the protocol that it was told.
-fn check_protocol(request: &SyncRequest, protocol: &str) -> Result<(), GroupError> {
-    let told = [
-        ("protocol type", &request.protocol_type, PROTOCOL_TYPE),
-        ("protocol", &request.protocol, protocol),
-    ];
-    for (what, came, has) in told {
-        if let Some(came) = came.as_ref().filter(|came| *came != has) {
-            let refusal = format!("the member's {what} is {has:?}, not {came:?}; join again");
-            return Err(GroupError::InconsistentGroupProtocol(refusal));
-        }
-    }
-    Ok(())
 }
