@@ -12,6 +12,10 @@ use thiserror::Error;
 /// The protocol type of consumers.
 pub const PROTOCOL_TYPE: &str = "consumer";
 
+/// The protocol of Kafka Streams, of the same type: only its own leader can assign, as what members
+/// are to do is in their user data.
+pub(super) const STREAMS_PROTOCOL: &str = "stream";
+
 /// The newest version of both messages.
 pub const MAX_VERSION: i16 = 3;
 

@@ -64,7 +64,8 @@ pub enum GroupError {
         /// How many members are allowed.
         limit: usize,
     },
-    /// The group is of the classic protocol.
+    /// The group is of the classic protocol, and cannot become one of the other: the policy does not
+    /// allow it, or its members are of another protocol type, of Kafka Streams, or not readable.
     #[error("the group is not one of the consumer protocol; stop its members, or use another")]
     NotConsumerGroup,
     /// The member's epoch is not its own.
@@ -98,6 +99,12 @@ pub enum GroupError {
 }
 
 impl GroupError {
+    /// A member of the consumer protocol comes with the id of one of the other.
+    pub(super) fn is_of_classic_member() -> Self {
+        let refusal = "a member of the classic protocol has this id; make another";
+        Self::InvalidRequest(refusal.to_owned())
+    }
+
     /// The error code of Kafka's protocol.
     #[must_use]
     pub const fn code(&self) -> i16 {

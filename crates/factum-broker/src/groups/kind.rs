@@ -13,7 +13,8 @@ use super::{
     MemberRef, Standing, SyncRequest, Synced, TopicsView,
 };
 
-/// A group of one protocol or the other. How it changes is in `migration`; what it counts goes on.
+/// A group of one protocol or the other. How it changes is in `migration`; the rebalances that it
+/// counts go on.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all groups are of the larger or the smaller")]
 pub(super) enum Kind {

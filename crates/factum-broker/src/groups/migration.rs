@@ -39,7 +39,7 @@ impl Kind {
         topics: &dyn TopicsView,
     ) -> Result<ConsumerBeat, GroupError> {
         let Self::Classic(classic) = self else { return Err(GroupError::UnknownMemberId) };
-        let mut group = ConsumerGroup::from_classic(classic, turn, topics)?;
+        let mut group = ConsumerGroup::from_classic(classic, turn, &checked, topics)?;
         let beat = group.heartbeat(turn, checked, topics)?;
         let begun = *group.rebalances.borrow();
         std::mem::swap(&mut group.rebalances, &mut classic.rebalances);

@@ -16,7 +16,8 @@ const MAX_REASON: usize = 255;
 /// Which of the members that caused a rebalance are named.
 const MAX_NAMED_MEMBERS: usize = 16;
 
-/// Which members of a group there may be, besides those in this process.
+/// Which protocol a group is of; or a member, as a group of the consumer protocol may have members
+/// of either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GroupKind {
     /// Members join, and a leader assigns.

@@ -11,7 +11,7 @@ use super::classic::{Classic, Due};
 use super::member::Member;
 use super::subscription::Subscription;
 use super::{Assignment, ConsumerGroup, TopicsView};
-use crate::groups::consumer_protocol::{self, PROTOCOL_TYPE};
+use crate::groups::consumer_protocol::{self, PROTOCOL_TYPE, STREAMS_PROTOCOL};
 use crate::groups::group::Turn;
 use crate::groups::member::owned;
 use crate::groups::{Cause, GroupError, GroupSettings, JoinRequest, Joined, Protocol, Rebalance};
@@ -95,6 +95,8 @@ impl ConsumerGroup {
             format!(
                 "the group's protocol type is {PROTOCOL_TYPE:?}, not {came:?}; use another group"
             )
+        } else if request.protocols.iter().any(|p| p.name == STREAMS_PROTOCOL) {
+            "Kafka Streams assigns by itself; use another group".to_owned()
         } else if !request.protocols.iter().any(all_speak) {
             let offered: Vec<_> = request.protocols.iter().map(|p| p.name.as_str()).collect();
             let offered = offered.join(", ");

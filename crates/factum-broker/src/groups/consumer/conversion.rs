@@ -6,8 +6,8 @@ use super::classic::{Classic, Due};
 use super::classic_join::{existing, read_subscription};
 use super::member::Member;
 use super::subscription::Subscription;
-use super::{Assignment, ConsumerGroup, TopicsView};
-use crate::groups::consumer_protocol::{self, PROTOCOL_TYPE};
+use super::{Assignment, Checked, ConsumerGroup, TopicsView};
+use crate::groups::consumer_protocol::{self, PROTOCOL_TYPE, STREAMS_PROTOCOL};
 use crate::groups::group::{Group, Turn};
 use crate::groups::member::Moved;
 use crate::groups::{GroupError, GroupSettings};
@@ -19,6 +19,7 @@ impl ConsumerGroup {
     pub(in crate::groups) fn from_classic(
         group: &Group,
         turn: &Turn<'_>,
+        checked: &Checked,
         view: &dyn TopicsView,
     ) -> Result<Self, GroupError> {
         let mut converted = Self::new(group.name.clone(), group.generation, turn.now);
@@ -27,9 +28,15 @@ impl ConsumerGroup {
             converted.rebalances.send_replace(*group.rebalances.borrow());
             return Ok(converted);
         }
-        if !turn.settings.migration_policy.upgrades() || group.protocol_type != PROTOCOL_TYPE {
+        let streams = |member: &crate::groups::member::Member| member.speaks(STREAMS_PROTOCOL);
+        if !turn.settings.migration_policy.upgrades()
+            || group.protocol_type != PROTOCOL_TYPE
+            || group.members.values().any(streams)
+        {
             return Err(GroupError::NotConsumerGroup);
         }
+        check_room(group, turn, checked)?;
+        converted.is_converted = true;
         // Asked first: what changes while they are looked at is looked at again.
         converted.topics_seen = Some(view.changes());
         converted.rebalances.send_replace(*group.rebalances.borrow());
@@ -129,6 +136,21 @@ impl ConsumerGroup {
             ..Group::new(self.name.clone(), now)
         };
         Group::of(group, members)
+    }
+}
+
+/// Refuses the member for which the group is converted before that is done, as it takes its time.
+fn check_room(group: &Group, turn: &Turn<'_>, checked: &Checked) -> Result<(), GroupError> {
+    let beat = &checked.beat;
+    let stays = |member: &&crate::groups::member::Member| !member.is_abandoned();
+    if group.members.get(&beat.member_id).as_ref().is_some_and(stays) {
+        return Err(GroupError::is_of_classic_member());
+    }
+    let replaces = beat.instance_id.as_deref().is_some_and(|id| group.static_member(id).is_some());
+    let limit = turn.settings.max_members;
+    match !replaces && group.members.values().filter(stays).count() >= limit {
+        true => Err(GroupError::GroupMaxSizeReached { limit }),
+        false => Ok(()),
     }
 }
 

@@ -60,8 +60,7 @@ impl ConsumerGroup {
         let known = self.members.get(&beat.member_id);
         let is_known = known.is_some();
         if known.is_some_and(|member| member.classic.is_some()) {
-            let refusal = "a member of the classic protocol has this id; make another";
-            return Err(GroupError::InvalidRequest(refusal.to_owned()));
+            return Err(GroupError::is_of_classic_member());
         }
         self.check_pattern(checked)?;
         let former = beat.instance_id.as_ref().and_then(|id| self.instances.get(id)).cloned();
@@ -202,8 +201,13 @@ impl ConsumerGroup {
             }
             self.instances.insert(instance_id, member_id.to_owned());
         }
-        let cause = if is_new { Cause::MemberJoined } else { Cause::SubscriptionChanged };
-        if is_new || is_other {
+        let is_converted = std::mem::take(&mut self.is_converted);
+        let cause = match is_new {
+            true => Cause::MemberJoined,
+            false if is_converted => Cause::StaticMemberReplaced,
+            false => Cause::SubscriptionChanged,
+        };
+        if is_new || is_other || is_converted {
             self.bump(turn, cause, vec![member_id.to_owned()]);
         }
     }

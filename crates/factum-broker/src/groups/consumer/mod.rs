@@ -80,6 +80,9 @@ pub(super) struct ConsumerGroup {
     pub(super) last_rebalance: Option<Rebalance>,
     /// Rebalances begun, and other reasons for which members in this process were to join again.
     pub(super) rebalances: watch::Sender<u64>,
+    /// It had members when it was one of the classic protocol, and has made no epoch since: they may
+    /// not have been at rest, and its topics may have changed unseen.
+    is_converted: bool,
     /// What left only members of the classic protocol, to be their rebalance.
     pub(super) downgrade: Option<Rebalance>,
     /// How many deadlines have begun that may be earlier than those before.
@@ -104,6 +107,7 @@ impl ConsumerGroup {
             empty_since: Some(now),
             last_rebalance: None,
             rebalances: watch::Sender::new(0),
+            is_converted: false,
             downgrade: None,
             deadlines_begun: 0,
         }
@@ -150,6 +154,7 @@ impl ConsumerGroup {
             self.downgrade.get_or_insert(rebalance);
             return;
         }
+        self.downgrade = None;
         self.epoch = self.epoch.saturating_add(1);
         info!(group = %self.name, epoch = self.epoch, member = %rebalance.members.join(", "),
             reason = %rebalance, "rebalance begins");

@@ -4,15 +4,15 @@ use super::classics::{ClassicClient, SESSION, Wait};
 use super::*;
 use crate::groups::{GroupKind, Leaving, MigrationPolicy};
 
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     Scene::with(|settings| settings.initial_rebalance_delay = Duration::ZERO)
 }
 
-fn kind(scene: &Scene) -> GroupKind {
+pub(super) fn kind(scene: &Scene) -> GroupKind {
     scene.groups.kind(&scene.group).unwrap()
 }
 
-fn shares(owned: &[&Assignment]) -> Vec<usize> {
+pub(super) fn shares(owned: &[&Assignment]) -> Vec<usize> {
     for (place, one) in owned.iter().enumerate() {
         assert!(!owned[..place].iter().any(|other| other.overlaps(one)), "{owned:?}");
     }
@@ -236,6 +236,8 @@ fn a_refused_member_changes_nothing() {
     scene.calm(&mut [&mut old], &mut []);
     let refused = scene.join(&mut Client::new("a"));
     assert_eq!(refused, Err(GroupError::GroupMaxSizeReached { limit: 1 }));
+    let refused = scene.join(&mut Client::new(&old.id));
+    assert!(matches!(refused, Err(GroupError::InvalidRequest(_))), "{refused:?}");
     assert_eq!((kind(&scene), old.commit(&scene)), (GroupKind::Classic, Ok(())));
     assert_eq!(scene.groups.describe(&scene.group).unwrap().state.as_str(), "Stable");
 }

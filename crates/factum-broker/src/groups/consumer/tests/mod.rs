@@ -9,6 +9,7 @@ mod random;
 mod random_mixed;
 mod revoking;
 mod topics;
+mod unsettled;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
