@@ -153,8 +153,11 @@ impl Group {
         }
         let Some(member) = self.members.get_mut(member_id) else { return };
         if std::mem::take(&mut member.is_fenced) && request.says_that_it_owns() {
-            // The rebalance goes on without it when it has come back, or its time is over.
             self.remove(member_id);
+            // One that is being prepared goes on when it has come back, or its time is over.
+            if self.state != GroupState::PreparingRebalance {
+                self.rebalance_for(turn, Cause::MemberLeft, member_id.clone(), request);
+            }
             return waiter.fail(GroupError::UnknownMemberId);
         }
         member.renew(turn.now);

@@ -162,7 +162,11 @@ fn a_static_member_takes_its_place_under_the_other_protocol() {
 /// Two cooperative members and one of the consumer protocol, at rest; another has come since, of
 /// which only the second has heard.
 fn one_lags(scene: &Scene) -> ([ClassicClient; 2], [Client; 2]) {
-    let (mut lags, mut leads) = (ClassicClient::cooperative(), ClassicClient::cooperative());
+    this_one_lags(scene, ClassicClient::cooperative())
+}
+
+fn this_one_lags(scene: &Scene, mut lags: ClassicClient) -> ([ClassicClient; 2], [Client; 2]) {
+    let mut leads = ClassicClient::cooperative();
     scene.calm(&mut [&mut lags, &mut leads], &mut []);
     let mut clients = [scene.enter("a"), Client::new("b")];
     scene.calm(&mut [&mut lags, &mut leads], &mut [&mut clients[0]]);
@@ -208,6 +212,24 @@ fn who_lags_and_joins_with_what_it_has_is_unknown_when_it_has_become_classic_aga
     (lags.id, lags.owned, lags.wait) = (String::new(), Assignment::default(), Wait::Turn);
     scene.calm(&mut [&mut lags, &mut leads], &mut []);
     assert_eq!(shares(&[&lags.owned, &leads.owned]), [2, 2]);
+}
+
+#[test]
+fn a_static_member_that_lags_and_joins_late_leaves_nothing_unread() {
+    let mut scene = scene();
+    // One in this process, so that its session does not end.
+    let instance_id = Some("i".to_owned());
+    let fixed = ClassicClient { instance_id, silent: true, ..ClassicClient::cooperative() };
+    let ([lags, mut leads], clients) = this_one_lags(&scene, fixed);
+    clients.iter().for_each(|client| drop(scene.ask(client.leaving(-1)).unwrap()));
+    (0..2).for_each(|_| leads.step(&scene));
+    scene.pass(REBALANCE.as_secs());
+    scene.calm(&mut [&mut leads], &mut []);
+    assert!(leads.owned.len() < 4, "a part is kept for the static member");
+    let mut answer = scene.groups.join(scene.now, lags.request(&scene), &scene.world);
+    assert_eq!(answer.now().unwrap(), Err(GroupError::UnknownMemberId));
+    scene.calm(&mut [&mut leads], &mut []);
+    assert_eq!(leads.owned.len(), 4);
 }
 
 #[test]
