@@ -206,6 +206,28 @@ fn offset_of_group(client: &mut Client, require_stable: bool) -> (i64, i16) {
     (answer.committed_offset, answer.error_code)
 }
 
+/// As [`offset_of_group`], of a topic by its id; none is for all of the group.
+fn offset_by_id(client: &mut Client, topic: Option<uuid::Uuid>) -> (i64, i16) {
+    let of_topic = |topic_id| OffsetFetchRequestTopics {
+        topic_id,
+        partition_indexes: vec![0],
+        ..Default::default()
+    };
+    let request = OffsetFetchRequest {
+        groups: vec![OffsetFetchRequestGroup {
+            group_id: name("billing"),
+            topics: topic.map(|id| vec![of_topic(id)]),
+            ..Default::default()
+        }],
+        require_stable: true,
+        ..Default::default()
+    };
+    let mut answer = client.call(&request, 10).groups.remove(0).topics.remove(0);
+    assert!(answer.name.is_empty() && !answer.topic_id.is_nil(), "{answer:?}");
+    let answer = answer.partitions.remove(0);
+    (answer.committed_offset, answer.error_code)
+}
+
 fn values(numbers: &[i64]) -> Vec<String> {
     numbers.iter().map(|number| format!("value {number}")).collect()
 }
@@ -244,7 +266,7 @@ fn offsets_count_with_their_transaction() {
     for rules in [Rules::V1, Rules::V2] {
         let home = Home::new();
         let (server, mut client) = start(&home);
-        create(&mut client, "orders", PARTITIONS);
+        let orders = create(&mut client, "orders", PARTITIONS);
         let mut producer = Producer::init(&mut client, rules);
         for (offset, committed) in [(5, true), (9, false)] {
             producer.put(&mut client, 1, offset);
@@ -253,8 +275,13 @@ fn offsets_count_with_their_transaction() {
             assert_eq!(offset_of_group(&mut client, false), (before, 0));
             let unstable = code(ErrorCode::UnstableOffsetCommit);
             assert_eq!(offset_of_group(&mut client, true), (-1, unstable));
+            assert_eq!(offset_by_id(&mut client, Some(orders)), (-1, unstable), "{rules:?}");
+            if !committed {
+                assert_eq!(offset_by_id(&mut client, None), (-1, unstable), "{rules:?}");
+            }
             producer.end(&mut client, committed);
             assert_eq!(offset_of_group(&mut client, true), (5, 0), "{rules:?}");
+            assert_eq!(offset_by_id(&mut client, Some(orders)), (5, 0), "{rules:?}");
         }
         server.kill();
         let (_server, mut client) = start(&home);

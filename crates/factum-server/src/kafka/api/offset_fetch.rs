@@ -62,6 +62,30 @@ fn as_old(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     OffsetFetchResponseTopic { name: topic.name, partitions: partitions.collect() }
 }
 
+/// What is answered of a topic, and its name, which an answer by id does not have.
+struct Answered {
+    name: Option<TopicName>,
+    answer: OffsetFetchResponseTopics,
+}
+
+impl Answered {
+    /// The answer, with an error for what a transaction under way may commit.
+    fn without(mut self, unstable: &[(TopicName, Partition)]) -> OffsetFetchResponseTopics {
+        let Some(name) = self.name else { return self.answer };
+        for partition in &mut self.answer.partitions {
+            let is_same = |(topic, of): &(TopicName, Partition)| {
+                *topic == name && of.get() == partition.partition_index
+            };
+            if unstable.iter().any(is_same) {
+                let error_code = ErrorCode::UnstableOffsetCommit.code();
+                let none = response(partition.partition_index, None);
+                *partition = OffsetFetchResponsePartitions { error_code, ..none };
+            }
+        }
+        self.answer
+    }
+}
+
 /// How far a group has come; `stable`: not where a transaction under way may say so soon.
 async fn group(
     call: &Call,
@@ -91,48 +115,34 @@ async fn group(
         let error_code = ErrorCode::KafkaStorageError.code();
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     }
-    let mut topics = match asked.topics {
+    let topics = match asked.topics {
         None => all(call, &group),
         Some(topics) => topics.into_iter().map(|asked| topic(call, &group, asked)).collect(),
     };
-    for topic in &mut topics {
-        for partition in &mut topic.partitions {
-            let is_same = |(name, of): &(TopicName, Partition)| {
-                *name.as_str() == *topic.name && of.get() == partition.partition_index
-            };
-            if unstable.iter().any(is_same) {
-                let error_code = ErrorCode::UnstableOffsetCommit.code();
-                let none = response(partition.partition_index, None);
-                *partition = OffsetFetchResponsePartitions { error_code, ..none };
-            }
-        }
-    }
+    let topics = topics.into_iter().map(|topic| topic.without(&unstable)).collect();
     OffsetFetchResponseGroup { group_id, topics, ..Default::default() }
 }
 
-fn all(call: &Call, group: &GroupName) -> Vec<OffsetFetchResponseTopics> {
-    let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
+fn all(call: &Call, group: &GroupName) -> Vec<Answered> {
+    let mut topics: Vec<Answered> = Vec::new();
     let may = |name: &TopicName| call.may(Operation::Describe, Resource::topic(name.as_str()));
     let committed = call.door.broker.all_committed(group).into_iter();
     for (name, partition, committed) in committed.filter(|(name, ..)| may(name)) {
-        let answer = response(partition.get(), Some(committed.clone()));
-        match topics.last_mut().filter(|topic| *topic.name == *name.as_str()) {
-            Some(topic) => topic.partitions.push(answer),
-            None => topics.push(OffsetFetchResponseTopics {
-                name: text(&name),
-                topic_id: committed.topic_id.0,
-                partitions: vec![answer],
-            }),
+        let topic_id = committed.topic_id.0;
+        let partition = response(partition.get(), Some(committed));
+        match topics.last_mut().filter(|topic| topic.name.as_ref() == Some(&name)) {
+            Some(topic) => topic.answer.partitions.push(partition),
+            None => {
+                let partitions = vec![partition];
+                let answer = OffsetFetchResponseTopics { name: text(&name), topic_id, partitions };
+                topics.push(Answered { name: Some(name), answer });
+            }
         }
     }
     topics
 }
 
-fn topic(
-    call: &Call,
-    group: &GroupName,
-    asked: OffsetFetchRequestTopics,
-) -> OffsetFetchResponseTopics {
+fn topic(call: &Call, group: &GroupName, asked: OffsetFetchRequestTopics) -> Answered {
     let name = name_of(call, &asked);
     let known = name.as_ref().ok().and_then(Option::as_ref);
     let committed = |index: i32| call.door.broker.committed(group, known?, Partition::new(index)?);
@@ -143,11 +153,12 @@ fn topic(
             OffsetFetchResponsePartitions { error_code: error.code(), ..response(index, None) }
         }
     });
-    OffsetFetchResponseTopics {
+    let answer = OffsetFetchResponseTopics {
         partitions: partitions.collect(),
         name: text(&*asked.name),
         topic_id: asked.topic_id,
-    }
+    };
+    Answered { name: name.ok().flatten(), answer }
 }
 
 /// The name of a topic; none where no topic can have it, and so nothing was committed.
