@@ -128,7 +128,7 @@ impl Broker {
         group: &GroupName,
         partitions: impl IntoIterator<Item = (TopicName, Partition)>,
     ) -> Result<(), CommitError> {
-        let had_some = !self.offsets().of(group.as_str()).is_empty();
+        let had_some = self.offsets().has(group.as_str());
         self.drop_offsets(group, partitions).await?;
         if had_some {
             self.remember_without_offsets(group);
@@ -137,7 +137,7 @@ impl Broker {
     }
 
     fn remember_without_offsets(&self, group: &GroupName) {
-        if self.offsets().of(group.as_str()).is_empty() {
+        if !self.offsets().has(group.as_str()) {
             self.groups().remember(self.clock().monotonic(), group);
         }
     }
@@ -216,7 +216,7 @@ impl Broker {
     /// Whether there is such a group: with members, until recently, or with offsets.
     #[must_use]
     pub fn knows_group(&self, group: &GroupName) -> bool {
-        self.groups().kind(group).is_some() || !self.offsets().of(group.as_str()).is_empty()
+        self.groups().kind(group).is_some() || self.offsets().has(group.as_str())
     }
 
     async fn change_offsets(&self, changes: &[CommitChange]) -> Result<(), CommitError> {
@@ -227,5 +227,46 @@ impl Broker {
         let records: Vec<_> = changes.iter().map(|change| offsets::encode(change, now)).collect();
         self.append_own(OFFSETS_TOPIC_ID, &records).await?;
         Ok(self.apply_commits().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use factum_event::log::NewTopic;
+    use factum_event::{EventLog, SystemClock};
+    use factum_log::disk::sim::SimDisk;
+
+    use super::*;
+    use crate::BrokerSettings;
+    use crate::groups::GroupSettings;
+
+    #[test]
+    fn groups_that_lose_their_offsets_with_a_topic_do_not_drive_others_out() {
+        let groups = GroupSettings { max_groups: 2, ..Default::default() };
+        let settings = BrokerSettings { groups, ..Default::default() };
+        let (disk, clock) = (Arc::new(SimDisk::new(1)), Arc::new(SystemClock::new()));
+        let broker = Broker::open(disk, clock, settings).unwrap().0;
+        let orders: TopicName = "orders".parse().unwrap();
+        let created = EventLog::create_topic(&broker, NewTopic::named(orders.clone()));
+        pollster::block_on(created).unwrap();
+        let [resting, first, second] =
+            ["resting", "a", "b"].map(|name| GroupName::new(name).unwrap());
+        broker.groups().remember(Duration::ZERO, &resting);
+        for group in [&first, &second] {
+            let commit = Commit {
+                topic: orders.clone(),
+                partition: Partition::ZERO,
+                offset: Offset::ZERO,
+                leader_epoch: -1,
+                metadata: String::new(),
+            };
+            pollster::block_on(broker.commit_offsets(group, vec![commit])).unwrap();
+        }
+        pollster::block_on(broker.delete_topic("tester", &orders)).unwrap();
+        assert!(broker.knows_group(&resting) && broker.knows_group(&first));
+        assert!(!broker.knows_group(&second), "there is no room for it");
     }
 }

@@ -139,6 +139,12 @@ impl CommittedOffsets {
         offsets.iter().map(copy).collect()
     }
 
+    /// Whether a group has offsets.
+    pub(crate) fn has(&self, group: &str) -> bool {
+        // A group without offsets is taken out when its last one goes.
+        self.groups.lock().contains_key(group)
+    }
+
     /// The groups that have offsets.
     pub(crate) fn groups(&self) -> Vec<GroupName> {
         self.groups.lock().keys().cloned().collect()
@@ -221,8 +227,10 @@ mod tests {
         let (key, _) = change(None);
         let get = || offsets.get("billing", &key.topic, key.partition).map(|c| c.offset.get());
         assert_eq!(get(), Some(20));
+        assert!(offsets.has("billing") && !offsets.has("others"));
         offsets.apply(change(None), |_| true);
         assert_eq!(get(), None);
+        assert!(!offsets.has("billing"));
         assert!(offsets.groups().is_empty());
     }
 
@@ -234,5 +242,6 @@ mod tests {
         assert_eq!(offsets.len(), 1);
         offsets.retain_topics(|_| false);
         assert_eq!(offsets.len(), 0);
+        assert!(!offsets.has("billing"));
     }
 }

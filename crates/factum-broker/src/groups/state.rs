@@ -90,13 +90,13 @@ impl State {
     }
 
     pub(super) fn remember(&mut self, now: Duration, name: &GroupName) {
-        if self.groups.contains_key(name) {
+        // Where there is no room, the group ends: nobody is in it, and others are not to go for it.
+        if self.groups.contains_key(name) || self.groups.len() >= self.settings.max_groups {
             return;
         }
-        // Where there is no room, the group ends; nobody is in it.
-        if self.insert(Kind::Classic(Group::new(name.clone(), now)), name).is_ok() {
-            self.file(name);
-        }
+        let group = Kind::Classic(Group::new(name.clone(), now));
+        self.groups.insert(name.clone(), Filed { group, deadline: None });
+        self.file(name);
     }
 
     fn insert(&mut self, group: Kind, name: &GroupName) -> Result<(), GroupError> {
