@@ -21,7 +21,7 @@ use factum_event::TopicName;
 use crate::control::Change;
 use crate::topic::Topic;
 use crate::topic_config::{
-    ConfigKey, Configs, Configure, InvalidConfig, TopicSettings, difference, over,
+    ConfigKey, Configs, Configure, Edit, InvalidConfig, TopicSettings, difference, over,
 };
 use crate::{AdminError, Broker};
 
@@ -114,14 +114,38 @@ pub enum InvalidBrokerConfig {
 }
 
 impl DynamicConfigs {
-    /// What topics have that do not set it themselves, by the names of topics' settings.
+    /// What topics have that do not set it themselves, by the names of topics' settings. What
+    /// another version wrote and this one does not understand is as if it was not set.
     #[must_use]
     pub fn topic_defaults(&self) -> Configs {
-        let both = over(&self.cluster, &self.broker);
-        let of_topics = both.into_iter().filter_map(|(name, value)| {
-            Some((BrokerConfigKey::find(&name)?.topic?.to_owned(), value))
-        });
-        of_topics.collect()
+        let mut defaults = self.taken_defaults();
+        // Topics that it is the default of would fall back to keeping everything.
+        if let Err(error) = TopicSettings::parse(&defaults) {
+            tracing::warn!("{error}: topics have neither of the broker's settings");
+            if let InvalidConfig::Order { smaller, larger, .. } = error {
+                defaults.retain(|name, _| name != smaller && name != larger);
+            }
+        }
+        defaults
+    }
+
+    /// As [`topic_defaults`](Self::topic_defaults), also where two of them contradict each other.
+    fn taken_defaults(&self) -> Configs {
+        let taken = |configs: &Configs| -> Configs {
+            let of_topics = configs.iter().filter_map(|(name, value)| {
+                let BrokerConfigKey { key, topic, .. } = BrokerConfigKey::find(name)?;
+                let topic = topic?.to_owned();
+                match key.check(value) {
+                    Ok(()) => Some((topic, value.clone())),
+                    Err(error) => {
+                        tracing::warn!("{error}: topics do not have this setting of the broker");
+                        None
+                    }
+                }
+            });
+            of_topics.collect()
+        };
+        over(&taken(&self.cluster), &taken(&self.broker))
     }
 
     /// All values of a setting of the broker; the first one holds.
@@ -222,11 +246,13 @@ impl Broker {
         dry_run: bool,
     ) -> Result<(), AdminError> {
         let _one_at_a_time = self.changes().lock().await;
-        let mut after = self.dynamic_configs();
-        let before = after.of(scope).clone();
-        let configs = applied(scope, configure, &before)?;
-        let (set, unset) = difference(&before, &configs);
+        let held = self.dynamic_configs();
+        let before = held.of(scope);
+        let configs = applied(scope, configure, before)?;
+        let (set, unset) = difference(before, &configs);
+        let mut after = held.clone();
         *after.of_mut(scope) = configs;
+        agree(&held, &after)?;
         self.fits_all_topics(&after.topic_defaults())?;
         if dry_run || set.is_empty() && unset.is_empty() {
             return Ok(());
@@ -234,9 +260,8 @@ impl Broker {
         self.change(principal, &Change::BrokerConfigured { scope, set, unset }).await
     }
 
-    /// Whether every topic, also one that sets nothing, can have these defaults.
+    /// Whether every topic can have these defaults.
     fn fits_all_topics(&self, defaults: &Configs) -> Result<(), InvalidBrokerConfig> {
-        TopicSettings::parse(defaults).map_err(InvalidBrokerConfig::Value)?;
         for topic in self.all_topics().iter().filter(|topic| !topic.name.is_internal()) {
             // What another version wrote is not for this one to judge.
             let was_understood =
@@ -252,14 +277,57 @@ impl Broker {
     }
 }
 
-/// What is set after a change, each of it checked.
+/// Whether the defaults of topics contradict each other no more than they did before.
+fn agree(held: &DynamicConfigs, after: &DynamicConfigs) -> Result<(), InvalidBrokerConfig> {
+    let contradiction = |of: &DynamicConfigs| TopicSettings::parse(&of.taken_defaults()).err();
+    match contradiction(after) {
+        // What another version wrote must not keep all else from being changed.
+        Some(error) if contradiction(held).as_ref() != Some(&error) => {
+            Err(InvalidBrokerConfig::Value(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is set after a change, with all of it checked that is new: another version may have known
+/// other settings, and taken other values.
 fn applied(
     scope: BrokerScope,
-    configure: Configure,
+    mut configure: Configure,
     before: &Configs,
 ) -> Result<Configs, InvalidBrokerConfig> {
-    let named = configure.names().into_iter().map(|name| (name, BrokerConfigKey::find(name)));
-    let named: Vec<_> = named.collect();
+    let mut kept = before.clone();
+    if let Configure::Edit(edits) = &mut configure {
+        edits.retain(|name, edit| *edit != Edit::Unset || kept.remove(name).is_none());
+    }
+    may_be_changed(scope, &configure, before)?;
+    let find = |name: &str| {
+        let unknown = || InvalidConfig::Unknown { name: name.to_owned() };
+        BrokerConfigKey::find(name).map(|of| of.key).ok_or_else(unknown)
+    };
+    let configs = configure.applied_by(&kept, find).map_err(InvalidBrokerConfig::Edit)?;
+    for (name, value) in &difference(before, &configs).0 {
+        let key = find(name).map_err(InvalidBrokerConfig::Edit)?;
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(InvalidBrokerConfig::TooLong { name: key.name, came: value.len() });
+        }
+        key.check(value).map_err(InvalidBrokerConfig::Value)?;
+    }
+    Ok(configs)
+}
+
+/// Whether settings that are named can be changed while the broker runs, and for whom they are.
+fn may_be_changed(
+    scope: BrokerScope,
+    configure: &Configure,
+    before: &Configs,
+) -> Result<(), InvalidBrokerConfig> {
+    let stays = |name: &str| match configure {
+        Configure::Replace(configs) => configs.get(name) == before.get(name),
+        Configure::Edit(_) => false,
+    };
+    let named = configure.names().into_iter().filter(|name| !stays(name));
+    let named: Vec<_> = named.map(|name| (name, BrokerConfigKey::find(name))).collect();
     let those = |wanted: fn(&Option<BrokerConfigKey>) -> bool| -> Vec<String> {
         let found = named.iter().filter(|(_, key)| wanted(key));
         found.map(|(name, _)| (*name).to_owned()).collect()
@@ -272,17 +340,5 @@ fn applied(
     if scope == BrokerScope::Cluster && !of_one.is_empty() {
         return Err(InvalidBrokerConfig::OfOneBroker(of_one));
     }
-    let find = |name: &str| {
-        let unknown = || InvalidConfig::Unknown { name: name.to_owned() };
-        BrokerConfigKey::find(name).map(|of| of.key).ok_or_else(unknown)
-    };
-    let configs = configure.applied_by(before, find).map_err(InvalidBrokerConfig::Edit)?;
-    for (name, value) in &configs {
-        let key = find(name).map_err(InvalidBrokerConfig::Edit)?;
-        if value.len() > MAX_VALUE_BYTES {
-            return Err(InvalidBrokerConfig::TooLong { name: key.name, came: value.len() });
-        }
-        key.check(value).map_err(InvalidBrokerConfig::Value)?;
-    }
-    Ok(configs)
+    Ok(())
 }

@@ -9,7 +9,6 @@ use factum_log::disk::sim::SimDisk;
 
 use super::*;
 use crate::BrokerSettings;
-use crate::topic_config::Edit;
 
 fn open(disk: &SimDisk) -> Broker {
     let clock = Arc::new(SystemClock::new());
@@ -202,4 +201,54 @@ fn who_describes_a_topic_is_told_whose_value_it_has() {
     let values = broker.dynamic_configs().values_of_topic(&topic, key);
     let values: Vec<_> = values.iter().map(|given| (given.name, &*given.value)).collect();
     assert_eq!(values, [("segment.ms", "5"), ("log.roll.ms", "8"), ("log.roll.ms", "604800000")]);
+}
+
+/// What only another version could have written.
+fn written(broker: &Broker, scope: BrokerScope, pairs: Pairs<'_>) {
+    let set = configs(pairs);
+    let change = Change::BrokerConfigured { scope, set, unset: BTreeSet::new() };
+    pollster::block_on(broker.change("newer", &change)).unwrap();
+}
+
+#[test]
+fn what_another_version_wrote_holds_up_no_change_and_can_go() {
+    use BrokerScope::Cluster;
+    let broker = open(&SimDisk::new(1));
+    let theirs = [("from.the.future", "1"), ("log.roll.ms", "soon")];
+    written(&broker, Cluster, &theirs);
+    set(&broker, Cluster, &[("log.retention.ms", "7")]).unwrap();
+    let all = [theirs[0], ("log.retention.ms", "8"), theirs[1]];
+    let replace = |configs| {
+        let replaced = Configure::Replace(configs);
+        pollster::block_on(broker.configure_broker("tester", Cluster, replaced, false))
+    };
+    replace(configs(&all)).unwrap();
+    assert_eq!(broker.dynamic_configs().cluster, configs(&all), "what stays is not judged");
+    let other = [("from.the.future", "2")];
+    assert!(replace(configs(&other)).is_err() && set(&broker, Cluster, &other).is_err());
+    unset(&broker, Cluster, "from.the.future");
+    unset(&broker, Cluster, "log.roll.ms");
+    assert_eq!(broker.dynamic_configs().cluster, configs(&[("log.retention.ms", "8")]));
+    let unknown = Configure::Edit([("from.the.future".to_owned(), Edit::Unset)].into());
+    let change = broker.configure_broker("tester", Cluster, unknown, false);
+    assert!(pollster::block_on(change).is_err(), "it is not set any more");
+}
+
+#[test]
+fn topics_do_without_defaults_that_make_no_sense() {
+    use BrokerScope::{Broker as This, Cluster};
+    let broker = open(&SimDisk::new(1));
+    create(&broker, "orders", &[("segment.ms", "5")]);
+    let (min, max) = ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms");
+    set(&broker, Cluster, &[("log.retention.ms", "7")]).unwrap();
+    written(&broker, This, &[("log.retention.ms", "a week"), (min, "6"), (max, "5")]);
+    let held = broker.topic("orders").unwrap().settings.clone();
+    assert_eq!((held.retention_ms, held.segment_ms), (Some(7), 5), "{held:?}");
+    assert!(held.cleanup.delete && held.min_compaction_lag_ms == 0, "{held:?}");
+    set(&broker, This, &[("log.retention.bytes", "9")]).unwrap();
+    let error = set(&broker, This, &[(min, "7")]).unwrap_err().to_string();
+    assert!(error.contains("is 7, which is more than"), "{error}");
+    set(&broker, This, &[(min, "4")]).unwrap();
+    let held = broker.topic("orders").unwrap().settings.clone();
+    assert_eq!((held.min_compaction_lag_ms, held.max_compaction_lag_ms), (4, 5));
 }
