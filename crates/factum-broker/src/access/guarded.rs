@@ -235,11 +235,16 @@ impl EventLog for GuardedLog {
 
     fn groups(&self) -> BoxFuture<'_, Result<Vec<GroupInfo>>> {
         Box::pin(async move {
-            let mut groups = EventLog::groups(&self.broker).await?;
-            let may_all = self.expect(Operation::Describe, Resource::CLUSTER).is_ok();
-            groups
-                .retain(|group| may_all || self.on_group(Operation::Describe, &group.name).is_ok());
-            Ok(groups.into_iter().map(|group| self.visible_group(group)).collect())
+            let groups = EventLog::groups(&self.broker).await?;
+            let may_list = self.expect(Operation::Describe, Resource::CLUSTER).is_ok();
+            let visible = |group: GroupInfo| {
+                if self.on_group(Operation::Describe, &group.name).is_ok() {
+                    return Some(self.visible_group(group));
+                }
+                // Who may list a cluster's groups is told of their being there, as by Kafka.
+                may_list.then(|| GroupInfo { members: Vec::new(), offsets: Vec::new(), ..group })
+            };
+            Ok(groups.into_iter().filter_map(visible).collect())
         })
     }
 
