@@ -103,6 +103,7 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
         Arc::clone(&clock),
     );
     let login = Arc::new(login?);
+    warn_if_open(&broker);
     let sasl = Sasl::open(config.sasl.clone(), Arc::clone(&login));
     let sasl = Arc::new(sasl.map_err(LoginSetupError::from)?);
     let inside = Inside { broker: broker.clone(), clock, metrics, tls, login, sasl };
@@ -115,6 +116,15 @@ pub fn run(config: ServeConfig, ready: impl FnOnce(&Listening)) -> Result<(), Se
     broker.close();
     tracing::info!("stopped; everything that was acknowledged is on the disk");
     served
+}
+
+fn warn_if_open(broker: &Broker) {
+    if broker.is_cluster_open() {
+        tracing::warn!(
+            "allow_everyone_if_no_acl_found is set and no rule is about the cluster: whoever can \
+             connect may make users and rules; let a rule be about the cluster to close it"
+        );
+    }
 }
 
 /// What the doors stand on.

@@ -535,6 +535,12 @@ fn what_no_rule_is_about_is_open_to_everybody_if_the_server_says_so() {
     assert_eq!(explained["because"], "no_rule");
     done(&server, "acl delete --topic orders --yes");
     assert_error("no rule again", produce(&mut client, "orders"), ErrorCode::None);
+    let warning = "no rule is about the cluster: whoever can connect may make users and rules";
+    server.assert_log_says(warning);
+    done(&server, "acl allow admin --operation all --cluster");
+    server.kill();
+    let server = home.serve();
+    assert_eq!(server.log_lines().matches(warning).count(), 1, "a rule is about it now");
 }
 
 #[test]

@@ -157,6 +157,14 @@ impl Broker {
             && !rules.have_any_about(resource)
     }
 
+    /// Whether everybody may change the cluster, users and rules included, because no rule is about
+    /// it.
+    #[must_use]
+    pub fn is_cluster_open(&self) -> bool {
+        let rules = self.access_state().rules.read();
+        self.has_access_control() && self.is_open(&rules, Resource::CLUSTER)
+    }
+
     /// Why `client` may do everything, if no rule needs to be asked for that.
     fn without_rules(&self, client: &Client) -> Option<Verdict> {
         let settings = &self.settings().access;

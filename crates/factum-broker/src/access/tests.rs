@@ -131,6 +131,53 @@ fn everybody_may_do_what_no_rule_is_about_if_the_server_says_so() {
 }
 
 #[test]
+fn the_cluster_is_open_until_a_rule_is_about_it() {
+    assert!(!open(&SimDisk::new(1), settings()).is_cluster_open());
+    assert!(!open(&SimDisk::new(1), BrokerSettings::default()).is_cluster_open());
+    let broker = open_without_rules();
+    let rule = acl("bob", Operation::All, Pattern::Literal, "orders");
+    pollster::block_on(broker.create_acls("root", vec![rule])).unwrap();
+    assert!(broker.is_cluster_open());
+    let rule = Acl {
+        resource_type: ResourceType::Cluster,
+        ..acl("bob", Operation::Alter, Pattern::Literal, Resource::CLUSTER.name)
+    };
+    pollster::block_on(broker.create_acls("root", vec![rule])).unwrap();
+    assert!(!broker.is_cluster_open());
+}
+
+#[test]
+fn who_may_only_list_groups_is_told_their_names_alone() {
+    let broker = open_without_rules();
+    let orders: TopicName = "orders".parse().unwrap();
+    pollster::block_on(EventLog::create_topic(&broker, NewTopic::named(orders.clone()))).unwrap();
+    for group in ["billing", "secret"] {
+        let commit = crate::Commit {
+            topic: orders.clone(),
+            partition: Partition::ZERO,
+            offset: Offset::ZERO,
+            leader_epoch: -1,
+            metadata: String::new(),
+        };
+        let group = group.parse().unwrap();
+        pollster::block_on(broker.commit_offsets(&group, vec![commit])).unwrap();
+    }
+    let deny = denying(acl("alice", Operation::All, Pattern::Literal, "secret"));
+    let deny = Acl { resource_type: ResourceType::Group, ..deny };
+    pollster::block_on(broker.create_acls("root", vec![deny])).unwrap();
+    let seen = |name: &str| {
+        let log = broker.as_client(client(name), Operation::Describe);
+        let mut groups = pollster::block_on(log.groups()).unwrap();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        let seen = groups.into_iter().map(|group| (group.name.to_string(), group.offsets.len()));
+        seen.collect::<Vec<_>>()
+    };
+    let both = |secret| vec![("billing".to_owned(), 1), ("secret".to_owned(), secret)];
+    assert_eq!(seen("root"), both(1));
+    assert_eq!(seen("alice"), both(0));
+}
+
+#[test]
 fn factums_own_topics_are_not_open_to_everybody() {
     let broker = open_without_rules();
     for own in ["__factum_control", "__factum_offsets", "__factum"] {
