@@ -170,7 +170,8 @@ impl Change {
             Self::UserAltered(altered) => altered.user.as_str(),
             Self::QuotaAltered(_) => "quotas",
             Self::BrokerConfigured { .. } => "broker",
-            Self::GroupConfigured(configured) => configured.group.as_str(),
+            // Names of groups may have characters that a subject cannot.
+            Self::GroupConfigured(_) => "groups",
             _ => self.topic().map_or("", |(topic, _)| topic.as_str()),
         }
     }
@@ -240,7 +241,7 @@ mod tests {
         let changes = [
             Change::ClusterCreated { id: "9-LZ".to_owned() },
             Change::GroupConfigured(GroupConfigured {
-                group: "billing".parse().unwrap(),
+                group: "bil\u{1}ling\n".parse().unwrap(),
                 set: configs.clone(),
                 unset: ["consumer.session.timeout.ms".to_owned()].into(),
             }),

@@ -12,7 +12,9 @@ use thiserror::Error;
 
 use crate::control::{Change, GroupConfigured};
 use crate::groups::{ConsumerTimes, GroupSettings};
-use crate::topic_config::{ConfigKey, ConfigKind, Configs, Configure, InvalidConfig, difference};
+use crate::topic_config::{
+    ConfigKey, ConfigKind, Configs, Configure, Edit, InvalidConfig, difference,
+};
 use crate::{AdminError, Broker};
 
 const SESSION: &str = "consumer.session.timeout.ms";
@@ -39,6 +41,10 @@ const HEARTBEAT_MS: (u64, u64) = (5_000, 15_000);
 
 /// Kafka's defaults of `group.consumer.min.session.timeout.ms` and `…max…`.
 const SESSION_MS: (u64, u64) = (45_000, 60_000);
+
+/// The longest name, in bytes, of a group that can have settings: their number is bounded, and so
+/// is with this what they take.
+const MAX_NAME_BYTES: usize = 255;
 
 /// A setting of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +86,14 @@ pub enum InvalidGroupConfig {
         session: u64,
         /// The heartbeat interval.
         heartbeat: u64,
+    },
+    /// A name that is too long.
+    #[error(
+        "the group's name has {came} bytes; groups with settings have {MAX_NAME_BYTES} at most"
+    )]
+    LongName {
+        /// How many came.
+        came: usize,
     },
     /// Too many groups have settings.
     #[error("{limit} groups have settings already; delete those of some first")]
@@ -157,8 +171,12 @@ impl Broker {
         let _one_at_a_time = self.changes().lock().await;
         let before = self.group_configs().of(group);
         let after = applied(configure, &before)?;
-        checked(&after, &self.settings().groups)?;
         let (set, unset) = difference(&before, &after);
+        checked(&set, &after, &self.settings().groups)?;
+        let came = group.as_str().len();
+        if came > MAX_NAME_BYTES && !set.is_empty() {
+            return Err(InvalidGroupConfig::LongName { came }.into());
+        }
         let limit = self.settings().groups.max_groups;
         let is_full = self.group_configs().0.read().len() >= limit;
         if before.is_empty() && !after.is_empty() && is_full {
@@ -179,29 +197,44 @@ impl Broker {
     }
 }
 
-/// What is set after a change, each of it known and of its type.
-fn applied(configure: Configure, before: &Configs) -> Result<Configs, InvalidGroupConfig> {
+/// What is set after a change, with all of it known and of its type that is new: another version
+/// may have known other settings, and taken other values.
+fn applied(mut configure: Configure, before: &Configs) -> Result<Configs, InvalidGroupConfig> {
+    let mut kept = before.clone();
+    if let Configure::Edit(edits) = &mut configure {
+        edits.retain(|name, edit| *edit != Edit::Unset || kept.remove(name).is_none());
+    }
     let find = |name: &str| GROUP_CONFIGS.iter().find(|key| key.name == name).copied();
-    if let Some(name) = configure.names().into_iter().find(|name| find(name).is_none()) {
+    let stays = |name: &str| match &configure {
+        Configure::Replace(configs) => configs.get(name) == before.get(name),
+        Configure::Edit(_) => false,
+    };
+    let unknown = |name: &&str| find(name).is_none() && !stays(name);
+    if let Some(name) = configure.names().into_iter().find(unknown) {
         return Err(InvalidGroupConfig::Unknown(name.to_owned()));
     }
     let known =
         |name: &str| find(name).ok_or_else(|| InvalidConfig::Unknown { name: name.to_owned() });
-    let configs = configure.applied_by(before, known)?;
-    for (name, value) in &configs {
+    let configs = configure.applied_by(&kept, known)?;
+    for (name, value) in &difference(before, &configs).0 {
         known(name)?.check(value)?;
     }
     // Of a number nothing is kept but its digits, however many spaces came with it.
     Ok(configs.into_iter().map(|(name, value)| (name, value.trim().to_owned())).collect())
 }
 
-/// Whether times are within what the broker allows, and allow a member to stay.
-fn checked(configs: &Configs, settings: &GroupSettings) -> Result<(), InvalidGroupConfig> {
+/// Whether times that are new are within what the broker allows, and all together allow a member to
+/// stay. What the broker allowed when it was set is no reason to keep it from being changed.
+fn checked(
+    new: &Configs,
+    configs: &Configs,
+    settings: &GroupSettings,
+) -> Result<(), InvalidGroupConfig> {
     for (name, (min, max)) in [(HEARTBEAT, HEARTBEAT_MS), (SESSION, SESSION_MS)] {
+        let Some(came) = value(new, name).map(millis) else { continue };
         // The broker's own value is always allowed, also where Kafka would not take it.
         let own = millis(default_of(name, settings));
         let (min, max) = (min.min(own), max.max(own));
-        let came = value(configs, name).map_or(own, millis);
         if !(min..=max).contains(&came) {
             return Err(InvalidGroupConfig::Range { name, came, min, max });
         }
@@ -250,7 +283,6 @@ mod tests {
     use super::*;
     use crate::BrokerSettings;
     use crate::groups::{Assignment, ConsumerHeartbeat};
-    use crate::topic_config::Edit;
 
     fn open(disk: &SimDisk) -> Broker {
         let clock = Arc::new(SystemClock::new());
@@ -346,6 +378,44 @@ mod tests {
     }
 
     #[test]
+    fn names_of_any_characters_have_settings_and_none_that_is_too_long() {
+        let broker = open(&SimDisk::new(1));
+        set(&broker, "bil\u{1}ling\n", &[(SESSION, "50000")]).unwrap();
+        assert_eq!(own(&broker, "bil\u{1}ling\n")[1].as_deref(), Some("50000"));
+        let name = "x".repeat(MAX_NAME_BYTES);
+        set(&broker, &name, &[(SESSION, "50000")]).unwrap();
+        let error = set(&broker, &(name + "x"), &[(SESSION, "50000")]).unwrap_err().to_string();
+        assert!(error.contains("has 256 bytes; groups with settings have 255 at most"), "{error}");
+    }
+
+    #[test]
+    fn what_was_allowed_once_holds_up_no_other_change() {
+        let disk = SimDisk::new(1);
+        let groups = GroupSettings {
+            consumer_session_timeout: Duration::from_secs(90),
+            ..Default::default()
+        };
+        let settings = BrokerSettings { groups, ..Default::default() };
+        let clock = Arc::new(SystemClock::new());
+        let broker = Broker::open(Arc::new(disk.clone()), clock, settings).unwrap().0;
+        set(&broker, "billing", &[(SESSION, "80000")]).unwrap();
+        broker.close();
+        let broker = open(&disk);
+        let future = ("share.session.timeout.ms".to_owned(), "1".to_owned());
+        let (group, set_there) = ("billing".parse().unwrap(), Configs::from([future.clone()]));
+        let theirs = GroupConfigured { group, set: set_there, unset: BTreeSet::new() };
+        pollster::block_on(broker.change("newer", &Change::GroupConfigured(theirs))).unwrap();
+        set(&broker, "billing", &[(HEARTBEAT, "6000")]).unwrap();
+        assert_eq!(own(&broker, "billing"), [Some("6000".to_owned()), Some("80000".to_owned())]);
+        let error = set(&broker, "billing", &[(SESSION, "80001")]).unwrap_err().to_string();
+        assert!(error.contains("is 80001; expected 45000 to 60000"), "{error}");
+        let gone = Configure::Edit([(future.0, Edit::Unset)].into());
+        let billing = "billing".parse().unwrap();
+        pollster::block_on(broker.configure_group("tester", &billing, gone, false)).unwrap();
+        assert_eq!(broker.group_configs().of(&billing).len(), 2);
+    }
+
+    #[test]
     fn what_a_group_cannot_have_is_refused() {
         let broker = open(&SimDisk::new(1));
         let refused: [(&[(&str, &str)], &str); 6] = [
@@ -367,8 +437,9 @@ mod tests {
         let short = Duration::from_secs(6);
         let settings = GroupSettings { consumer_session_timeout: short, ..Default::default() };
         let of = |name: &str, value: &str| Configs::from([(name.to_owned(), value.to_owned())]);
-        assert_eq!(checked(&of(SESSION, "6000"), &settings), Ok(()));
+        let checked = |new: &Configs| checked(new, new, &settings);
+        assert_eq!(checked(&of(SESSION, "6000")), Ok(()));
         let order = InvalidGroupConfig::Order { session: 6000, heartbeat: 7000 };
-        assert_eq!(checked(&of(HEARTBEAT, "7000"), &settings), Err(order));
+        assert_eq!(checked(&of(HEARTBEAT, "7000")), Err(order));
     }
 }
