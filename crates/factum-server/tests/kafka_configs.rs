@@ -299,6 +299,30 @@ fn settings_of_a_group_are_changed_described_and_listed_and_survive() {
 }
 
 #[test]
+fn a_refusal_is_told_however_long_the_names_are_that_it_repeats() {
+    let home = Home::new();
+    let (server, mut client) = start(&home);
+    create(&mut client, "orders", 1);
+    let names: Vec<_> = (0..400).map(|number| format!("ä{number:099}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), SET, Some("1"))).collect();
+    let long = "ä".repeat(16_000);
+    let one = [(long.as_str(), SET, Some("1"))];
+    for (resource_type, of) in [(BROKER, "1"), (BROKER, ""), (GROUP, "billing"), (TOPIC, "orders")]
+    {
+        for changes in [&many[..], &one] {
+            let changes = resource(of, changes);
+            let resources = vec![IncrementalAlterConfigsResource { resource_type, ..changes }];
+            let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+            let answer = client.ask(&request).responses.remove(0);
+            assert_ne!(answer.error_code, 0, "{of}");
+            let told = answer.error_message.unwrap();
+            assert!(told.len() < 5_000 && told.contains('ä'), "{of}: {} bytes", told.len());
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn batches_are_held_to_the_brokers_settings_where_the_topic_has_none() {
     let home = Home::new();
     let (server, mut client) = start(&home);

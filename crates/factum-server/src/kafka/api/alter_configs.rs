@@ -24,6 +24,9 @@ use super::{Refusal, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
+/// Longest message of an answer, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4_096;
+
 pub(in crate::kafka) async fn handle(
     call: &Call,
     request: AlterConfigsRequest,
@@ -158,8 +161,17 @@ fn not_allowed(refused: ErrorCode, resource: Resource<'_>) -> Refusal {
 pub(super) fn outcome(altered: Result<(), Refusal>) -> (i16, Option<Str>) {
     match altered {
         Ok(()) => (ErrorCode::None.code(), None),
-        Err((error, message)) => (error.code(), Some(text(message))),
+        Err((error, message)) => (error.code(), Some(text(cut(message)))),
     }
+}
+
+/// A message that fits into an answer, however much of the request it repeats.
+fn cut(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
 }
 
 pub(super) fn no_value(name: &str) -> Refusal {
