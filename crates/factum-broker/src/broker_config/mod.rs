@@ -174,7 +174,8 @@ impl DynamicConfigs {
         let at_broker = ConfigKey { name, ..*key };
         let none = Self::default();
         let below = if topic.name.is_internal() { &none } else { self }.values(&at_broker);
-        own.into_iter().chain(below).collect()
+        let taken = |given: &GivenValue| key.check(&given.value).is_ok();
+        own.into_iter().chain(below.into_iter().filter(taken)).collect()
     }
 
     fn of(&self, scope: BrokerScope) -> &Configs {

@@ -245,6 +245,9 @@ fn topics_do_without_defaults_that_make_no_sense() {
     let held = broker.topic("orders").unwrap().settings.clone();
     assert_eq!((held.retention_ms, held.segment_ms), (Some(7), 5), "{held:?}");
     assert!(held.cleanup.delete && held.min_compaction_lag_ms == 0, "{held:?}");
+    let topic = broker.topic("orders").unwrap();
+    let key = ConfigKey::find("retention.ms").unwrap();
+    assert_eq!(broker.dynamic_configs().values_of_topic(&topic, key)[0].value, "7", "as it holds");
     set(&broker, This, &[("log.retention.bytes", "9")]).unwrap();
     let error = set(&broker, This, &[(min, "7")]).unwrap_err().to_string();
     assert!(error.contains("is 7, which is more than"), "{error}");
