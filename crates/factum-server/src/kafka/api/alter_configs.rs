@@ -20,12 +20,9 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 
 use super::describe_configs::{BROKER, GROUP, TOPIC};
-use super::{Refusal, text};
+use super::{Refusal, text, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
-
-/// Longest message of an answer, in bytes.
-const MAX_MESSAGE_BYTES: usize = 4_096;
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -161,17 +158,8 @@ fn not_allowed(refused: ErrorCode, resource: Resource<'_>) -> Refusal {
 pub(super) fn outcome(altered: Result<(), Refusal>) -> (i16, Option<Str>) {
     match altered {
         Ok(()) => (ErrorCode::None.code(), None),
-        Err((error, message)) => (error.code(), Some(text(cut(message)))),
+        Err((error, message)) => (error.code(), Some(told(&message))),
     }
-}
-
-/// A message that fits into an answer, however much of the request it repeats.
-fn cut(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-        message.push('…');
-    }
-    message
 }
 
 pub(super) fn no_value(name: &str) -> Refusal {

@@ -14,7 +14,7 @@ use factum_wire::messages::{
 };
 use factum_wire::{ErrorCode, Str};
 
-use super::text;
+use super::{text, told};
 use crate::kafka::dispatch::Call;
 
 /// A member of the classic protocol, in a group that is becoming one of the consumer protocol, or is
@@ -41,7 +41,7 @@ pub(in crate::kafka) async fn handle(
 fn describe(call: &Call, asked: &str) -> ConsumerGroupDescribeResponseGroup {
     let failed = |error: ErrorCode, message: String| ConsumerGroupDescribeResponseGroup {
         error_code: error.code(),
-        error_message: Some(text(message)),
+        error_message: Some(told(&message)),
         group_id: text(asked),
         ..Default::default()
     };

@@ -10,7 +10,7 @@ use factum_wire::messages::{
     CreatePartitionsTopicResult,
 };
 
-use super::{NAMED_TWICE, Refusal, text, times};
+use super::{NAMED_TWICE, Refusal, text, times, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -28,7 +28,7 @@ pub(in crate::kafka) async fn handle(
         };
         let (error, message) = match grown {
             Ok(()) => (ErrorCode::None, None),
-            Err((error, message)) => (error, Some(text(message))),
+            Err((error, message)) => (error, Some(told(&message))),
         };
         results.push(CreatePartitionsTopicResult {
             name: text(&*asked.name),

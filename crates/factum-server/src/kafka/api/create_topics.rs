@@ -20,7 +20,7 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 
 use super::describe_configs::held;
-use super::{NAMED_TWICE, Refusal, text, times};
+use super::{NAMED_TWICE, Refusal, text, times, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -124,7 +124,7 @@ fn result(call: &Call, name: Str, created: Result<Arc<Topic>, Refusal>) -> Creat
         Err((error, message)) => CreatableTopicResult {
             name,
             error_code: error.code(),
-            error_message: Some(text(message)),
+            error_message: Some(told(&message)),
             configs: Some(Vec::new()),
             ..Default::default()
         },

@@ -17,7 +17,7 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 use uuid::Uuid;
 
-use super::{NAMED_TWICE, Refusal, text, times};
+use super::{NAMED_TWICE, Refusal, text, times, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::errors;
 
@@ -116,6 +116,6 @@ async fn delete(call: &Call, topic: &Topic) -> DeletableTopicResult {
 }
 
 fn refused(name: Option<Str>, topic_id: Uuid, (error, message): Refusal) -> DeletableTopicResult {
-    let (error_code, error_message) = (error.code(), Some(text(message)));
+    let (error_code, error_message) = (error.code(), Some(told(&message)));
     DeletableTopicResult { name, topic_id, error_code, error_message }
 }

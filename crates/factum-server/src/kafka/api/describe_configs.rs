@@ -17,7 +17,7 @@ use factum_wire::messages::{
 use factum_wire::{ErrorCode, Str};
 
 use super::alter_configs::{broker_scope, group_name, no_settings};
-use super::text;
+use super::{text, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::{NODE_ID, errors};
 
@@ -87,7 +87,7 @@ fn result(
     };
     let (error, message, configs) = match described {
         Ok(configs) => (ErrorCode::None, None, configs),
-        Err((error, message)) => (error, Some(text(message)), Vec::new()),
+        Err((error, message)) => (error, Some(told(&message)), Vec::new()),
     };
     let trim = |mut config: DescribeConfigsResourceResult| {
         if !request.include_synonyms {

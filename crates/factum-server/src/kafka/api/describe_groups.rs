@@ -13,7 +13,7 @@ use factum_wire::messages::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
 
-use super::text;
+use super::{text, told};
 use crate::kafka::dispatch::Call;
 
 /// The first version in which an unknown group is an error.
@@ -55,7 +55,7 @@ fn describe(call: &Call, asked: &str) -> DescribedGroup {
     if !empty && call.version() >= NOT_FOUND_SINCE {
         answer.error_code = ErrorCode::GroupIdNotFound.code();
         let kind = if consumer { " of the classic protocol" } else { "" };
-        answer.error_message = Some(text(format!("there is no group {asked}{kind}")));
+        answer.error_message = Some(told(&format!("there is no group {asked}{kind}")));
     }
     answer
 }

@@ -129,6 +129,17 @@ fn access_error(error: LogError) -> Refusal {
     }
 }
 
+/// Longest message of an answer, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4_096;
+
+/// A message as a string of the protocol, which takes 32,767 bytes: it may repeat what was asked.
+fn told(message: &str) -> Str {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return text(message);
+    }
+    text(format!("{}…", &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]))
+}
+
 /// Text of the broker's as a string of the protocol.
 fn text(text: impl AsRef<str>) -> Str {
     Str::from(text.as_ref())

@@ -12,7 +12,7 @@ use factum_wire::messages::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
-use super::text;
+use super::{text, told};
 use crate::kafka::dispatch::Call;
 use crate::kafka::features::{FINALIZED, Finalized};
 
@@ -31,7 +31,7 @@ pub(in crate::kafka) async fn handle(
     if let Err(message) = updates.try_for_each(|update| check(FINALIZED, update)) {
         return UpdateFeaturesResponse {
             error_code: ErrorCode::InvalidUpdateVersion.code(),
-            error_message: Some(text(message)),
+            error_message: Some(told(&message)),
             ..Default::default()
         };
     }
