@@ -320,7 +320,7 @@ fn a_refusal_is_told_however_long_the_names_are_that_it_repeats() {
         }
     }
     let mut topic = new_topic("others", 1);
-    topic.configs[0].name = name(&"\u{1}".repeat(10_000));
+    topic.configs[0].name = name("\u{1}".repeat(10_000));
     let answer = client.ask(&CreateTopicsRequest { topics: vec![topic], ..Default::default() });
     assert_eq!(error(answer.topics[0].error_code), error(ErrorCode::InvalidConfig.code()));
     server.stop();
