@@ -366,7 +366,7 @@ fn what_takes_too_long_is_aborted_and_its_producer_fenced_off() {
     let home = Home::new();
     let (server, mut client) = start(&home);
     create(&mut client, "orders", PARTITIONS);
-    let answer = init(&mut client, 50);
+    let answer = init(&mut client, 1500);
     ok("init", answer.error_code);
     let (id, epoch) = (answer.producer_id, answer.producer_epoch);
     let mut late = Producer { rules: Rules::V1, id, epoch, sequences: [0; 2] };
