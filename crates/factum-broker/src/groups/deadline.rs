@@ -41,6 +41,13 @@ impl JoinDeadline {
         self.initial.is_some()
     }
 
+    /// Ends the gathering at `at`, if it would go on longer.
+    pub(super) fn end_by(&mut self, at: Duration) {
+        if at < self.at {
+            *self = Self { at, initial: None };
+        }
+    }
+
     pub(super) fn note_new_member(&mut self) {
         if let Some(initial) = &mut self.initial {
             initial.new_member = true;

@@ -8,6 +8,8 @@
 //!   current generation. A leader that does so always begins a rebalance: it may have seen new
 //!   partitions, and cooperative assignors count on it.
 
+use std::time::Duration;
+
 use factum_event::log::GroupState;
 
 use super::answer::Waiter;
@@ -34,6 +36,9 @@ impl JoinRequest {
         said.flatten().any(|said| !said.owned.is_empty())
     }
 }
+
+/// How long who was told to give up all that it has, and its id, is waited for.
+const RETURN: Duration = Duration::from_secs(10);
 
 impl Group {
     pub(super) fn join(
@@ -154,8 +159,10 @@ impl Group {
         let Some(member) = self.members.get_mut(member_id) else { return };
         if std::mem::take(&mut member.is_fenced) && request.says_that_it_owns() {
             self.remove(member_id);
-            // One that is being prepared goes on when it has come back, or its time is over.
-            if self.state != GroupState::PreparingRebalance {
+            // Under another id it comes back at once, with nothing, or not at all.
+            if let Some(deadline) = &mut self.join_deadline {
+                deadline.end_by(turn.now.saturating_add(RETURN));
+            } else {
                 self.rebalance_for(turn, Cause::MemberLeft, member_id.clone(), request);
             }
             return waiter.fail(GroupError::UnknownMemberId);

@@ -140,9 +140,13 @@ impl ConsumerGroup {
                 return Err(GroupError::InvalidRequest(refusal));
             }
         };
+        // Ids that were given are not remembered: who comes with one and still has something is
+        // unknown, so that it gives that up. Who keeps it all the same is let in without a second
+        // join, or it would ask for ever.
         if request.instance_id.is_none()
             && request.require_member_id
             && request.member_id.is_empty()
+            && owned.is_empty()
         {
             return Err(GroupError::MemberIdRequired { member_id });
         }

@@ -35,6 +35,8 @@ pub(super) struct ClassicClient {
     /// It is in this process: it sends no heartbeats, and is called instead.
     pub(super) silent: bool,
     pub(super) protocol: &'static str,
+    /// What it has it keeps when it is told that its id is unknown, as franz-go does.
+    pub(super) keeps: bool,
     pub(super) lost: usize,
     pub(super) wait: Wait,
     pub(super) calls: Option<(watch::Receiver<u64>, u64)>,
@@ -52,6 +54,7 @@ impl ClassicClient {
             eager: true,
             silent: false,
             protocol: "range",
+            keeps: false,
             lost: 0,
             wait: Wait::Turn,
             calls: None,
@@ -154,7 +157,9 @@ impl ClassicClient {
             GroupError::IllegalGeneration { .. } => self.lose(),
             GroupError::UnknownMemberId | GroupError::FencedInstanceId => {
                 self.id.clear();
-                self.lose();
+                if !self.keeps {
+                    self.lose();
+                }
             }
             error => panic!("{}: {error}", self.id),
         }

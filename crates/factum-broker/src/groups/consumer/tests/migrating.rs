@@ -215,6 +215,38 @@ fn who_lags_and_joins_with_what_it_has_is_unknown_when_it_has_become_classic_aga
 }
 
 #[test]
+fn who_does_not_come_back_under_another_id_is_not_waited_for_long() {
+    let mut scene = scene();
+    let ([mut lags, mut leads], clients) = one_lags(&scene);
+    lags.step(&scene);
+    clients.iter().for_each(|client| drop(scene.ask(client.leaving(-1)).unwrap()));
+    (0..3).for_each(|_| leads.step(&scene));
+    drop(scene.groups.join(scene.now, lags.request(&scene), &scene.world));
+    scene.pass(10);
+    scene.calm(&mut [&mut leads], &mut []);
+    assert_eq!(leads.owned.len(), 4);
+}
+
+#[test]
+fn who_keeps_what_it_has_when_it_is_unknown_comes_to_rest() {
+    let mut scene = scene();
+    let mut keeps = ClassicClient { keeps: true, ..ClassicClient::cooperative() };
+    scene.calm(&mut [&mut keeps], &mut []);
+    let mut other = scene.enter("a");
+    scene.calm(&mut [&mut keeps], &mut [&mut other]);
+    // It is not heard of for a session, and has its partitions still when it joins.
+    for _ in 0..SESSION.as_secs() {
+        scene.pass(1);
+        scene.beat(&mut other).unwrap();
+    }
+    scene.calm(&mut [], &mut [&mut other]);
+    assert_eq!(other.owned.len(), 4);
+    keeps.wait = Wait::Turn;
+    scene.calm(&mut [&mut keeps], &mut [&mut other]);
+    assert_eq!(shares(&[&keeps.owned, &other.owned]), [2, 2]);
+}
+
+#[test]
 fn a_static_member_that_lags_and_joins_late_leaves_nothing_unread() {
     let mut scene = scene();
     // One in this process, so that its session does not end.
