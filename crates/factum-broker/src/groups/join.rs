@@ -22,6 +22,9 @@ use super::{Cause, GroupError, JoinRequest, Joined};
 /// protocol's strings and logs.
 const MAX_ID_PREFIX: usize = 255;
 
+/// How long who was told to give up all that it has, and its id, is waited for.
+const RETURN: Duration = Duration::from_secs(10);
+
 impl JoinRequest {
     /// An id for the new member.
     pub(super) fn new_id(&self, turn: &mut Turn<'_>) -> String {
@@ -30,15 +33,33 @@ impl JoinRequest {
         format!("{prefix}-{}", (turn.ids)())
     }
 
+    /// Whether the protocols are of a group's type, and one of them is spoken by all others.
+    pub(super) fn check_common(
+        &self,
+        protocol_type: &str,
+        all_speak: impl Fn(&str) -> bool,
+    ) -> Result<(), GroupError> {
+        let refusal = if self.protocol_type != protocol_type {
+            let came = &self.protocol_type;
+            format!(
+                "the group's protocol type is {protocol_type:?}, not {came:?}; use another group"
+            )
+        } else if !self.protocols.iter().any(|protocol| all_speak(&protocol.name)) {
+            let offered: Vec<_> = self.protocols.iter().map(|p| p.name.as_str()).collect();
+            let offered = offered.join(", ");
+            format!("no protocol of {offered} is spoken by all members; choose one that is")
+        } else {
+            return Ok(());
+        };
+        Err(GroupError::InconsistentGroupProtocol(refusal))
+    }
+
     /// Whether the member has not given up all that it had.
     fn says_that_it_owns(&self) -> bool {
         let said = self.protocols.iter().map(|p| Subscription::decode(&p.metadata));
         said.flatten().any(|said| !said.owned.is_empty())
     }
 }
-
-/// How long who was told to give up all that it has, and its id, is waited for.
-const RETURN: Duration = Duration::from_secs(10);
 
 impl Group {
     pub(super) fn join(
@@ -84,17 +105,7 @@ impl Group {
         if self.members.is_empty() {
             return Ok(());
         }
-        let refusal = if request.protocol_type != self.protocol_type {
-            let (came, has) = (&request.protocol_type, &self.protocol_type);
-            format!("the group's protocol type is {has:?}, not {came:?}; use another group")
-        } else if !request.protocols.iter().any(|p| self.all_speak(&p.name)) {
-            let offered: Vec<_> = request.protocols.iter().map(|p| p.name.as_str()).collect();
-            let offered = offered.join(", ");
-            format!("no protocol of {offered} is spoken by all members; choose one that is")
-        } else {
-            return Ok(());
-        };
-        Err(GroupError::InconsistentGroupProtocol(refusal))
+        request.check_common(&self.protocol_type, |protocol| self.all_speak(protocol))
     }
 
     pub(super) fn all_speak(&self, protocol: &str) -> bool {

@@ -84,27 +84,16 @@ impl ConsumerGroup {
             member.id == request.member_id
                 || (member.instance_id.is_some() && member.instance_id == request.instance_id)
         };
+        if request.protocols.iter().any(|p| p.name == STREAMS_PROTOCOL) {
+            let refusal = "Kafka Streams assigns by itself; use another group".to_owned();
+            return Err(GroupError::InconsistentGroupProtocol(refusal));
+        }
         let members = self.classics.iter().filter_map(|id| self.members.get(id));
         let others: Vec<_> = members
             .filter(|member| !is_itself(member))
             .filter_map(|member| member.classic.as_ref())
             .collect();
-        let all_speak = |protocol: &Protocol| others.iter().all(|m| m.speaks(&protocol.name));
-        let refusal = if request.protocol_type != PROTOCOL_TYPE {
-            let came = &request.protocol_type;
-            format!(
-                "the group's protocol type is {PROTOCOL_TYPE:?}, not {came:?}; use another group"
-            )
-        } else if request.protocols.iter().any(|p| p.name == STREAMS_PROTOCOL) {
-            "Kafka Streams assigns by itself; use another group".to_owned()
-        } else if !request.protocols.iter().any(all_speak) {
-            let offered: Vec<_> = request.protocols.iter().map(|p| p.name.as_str()).collect();
-            let offered = offered.join(", ");
-            format!("no protocol of {offered} is spoken by all members; choose one that is")
-        } else {
-            return Ok(());
-        };
-        Err(GroupError::InconsistentGroupProtocol(refusal))
+        request.check_common(PROTOCOL_TYPE, |protocol| others.iter().all(|m| m.speaks(protocol)))
     }
 
     /// Lets a member in, or recognizes it; says under which id, and whether it was not there before.
