@@ -448,22 +448,18 @@ fn read_unread(shared: &Shared, piece: &[BatchEntry]) -> Option<Bytes> {
         .files
         .get(FileKey::JournalDirect(first.journal))
         .and_then(|file| lent.read(file.as_ref(), first.position, at(last.end_position())));
-    let check = |bytes: &Bytes| {
+    let checked = read.and_then(|bytes| {
         let batch = |entry: &BatchEntry| &bytes[at(entry.position)..at(entry.end_position())];
-        piece.iter().try_for_each(|entry| entry.check(batch(entry)))
-    };
-    let checked = read.map_err(|error| (error.kind(), error.to_string())).and_then(|bytes| {
-        check(&bytes).map_err(|reason| (io::ErrorKind::InvalidData, reason)).map(|()| bytes)
+        let checked = piece.iter().try_for_each(|entry| entry.check(batch(entry)));
+        checked.map_err(io::Error::other).map(|()| bytes)
     });
     match checked {
         Ok(bytes) => Some(bytes),
         // A full journal ends within a block.
-        Err((io::ErrorKind::UnexpectedEof, _)) => None,
-        Err((_, reason)) => {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(error) => {
             let (file, position) = (journal_path(first.journal), first.position);
-            tracing::warn!(
-                "{file} cannot be read past the cache from byte {position} on: {reason}"
-            );
+            tracing::warn!("{file} cannot be read past the cache from byte {position} on: {error}");
             None
         }
     }
